@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_AUDIT_H
+#define KEYD_AUDIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <holdfast/bytes.h>
+#include <holdfast/err.h>
+
+/*
+ * The audit log: one JSON object a line (RFC 8259), chained. Every line but
+ * the first carries "prev", the SHA-256 of the whole line before it; every N
+ * lines or T seconds a checkpoint line carries a signature by a key in the HSM
+ * over the chain so far, and a counter that the store keeps too, so that a cut
+ * tail shows. A line is on its way to the disk before the reply leaves
+ * (audit_flush), and on the disk where `sync` is asked for. What cannot be
+ * written is not done: the callers refuse the operation.
+ *
+ * Threads append to one buffer; whoever flushes first writes for all.
+ */
+struct audit;
+
+struct audit_settings {
+	const char *file;
+	const char *public_key; /* written at start, PEM, for verification */
+	bool sync_every;        /* every flush waits for the disk */
+	unsigned checkpoint_lines;
+	unsigned checkpoint_seconds;
+};
+
+/*
+ * How a checkpoint is signed and how the head is remembered; the daemon puts
+ * HSM and store here. `sign` may fail while the HSM is away: the checkpoint is
+ * then made later. load gives all zero when there is nothing yet.
+ */
+struct audit_head {
+	uint64_t sequence;    /* of the last line known */
+	uint8_t hash[32];     /* of that line */
+	uint64_t checkpoint;  /* number of the last checkpoint */
+};
+struct audit_backing {
+	void *ctx;
+	enum hf_err (*sign)(void *ctx, const uint8_t digest[32],
+	    uint8_t out[64]);
+	enum hf_err (*load)(void *ctx, struct audit_head *out);
+	enum hf_err (*save)(void *ctx, const struct audit_head *head);
+	/* SubjectPublicKeyInfo DER of the signing key; 0 length: not yet. */
+	enum hf_err (*public_key)(void *ctx, uint8_t *out, size_t cap,
+	    size_t *len);
+};
+
+/*
+ * Opens the file (0600, made when missing), finds the end of its chain, and
+ * compares it with the head in the store. A torn last line (crash) is closed
+ * off and noted in the chain; a file that is missing, shorter than the last
+ * checkpoint, or different from it is noted as such in a line and in the log,
+ * and the chain goes on from the remembered head: evidence, not refusal.
+ */
+enum hf_err audit_open(const struct audit_settings *settings,
+    const struct audit_backing *backing, struct audit **out,
+    struct hf_why *why);
+
+/* A last checkpoint, then close. NULL is fine. */
+void audit_close(struct audit *audit);
+
+/* A line under construction, in a caller's buffer; `full` when it was cut. */
+struct audit_line {
+	char *buf;
+	size_t cap, len;
+	bool full;
+};
+
+/* {"type": type ... the caller adds members; audit_append closes it. */
+void audit_line_start(struct audit_line *line, char *buf, size_t cap,
+    const char *type);
+void audit_line_text(struct audit_line *line, const char *name,
+    struct hf_text value);
+void audit_line_uint(struct audit_line *line, const char *name, uint64_t v);
+void audit_line_bool(struct audit_line *line, const char *name, bool v);
+/* "hmac-sha256:<hex>" with the key of this log. */
+void audit_line_hashed(struct audit_line *line, struct audit *audit,
+    const char *name, struct hf_bytes value);
+/* {"len": n} */
+void audit_line_length(struct audit_line *line, const char *name, size_t len);
+
+/*
+ * Puts a line (time, sequence and chain are added) into the buffer. *ticket
+ * grows with each line. HF_ERR_AUDIT when the log is broken or the buffer is
+ * full: then refuse. Never blocks on the disk.
+ */
+enum hf_err audit_append(struct audit *audit, const struct audit_line *line,
+    uint64_t *ticket);
+
+/*
+ * Everything up to `ticket` is written when this returns HF_OK, and synced
+ * when `sync` (or the setting) says so. One caller writes for all waiting.
+ */
+enum hf_err audit_flush(struct audit *audit, uint64_t ticket, bool sync);
+
+/* The file was renamed: go on in a new one, with a line that carries the
+ * chain over. */
+enum hf_err audit_reopen(struct audit *audit);
+
+/*
+ * For the daemon's timer, about once a second: due checkpoints, and whether
+ * the file still is where it should be (else a new one is made, and noted).
+ */
+void audit_tick(struct audit *audit);
+
+struct audit_info {
+	const char *file;
+	uint64_t sequence;
+	uint8_t head[32];
+	uint64_t checkpoint, checkpoint_sequence;
+	bool broken;
+	char reason[200];
+};
+void audit_info(struct audit *audit, struct audit_info *out);
+
+/* -- audit_verify.c: offline, needs only the public key -- */
+
+struct audit_report {
+	uint64_t lines, first, last; /* sequence numbers */
+	uint64_t checkpoints, last_checkpoint;
+	uint64_t unsigned_lines; /* after the last checkpoint */
+	uint64_t notes; /* lines in which the daemon notes damage */
+	char last_time[40];
+	uint8_t head[32];
+};
+
+/*
+ * Walks the files (oldest first) as one chain. HF_ERR_AUDIT_BROKEN with file,
+ * line number and reason in `why` at the first thing that does not fit.
+ * `expect` (may be NULL): the file must reach at least this head.
+ */
+enum hf_err audit_verify(const char *const *files, size_t count,
+    struct hf_bytes spki, const struct audit_head *expect,
+    struct audit_report *out, struct hf_why *why);
+
+#endif

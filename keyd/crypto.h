@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_CRYPTO_H
+#define KEYD_CRYPTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <holdfast/bytes.h>
+#include <holdfast/err.h>
+
+#include "../lib/secret.h"
+#include "key_type.h"
+
+/*
+ * The door to OpenSSL: all cryptography that the daemon does itself. Nobody
+ * else includes an OpenSSL header but the TLS listener. Everything here is
+ * thread-safe; contexts are kept per thread.
+ */
+
+/* Once, before any thread: secure heap, fetched algorithms, no atexit. */
+enum hf_err crypto_init(struct hf_why *why);
+
+/* From OpenSSL's DRBG; drawn in bulk per thread for small sizes. */
+enum hf_err crypto_random(uint8_t *out, size_t len);
+
+/* `out` takes hash->size bytes. */
+enum hf_err crypto_hash(const struct hash_type *hash, struct hf_bytes in,
+    uint8_t *out);
+enum hf_err crypto_hmac(const struct hash_type *hash, struct hf_bytes key,
+    struct hf_bytes in, uint8_t *out);
+
+/* SHA-256 in one call, for chains and fingerprints. */
+enum hf_err crypto_sha256(struct hf_bytes in, uint8_t out[32]);
+
+/*
+ * AEAD with a raw key (AES-256-GCM, AES-128-GCM, ChaCha20-Poly1305 by `type`).
+ * seal writes ciphertext || tag, in.len + type->tag bytes. open takes that and
+ * writes in.len - type->tag bytes; HF_ERR_AUTH_FAILED, with nothing left in
+ * `out`, when it is not authentic; HF_ERR_BAD_CIPHERTEXT when it is too short.
+ */
+enum hf_err crypto_seal(const struct key_type *type, struct hf_bytes key,
+    struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out);
+enum hf_err crypto_open(const struct key_type *type, struct hf_bytes key,
+    struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out);
+
+/*
+ * New key material of a type, as it is sealed and stored: symmetric and HMAC
+ * keys raw (HMAC: `hmac_size` bytes), asymmetric ones as PKCS#8 DER (RFC 5208).
+ */
+enum hf_err crypto_generate(const struct key_type *type, size_t hmac_size,
+    struct secret *material);
+
+/* An asymmetric key ready for use: a parsed private or public key. */
+struct crypto_key;
+
+/* From PKCS#8 DER; checks that it is of that type. */
+enum hf_err crypto_key_private(const struct key_type *type,
+    struct hf_bytes pkcs8, struct crypto_key **out);
+
+/* From SubjectPublicKeyInfo DER (RFC 5280, section 4.1). */
+enum hf_err crypto_key_public(const struct key_type *type,
+    struct hf_bytes spki, struct crypto_key **out);
+
+/* NULL is fine. A key may be used by many threads; free it when none does. */
+void crypto_key_free(struct crypto_key *key);
+
+/*
+ * SubjectPublicKeyInfo of a key: DER into `out` (1,024 bytes are always enough,
+ * *len is set), or from DER to PEM text with a NUL (2,048 are).
+ */
+enum hf_err crypto_key_spki(const struct crypto_key *key, uint8_t *out,
+    size_t cap, size_t *len);
+enum hf_err crypto_spki_pem(struct hf_bytes spki, char *out, size_t cap);
+enum hf_err crypto_pem_spki(struct hf_text pem, uint8_t *out, size_t cap,
+    size_t *len);
+
+/*
+ * RSA-OAEP (RFC 8017, section 7.1), SHA-256 for hash and MGF1, empty label.
+ * encrypt writes the modulus size. decrypt writes at most that, sets *len, and
+ * answers every kind of failure with the one HF_ERR_AUTH_FAILED.
+ */
+enum hf_err crypto_oaep_encrypt(const struct crypto_key *key,
+    struct hf_bytes in, uint8_t *out, size_t *len);
+enum hf_err crypto_oaep_decrypt(const struct crypto_key *key,
+    struct hf_bytes in, uint8_t *out, size_t *len);
+
+/*
+ * Removes OAEP-SHA-256 padding from a block of modulus size that an HSM
+ * decrypted raw (CKM_RSA_X_509); constant time, one error for all failures.
+ */
+enum hf_err crypto_oaep_unpad(struct hf_bytes block, uint8_t *out, size_t *len);
+
+/*
+ * Longest signature or MAC that anything here makes: RSA-4096.
+ */
+enum { CRYPTO_SIGNATURE_MAX = 512, CRYPTO_HASH_MAX = 64 };
+
+/*
+ * sign: `in` is the message, or its digest when how->prehashed. ECDSA comes
+ * out as how->encoding says. HF_ERR_BAD_INPUT when a digest has the wrong
+ * length, HF_ERR_BAD_ALGORITHM when `how` does not fit the key.
+ * verify: HF_OK, or HF_ERR_SIGNATURE_WRONG when it does not match;
+ * HF_ERR_BAD_SIGNATURE when it cannot be one.
+ */
+enum hf_err crypto_sign(const struct crypto_key *key,
+    const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len);
+enum hf_err crypto_verify(const struct crypto_key *key,
+    const struct sign_how *how, struct hf_bytes in, struct hf_bytes signature);
+
+/*
+ * ECDSA between PKCS#11's r || s (each the field size) and DER (RFC 3279,
+ * section 2.2.3). `out` takes CRYPTO_SIGNATURE_MAX.
+ */
+enum hf_err crypto_ecdsa_to_der(struct hf_bytes rs, uint8_t *out, size_t *len);
+enum hf_err crypto_ecdsa_from_der(struct hf_bytes der, size_t field,
+    uint8_t *out);
+
+/*
+ * What an HSM that only has CKM_RSA_PKCS must be given: the DigestInfo of
+ * RFC 8017, section 9.2 around a digest. `out` takes 128 bytes.
+ */
+enum hf_err crypto_digest_info(const struct hash_type *hash,
+    struct hf_bytes digest, uint8_t *out, size_t *len);
+
+/*
+ * SubjectPublicKeyInfo from what an HSM tells of a public key: RSA modulus and
+ * exponent (big-endian), or CKA_EC_POINT (a DER OCTET STRING; some HSMs give
+ * the bare point: both are taken). `out` takes 1,024 bytes.
+ */
+enum hf_err crypto_spki_rsa(struct hf_bytes modulus, struct hf_bytes exponent,
+    uint8_t *out, size_t *len);
+enum hf_err crypto_spki_ec(const struct key_type *type, struct hf_bytes point,
+    uint8_t *out, size_t *len);
+
+/*
+ * P-256 verification of an audit checkpoint: r || s over the SHA-256 of `in`.
+ */
+enum hf_err crypto_verify_p256(struct hf_bytes spki, struct hf_bytes in,
+    struct hf_bytes rs);
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_HSM_H
+#define KEYD_HSM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <holdfast/bytes.h>
+#include <holdfast/err.h>
+
+#include "../lib/secret.h"
+#include "key_type.h"
+
+/*
+ * The door to the HSM: the only file that knows PKCS#11 on this side (with
+ * hsm_alg.c, its table of mechanisms). One process opens the token and logs in
+ * once; an anchor session stays, the others form a pool. Calls block, up to
+ * the deadline in the settings, and belong on worker threads. Errors are
+ * sorted into classes here (data, ambiguous, session, handle, login, device);
+ * device errors start one recovery (finalize, initialize, find the slot by the
+ * token's serial, log in, find the keys, known-answer test) and everybody else
+ * waits for it up to the deadline or gets HF_ERR_HSM_UNAVAILABLE. A PIN that
+ * was refused is never tried again.
+ */
+struct hsm;
+
+/* Where a PIN comes from: "file:PATH", "env:NAME", "fd:N", "cred:NAME"
+ * (systemd, $CREDENTIALS_DIRECTORY/NAME). Never a literal. */
+struct hsm_settings {
+	const char *uri; /* RFC 7512: token (or serial), module-path */
+	const char *pin_source;
+	unsigned sessions;    /* 0: number of cores + 1 */
+	unsigned deadline_ms; /* for a call, waiting included */
+};
+
+enum hsm_state {
+	HSM_ABSENT,      /* never reached yet, or lost; recovery goes on */
+	HSM_RECOVERING,
+	HSM_READY,
+	HSM_PIN_REFUSED, /* final until restart */
+	HSM_UNSUITABLE,  /* a known answer was wrong; final until restart */
+};
+
+/* For status and logs; texts are NUL-terminated copies. */
+struct hsm_info {
+	enum hsm_state state;
+	char reason[200]; /* empty when ready */
+	uint64_t since;   /* seconds since 1970 */
+	uint64_t generation;
+	unsigned sessions;
+	char module[256], token[33], serial[17], manufacturer[33], model[17];
+};
+
+/* Called on each change of state, from whatever thread noticed it. */
+typedef void hsm_watch_fn(void *ctx, const struct hsm_info *info);
+
+/*
+ * Reads the PIN, loads the module and starts the first connection. Returns
+ * HF_OK also when the HSM is absent: the state tells, and recovery goes on in
+ * a thread with back-off and jitter. Errors: a bad URI or PIN source.
+ */
+enum hf_err hsm_open(const struct hsm_settings *settings, hsm_watch_fn *watch,
+    void *ctx, struct hsm **out, struct hf_why *why);
+
+/* Waits for calls in flight, closes, finalizes. NULL is fine. */
+void hsm_close(struct hsm *hsm);
+
+/* Waits until ready, final, or `ms` have passed. */
+enum hf_err hsm_wait_ready(struct hsm *hsm, unsigned ms);
+
+void hsm_info(struct hsm *hsm, struct hsm_info *out);
+const char *hsm_state_name(enum hsm_state state);
+
+enum hf_err hsm_random(struct hsm *hsm, uint8_t *out, size_t len);
+
+/* -- Objects of the token, found by CKA_ID and CKA_CLASS -- */
+
+enum { HSM_ID = 16 };
+
+enum hsm_role {
+	ROLE_MASTER, /* AES-256: C_Encrypt and C_Decrypt (GCM) only */
+	ROLE_WRAP,   /* AES-256: C_WrapKey and C_UnwrapKey only */
+	ROLE_AUDIT,  /* EC P-256: C_Sign only */
+};
+
+/*
+ * Makes a token object of a role under an id that the caller chose and has
+ * already written down, so that an unknown outcome can be looked up: when the
+ * object exists already, that is success. Sensitive, never extractable.
+ */
+enum hf_err hsm_object_make(struct hsm *hsm, enum hsm_role role,
+    const uint8_t id[HSM_ID], const char *label);
+/* HF_OK with *found set. */
+enum hf_err hsm_object_find(struct hsm *hsm, enum hsm_role role,
+    const uint8_t id[HSM_ID], bool *found);
+/* Absent is success. */
+enum hf_err hsm_object_destroy(struct hsm *hsm, enum hsm_role role,
+    const uint8_t id[HSM_ID]);
+/* SubjectPublicKeyInfo of the audit key; `out` takes 1,024 bytes. */
+enum hf_err hsm_audit_public(struct hsm *hsm, const uint8_t id[HSM_ID],
+    uint8_t *out, size_t *len);
+/* ECDSA over a SHA-256 digest; r || s, 64 bytes. */
+enum hf_err hsm_audit_sign(struct hsm *hsm, const uint8_t id[HSM_ID],
+    const uint8_t digest[32], uint8_t out[64]);
+
+/*
+ * AES-256-GCM with a master key. The nonce (12 bytes) is drawn by the callee
+ * and comes first: nonce || ciphertext || tag, in.len + 28 bytes. An HSM that
+ * makes its own nonce gets its way (probed at start).
+ */
+enum { HSM_SEAL_EXTRA = 28 };
+enum hf_err hsm_seal(struct hsm *hsm, const uint8_t id[HSM_ID],
+    struct hf_bytes aad, struct hf_bytes in, uint8_t *out);
+enum hf_err hsm_open_sealed(struct hsm *hsm, const uint8_t id[HSM_ID],
+    struct hf_bytes aad, struct hf_bytes in, struct secret *out);
+
+/* -- Keys at level hsm: born inside, kept wrapped outside -- */
+
+/*
+ * `id` names the key version for the cache of unwrapped session objects
+ * (random, chosen by the caller). `wrapped` empty: the key is a token object
+ * with CKA_ID `id` (what cannot be wrapped on this HSM stays resident).
+ */
+struct hsm_key {
+	const struct key_type *type;
+	uint8_t id[HSM_ID];
+	uint8_t wrap_id[HSM_ID]; /* the wrapping key */
+	struct hf_bytes wrapped; /* AES-KWP (RFC 5649) under it */
+};
+
+/*
+ * Makes a key inside the HSM and wraps it out. `wrapped` takes 4,096 bytes;
+ * *wrapped_len 0 means it is resident. `spki` (1,024 bytes) gets the public
+ * key of asymmetric types. Not repeated on an unknown outcome.
+ */
+enum hf_err hsm_key_make(struct hsm *hsm, const struct key_type *type,
+    size_t hmac_size, const uint8_t wrap_id[HSM_ID], const uint8_t id[HSM_ID],
+    uint8_t *wrapped, size_t *wrapped_len, uint8_t *spki, size_t *spki_len);
+/* Forgets the session object, destroys the resident one. */
+enum hf_err hsm_key_drop(struct hsm *hsm, const struct hsm_key *key);
+
+/*
+ * The operations, inside the HSM. AEAD: nonce from the caller, ciphertext ||
+ * tag out. decrypt_rsa is OAEP with SHA-256 and an empty label; where the HSM
+ * lacks that, raw RSA and constant-time unpadding. sign and its encodings as
+ * in crypto_sign. hmac as in crypto_hmac.
+ */
+enum hf_err hsm_key_encrypt(struct hsm *hsm, const struct hsm_key *key,
+    struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out);
+enum hf_err hsm_key_decrypt(struct hsm *hsm, const struct hsm_key *key,
+    struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out);
+enum hf_err hsm_key_decrypt_rsa(struct hsm *hsm, const struct hsm_key *key,
+    struct hf_bytes in, uint8_t *out, size_t *len);
+enum hf_err hsm_key_sign(struct hsm *hsm, const struct hsm_key *key,
+    const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len);
+enum hf_err hsm_key_hmac(struct hsm *hsm, const struct hsm_key *key,
+    const struct hash_type *hash, struct hf_bytes in, uint8_t *out);
+
+/* -- The probe -- */
+
+struct hsm_probe_row {
+	char name[40];  /* "CKM_AES_GCM" */
+	char use[60];   /* what Holdfast needs it for */
+	char result[8]; /* "works", "absent", "fails" */
+	char note[120];
+};
+
+struct hsm_probe {
+	char token[33];
+	struct hsm_probe_row *rows; /* owned: hsm_probe_free */
+	size_t count;
+	char (*quirks)[160];
+	size_t quirk_count;
+};
+
+enum hf_err hsm_probe_run(struct hsm *hsm, struct hsm_probe *out);
+void hsm_probe_free(struct hsm_probe *probe);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_KEY_TYPE_H
+#define KEYD_KEY_TYPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <holdfast/bytes.h>
+
+/*
+ * What kinds of key there are: the types of Vault's transit, and which
+ * protection levels may hold them. One row a type; whoever asks "can it"
+ * reads a column.
+ */
+enum key_family {
+	FAMILY_AEAD, /* symmetric, authenticated */
+	FAMILY_RSA,
+	FAMILY_EC,    /* ECDSA over a prime curve of FIPS 186-5 */
+	FAMILY_EDDSA, /* RFC 8032 */
+	FAMILY_HMAC,
+};
+
+enum key_level { LEVEL_WRAPPED, LEVEL_HSM };
+
+enum key_type_id {
+	KEY_AES256_GCM96 = 1, /* stored: never renumber */
+	KEY_AES128_GCM96 = 2,
+	KEY_CHACHA20_POLY1305 = 3,
+	KEY_ECDSA_P256 = 4,
+	KEY_ECDSA_P384 = 5,
+	KEY_ECDSA_P521 = 6,
+	KEY_ED25519 = 7,
+	KEY_RSA_2048 = 8,
+	KEY_RSA_3072 = 9,
+	KEY_RSA_4096 = 10,
+	KEY_HMAC = 11,
+};
+
+struct key_type {
+	enum key_type_id id;
+	const char *name;      /* as Vault has it: "aes256-gcm96" */
+	const char *short_name; /* as Vault shows a version: "P-256" */
+	enum key_family family;
+	size_t size;  /* symmetric: key bytes; RSA: modulus bytes; EC: bytes of
+	                 a coordinate; EdDSA: 32; HMAC: 0, a setting of the key */
+	size_t bits;  /* RSA: modulus; EC: field; else 8 * size */
+	size_t nonce; /* AEAD: bytes of the nonce */
+	size_t tag;   /* AEAD: bytes of the tag */
+	bool encrypts;
+	bool signs;
+	bool slow;    /* an operation takes long enough to be a worker's */
+	bool hsm;     /* may live at level hsm */
+};
+
+extern const struct key_type key_types[];
+extern const size_t key_types_count;
+
+/* NULL when there is none. */
+const struct key_type *key_type_by_name(struct hf_text name);
+const struct key_type *key_type_by_id(unsigned id);
+
+/* "wrapped", "hsm". */
+const char *key_level_name(enum key_level level);
+bool key_level_by_name(struct hf_text name, enum key_level *out);
+
+/*
+ * Hash algorithms, under the names of Vault's transit. `size` in bytes;
+ * `openssl` is the name for EVP_MD_fetch, `ckm`, `mgf` and `ckm_hmac` are the
+ * numbers of PKCS#11 (CKM_x, CKG_MGF1_x, CKM_x_HMAC), 0 where PKCS#11 2.40
+ * has none.
+ */
+struct hash_type {
+	const char *name; /* "sha2-256" */
+	const char *openssl;
+	size_t size;
+	unsigned long ckm;
+	unsigned long mgf;
+	unsigned long ckm_hmac;
+};
+
+/* NULL when there is none; "none" is none. */
+const struct hash_type *hash_type_by_name(struct hf_text name);
+extern const struct hash_type hash_types[];
+extern const size_t hash_types_count;
+
+/* How to sign: everything a caller can choose. */
+enum sign_scheme { SIGN_PSS, SIGN_PKCS1V15, SIGN_ECDSA, SIGN_EDDSA };
+enum sign_encoding { SIGN_ASN1, SIGN_JWS }; /* ECDSA: DER, or r and s */
+enum { SALT_AUTO = -1, SALT_HASH = -2 };     /* PSS, else bytes */
+
+struct sign_how {
+	enum sign_scheme scheme;
+	enum sign_encoding encoding;
+	const struct hash_type *hash; /* NULL: "none" (PKCS#1 without DigestInfo) */
+	bool prehashed; /* the input is the digest */
+	int salt;
+};
+
+#endif

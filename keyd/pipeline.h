@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_PIPELINE_H
+#define KEYD_PIPELINE_H
+
+#include "request.h"
+
+/*
+ * Runs a request from its bytes to the bytes of its reply. HF_OK: rq->reply is
+ * there, be it a result or an error for the caller. HF_ERR_DEFER: run it again
+ * with may_block (only when it was false). HF_ERR_NO_MEMORY: not even an error
+ * reply fits; close the connection.
+ */
+enum hf_err pipeline_run(struct request *rq);
+
+/*
+ * The reply that goes out instead of `rq->reply` when its audit line could not
+ * be written. `buf` takes 512 bytes.
+ */
+size_t pipeline_audit_failed(uint8_t *buf, size_t cap);
+
+/* Flushes the audit log up to a ticket; the transport calls it for a batch. */
+enum hf_err pipeline_flush(struct server *server, uint64_t ticket, bool sync);
+
+/* Drops what the pipeline hung on a connection. */
+void pipeline_connection_closed(struct policy_grant **grant_slot);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_POLICY_H
+#define KEYD_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <holdfast/bytes.h>
+#include <holdfast/err.h>
+#include <holdfast/ops.h>
+
+#include "identity.h"
+
+/*
+ * What callers may do: Vault's policy files, and who they are for.
+ *
+ *	path "transit/encrypt/payments" { capabilities = ["update"] }
+ *	bind { policies = ["payments"]  subjects = ["unit:shop.service"] }
+ *
+ * Each *.hcl and *.json file of the policy folder is a policy named after it;
+ * `bind` blocks stand in any file; without `policies` they speak of their own
+ * file. Matching is Vault's: "*" only at the end, "+" is one whole segment; of
+ * the patterns that match, the most specific alone decides (first wildcard
+ * later, then not ending in "*", then fewer "+", then longer, then
+ * lexicographically larger); the same pattern in several policies is the union
+ * and deny wins; no pattern, no access. Parameter rules (allowed_, denied_,
+ * required_parameters) and min_level = "hsm" are honoured; what is not
+ * understood is refused at load, never ignored.
+ *
+ * A loaded set is immutable. Readers pin it through a grant.
+ */
+struct policy_store;
+
+enum hf_err policy_open(const char *folder, struct policy_store **out,
+    struct hf_why *why);
+void policy_close(struct policy_store *ps);
+
+/*
+ * Loads the folder anew and puts the set in force as a whole; on any error
+ * the old one stays and `why` has file, line and reason.
+ */
+enum hf_err policy_reload(struct policy_store *ps, struct hf_why *why);
+
+uint64_t policy_generation(const struct policy_store *ps);
+
+/*
+ * What one identity may do under one loaded set: the rules of all policies
+ * bound to it, merged, ready for lookups. Refcounted, made once a connection
+ * and generation; each I/O thread keeps its own pointers.
+ */
+struct policy_grant;
+enum hf_err policy_grant_for(struct policy_store *ps,
+    const struct identity *id, struct policy_grant **out);
+struct policy_grant *policy_grant_ref(struct policy_grant *grant);
+void policy_grant_free(struct policy_grant *grant); /* drops one reference */
+/* The generation that it was made from: compare with policy_generation(). */
+uint64_t policy_grant_generation(const struct policy_grant *grant);
+/* Whether any bound rule speaks of exe: or unit: (see identity_still_valid). */
+bool policy_grant_pins_process(const struct policy_grant *grant);
+
+/* Why it was decided so. Texts live as long as the grant. */
+struct policy_verdict {
+	bool allowed;
+	const char *pattern; /* NULL: no rule matched */
+	const char *policy;
+	const char *file;
+	unsigned line;
+	const char *reason; /* a constant half sentence */
+};
+
+/* One parameter of a request, for parameter rules. */
+struct policy_param {
+	const char *name;
+	struct hf_text value; /* numbers in decimal, bool as true/false */
+};
+
+/*
+ * May it? `path` is checked again for "..", "." and empty segments, which are
+ * refused. All bits of `caps` are needed. `params` may be NULL when the grant
+ * has no parameter rules for the path (policy_wants_params tells).
+ * Allocates nothing.
+ */
+bool policy_check(const struct policy_grant *grant, struct hf_text path,
+    unsigned caps, const struct policy_param *params, size_t param_count,
+    struct policy_verdict *verdict);
+bool policy_wants_params(const struct policy_grant *grant,
+    struct hf_text path);
+/* The set of capabilities on a path (Vault's sys/capabilities). */
+unsigned policy_caps(const struct policy_grant *grant, struct hf_text path);
+/* The protection level that the deciding rule demands: true for hsm. */
+bool policy_demands_hsm(const struct policy_grant *grant, struct hf_text path);
+
+/* For listing; `each` gets every policy of the set in force. */
+struct policy_info {
+	const char *name;
+	const char *file;
+	size_t rules;
+	const char *const *subjects; /* as written */
+	size_t subject_count;
+};
+void policy_each(struct policy_store *ps,
+    void (*each)(void *ctx, const struct policy_info *info), void *ctx);
+/* Names of the policies bound in a grant. */
+size_t policy_grant_names(const struct policy_grant *grant,
+    const char **names, size_t cap);
+
+#endif

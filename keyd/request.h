@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_REQUEST_H
+#define KEYD_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <holdfast/bytes.h>
+#include <holdfast/err.h>
+
+#include "../lib/arena.h"
+#include "../lib/ops.h"
+#include "identity.h"
+#include "policy.h"
+
+struct server;
+
+/*
+ * One request on its way through the daemon. The transport makes it, owns it
+ * and sends its reply; pipeline.c fills the rest, stage by stage; a handler
+ * reads `in`, writes `out`, and takes memory from `arena`.
+ *
+ * A request first runs on the I/O thread that read it, with may_block false.
+ * Where that is not the place (HSM, disk, long computation) pipeline_run()
+ * answers HF_ERR_DEFER before anything was changed, and the transport runs it
+ * again on a worker with may_block true, with a copy of the message and an
+ * arena of its own.
+ */
+struct request {
+	/* From the transport. */
+	struct server *server;
+	const struct identity *who;
+	struct policy_grant **grant_slot; /* of the connection; I/O thread only */
+	struct arena *arena;
+	struct hf_bytes message; /* the CBOR of the request */
+	bool may_block;
+
+	/* For the transport: valid when pipeline_run() returned HF_OK. */
+	struct hf_bytes reply;  /* the CBOR of the reply, in the arena */
+	uint64_t audit_ticket;  /* flush this before the reply leaves; 0: none */
+	bool audit_sync;        /* ... to the disk */
+
+	/* Filled by the pipeline. */
+	struct policy_grant *grant; /* a reference of its own */
+	const struct op *op;
+	void *in, *out;
+	const char *path;     /* what policy was asked */
+	struct hf_text key;   /* the key's name, aliases resolved */
+	bool upsert;          /* may create the key */
+	struct hf_why why;
+	uint64_t audit_id;    /* joins intent and outcome */
+	uint64_t key_version; /* used, for the audit; 0: none */
+	bool intent_written;
+};
+
+/* Memory from the request's arena, or HF_ERR_NO_MEMORY's NULL. */
+static inline void *
+request_alloc(struct request *rq, size_t len)
+{
+	return arena_alloc(rq->arena, len);
+}
+
+#endif

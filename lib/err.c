@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <holdfast/err.h>
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+struct err_row {
+	enum hf_err err;
+	unsigned status;
+	unsigned long ckr;
+	const char *name;
+	const char *sentence;
+};
+
+static const struct err_row rows[] = {
+	{ HF_OK, 200, 0, "ok", "ok" },
+#define HF_ERR(symbol, number, status, ckr, name, sentence)                    \
+	{ HF_ERR_##symbol, status, ckr, name, sentence },
+#include <holdfast/err.def>
+#undef HF_ERR
+};
+
+static const struct err_row unknown = { HF_ERR_REMOTE, 500, 0x00000006,
+	"unknown", "an error that this version does not know" };
+
+static const struct err_row *
+row_of(enum hf_err err)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].err == err)
+			return &rows[i];
+	return &unknown;
+}
+
+const char *
+hf_err_name(enum hf_err err)
+{
+	return row_of(err)->name;
+}
+
+const char *
+hf_err_sentence(enum hf_err err)
+{
+	return row_of(err)->sentence;
+}
+
+unsigned
+hf_err_status(enum hf_err err)
+{
+	return row_of(err)->status;
+}
+
+unsigned long
+hf_err_ckr(enum hf_err err)
+{
+	return row_of(err)->ckr;
+}
+
+enum hf_err
+hf_err_by_name(const char *name, unsigned long len)
+{
+	for (size_t i = 1; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (strlen(rows[i].name) == len &&
+		    strncmp(rows[i].name, name, len) == 0)
+			return rows[i].err;
+	return HF_ERR_REMOTE;
+}
+
+enum hf_err
+hf_fail(struct hf_why *why, enum hf_err err, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (why == NULL)
+		return err;
+	va_start(ap, fmt);
+	(void)vsnprintf(why->text, sizeof(why->text), fmt, ap);
+	va_end(ap);
+	return err;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LIB_OPS_H
+#define LIB_OPS_H
+
+#include <holdfast/ops.h>
+
+#include "schema.h"
+
+/* The operations of ops.def as a table, with the schemas of both sides. */
+
+enum op_flag {
+	OP_CHANGES = 1, /* changes state: worker, and durable before the reply */
+	OP_UPSERT = 2,  /* "create" where the key does not exist yet */
+	OP_WORKER = 4,  /* may block */
+	OP_SUDO = 8,    /* needs "sudo" too */
+};
+
+enum op_id {
+#define OP(id, symbol, in, out, wire, path, cap, flags, verb, sentence)        \
+	OP_##symbol = (id),
+#include <holdfast/ops.def>
+#undef OP
+};
+
+struct op {
+	enum op_id id;
+	const char *name; /* on the wire: "transit.encrypt" */
+	const char *path; /* "transit/encrypt/{name}" */
+	enum hf_cap cap;
+	unsigned flags;
+	const struct schema *in;
+	const struct schema *out;
+	const char *verb; /* of the command line: "key create"; "" for none */
+	const char *sentence;
+};
+
+/* All operations, in the order of ops.def. */
+extern const struct op ops[];
+extern const size_t ops_count;
+
+/* NULL when there is none of that name. */
+const struct op *op_by_name(struct hf_text name);
+
+/* The field that stands for {name} in the path; NULL when none does. */
+const struct field *op_key_field(const struct op *op);
+
+/* The words of policy: "create", "read", ...; 0 for another word. */
+enum hf_cap cap_by_name(struct hf_text name);
+const char *cap_name(enum hf_cap cap);
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LIB_SCHEMA_H
+#define LIB_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <holdfast/bytes.h>
+#include <holdfast/err.h>
+
+#include "arena.h"
+
+/*
+ * A schema says how a plain C struct stands as a CBOR map (RFC 8949): one row
+ * a field. The C type of the member decides the wire type, so the two cannot
+ * disagree. The same rows drive decoding, bounds, encoding, wiping, the audit
+ * line, the command line and the documents.
+ *
+ * On the wire: definite lengths, heads in their shortest form (section 4.2.1),
+ * every key at most once and known; the order is free. Encoding writes the
+ * order of the rows and leaves out absent optional fields.
+ */
+enum field_kind {
+	FIELD_BYTES, /* struct hf_bytes  bstr */
+	FIELD_TEXT,  /* struct hf_text   tstr */
+	FIELD_UINT,  /* uint64_t         uint */
+	FIELD_OPT,   /* struct hf_uint   uint, may be absent */
+	FIELD_BOOL,  /* bool             bool */
+	FIELD_TRI,   /* enum hf_tri      bool, may be absent */
+	FIELD_LIST,  /* T *x; size_t x_count    [* map of the item schema] */
+	FIELD_TEXTS, /* struct hf_text *x; size_t x_count    [* tstr] */
+};
+
+enum field_flag {
+	REQUIRED = 1,  /* absent is an error */
+	SECRET = 2,    /* wiped after use; the audit tells its length only */
+	PLAIN = 4,     /* the audit tells it in clear; others are hashed */
+	KEYNAME = 8,   /* stands for {name} in the path; checked as a name */
+	NAME = 16,     /* a name, checked as one, but not in the path */
+	DATA = 32,     /* the command line reads or writes it as a file */
+	ALWAYS = 64,   /* encoded even when it is zero or empty */
+	HIDDEN = 128,  /* no command line option: a command gives it itself */
+};
+
+struct schema;
+
+struct field {
+	const char *name;
+	enum field_kind kind;
+	unsigned flags;
+	size_t offset;
+	size_t count_offset;        /* lists: where the number of items is */
+	uint64_t min, max;          /* bytes, value, or number of items */
+	const char *values;         /* FIELD_TEXT: "a|b|c", or NULL for any */
+	const struct schema *item;  /* FIELD_LIST */
+	const char *doc;            /* half a sentence */
+};
+
+struct schema {
+	const char *name;
+	size_t size; /* of the struct */
+	const struct field *fields;
+	size_t count;
+};
+
+#define FIELD_KIND(type, member)                                               \
+	_Generic(((type *)0)->member, struct hf_bytes : FIELD_BYTES,           \
+	    struct hf_text : FIELD_TEXT, uint64_t : FIELD_UINT,                \
+	    struct hf_uint : FIELD_OPT, _Bool : FIELD_BOOL,                    \
+	    enum hf_tri : FIELD_TRI)
+
+/* F(struct, "wire name", member, min, max, flags, "a|b" or NULL, doc) */
+#define F(type, wire, member, lo, hi, flag, vals, text)                        \
+	{ .name = (wire), .kind = FIELD_KIND(struct type, member),             \
+		.flags = (flag), .offset = offsetof(struct type, member),      \
+		.min = (lo), .max = (hi), .values = (vals), .doc = (text) }
+
+/* LIST(struct, "wire name", member, max items, item schema, flags, doc) */
+#define LIST(type, wire, member, hi, of, flag, text)                           \
+	{ .name = (wire), .kind = FIELD_LIST, .flags = (flag),                 \
+		.offset = offsetof(struct type, member),                       \
+		.count_offset = offsetof(struct type, member##_count),         \
+		.max = (hi), .item = (of), .doc = (text) }
+
+/* TEXTS(struct, "wire name", member, max items, flags, doc): each 1..1024 */
+#define TEXTS(type, wire, member, hi, flag, text)                              \
+	{ .name = (wire), .kind = FIELD_TEXTS, .flags = (flag),                \
+		.offset = offsetof(struct type, member),                       \
+		.count_offset = offsetof(struct type, member##_count),         \
+		.max = (hi), .doc = (text) }
+
+/* SCHEMA(variable, struct, rows...) */
+#define SCHEMA(var, type, ...)                                                 \
+	static const struct field var##_fields[] = { __VA_ARGS__ };            \
+	const struct schema var = { #type, sizeof(struct type), var##_fields,  \
+		sizeof(var##_fields) / sizeof(var##_fields[0]) }
+
+/*
+ * Decodes the one map that `in` must be, to its last byte. `out` (schema->size
+ * bytes) is zeroed first. Bytes and text are views into `in`; lists come from
+ * the arena. On an error `out` is unspecified and `why` names the field, as in
+ * "batch_input[3].plaintext". Never reads outside `in`, whatever it holds.
+ */
+enum hf_err schema_decode(const struct schema *schema, struct hf_bytes in,
+    struct arena *arena, void *out, struct hf_why *why);
+
+/*
+ * Encodes `in` as one map into `buf`. `*len` gets the bytes needed, also when
+ * `cap` is smaller; then nothing useful was written and the error is
+ * HF_ERR_BUFFER_TOO_SMALL. `buf` may be NULL when `cap` is 0.
+ */
+enum hf_err schema_encode(const struct schema *schema, const void *in,
+    uint8_t *buf, size_t cap, size_t *len);
+
+/* 1 to 128 of a-z A-Z 0-9 . _ -, starting with a letter or digit. */
+bool name_valid(struct hf_text name);
+
+/*
+ * The frame of requests and replies (docs/protocol.md):
+ *	{"op": tstr, "in": map}    {"out": map} / {"err": {...}}
+ * request_open finds the two parts of a request without looking into "in".
+ */
+struct envelope {
+	struct hf_text op;
+	struct hf_bytes in; /* the CBOR map; absent "in" gives an empty map */
+};
+
+enum hf_err envelope_open(struct hf_bytes message, struct envelope *out,
+    struct hf_why *why);
+
+/* Writes {"op": op, "in": <in of schema>}; sizes as schema_encode. */
+enum hf_err envelope_request(struct hf_text op, const struct schema *schema,
+    const void *in, uint8_t *buf, size_t cap, size_t *len);
+
+/* Writes {"out": <out of schema>}; sizes as schema_encode. */
+enum hf_err envelope_reply(const struct schema *schema, const void *out,
+    uint8_t *buf, size_t cap, size_t *len);
+
+/*
+ * Writes {"err": {"code", "name", "message"}}. `message` NULL: the sentence of
+ * the list. 512 bytes are always enough.
+ */
+enum hf_err envelope_error(enum hf_err err, const char *message, uint8_t *buf,
+    size_t cap, size_t *len);
+
+/*
+ * Opens a reply. On {"out"} decodes it and returns HF_OK; on {"err"} returns
+ * that error with its message in `why`; HF_ERR_BAD_REPLY on anything else.
+ */
+enum hf_err envelope_open_reply(struct hf_bytes message,
+    const struct schema *schema, struct arena *arena, void *out,
+    struct hf_why *why);
+
+#endif

@@ -38,6 +38,12 @@ struct op {
 extern const struct op ops[];
 extern const size_t ops_count;
 
+/* The schemas, under the short names of ops.def. */
+#define OP(id, symbol, in, out, wire, path, cap, flags, verb, sentence)        \
+	extern const struct schema schema_##in, schema_##out;
+#include <holdfast/ops.def>
+#undef OP
+
 /* NULL when there is none of that name. */
 const struct op *op_by_name(struct hf_text name);
 

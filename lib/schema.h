@@ -90,8 +90,12 @@ struct schema {
 		.count_offset = offsetof(struct type, member##_count),         \
 		.max = (hi), .doc = (text) }
 
-/* SCHEMA(variable, struct, rows...) */
+/* SCHEMA(variable, struct, rows...); SCHEMA_PUBLIC for one that others name. */
 #define SCHEMA(var, type, ...)                                                 \
+	static const struct field var##_fields[] = { __VA_ARGS__ };            \
+	static const struct schema var = { #type, sizeof(struct type), var##_fields,  \
+		sizeof(var##_fields) / sizeof(var##_fields[0]) }
+#define SCHEMA_PUBLIC(var, type, ...)                                          \
 	static const struct field var##_fields[] = { __VA_ARGS__ };            \
 	const struct schema var = { #type, sizeof(struct type), var##_fields,  \
 		sizeof(var##_fields) / sizeof(var##_fields[0]) }

@@ -208,7 +208,7 @@ struct hf_verify_item {
 
 struct hf_verify_result {
 	struct hf_item_status status;
-	_Bool valid;
+	enum hf_tri valid; /* HF_TRUE only when it matches */
 };
 
 struct hf_verify_in {

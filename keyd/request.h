@@ -14,6 +14,7 @@
 #include "identity.h"
 #include "policy.h"
 
+struct key;
 struct server;
 
 /*
@@ -45,9 +46,11 @@ struct request {
 	struct policy_grant *grant; /* a reference of its own */
 	const struct op *op;
 	void *in, *out;
+	bool decoded; /* `in` is checked */
 	const char *path;     /* what policy was asked */
-	struct hf_text key;   /* the key's name, aliases resolved */
+	struct key *key;      /* a reference; NULL: there is none of that name */
 	bool upsert;          /* may create the key */
+	bool demand_hsm;      /* policy allows keys of level hsm only */
 	struct hf_why why;
 	uint64_t audit_id;    /* joins intent and outcome */
 	uint64_t key_version; /* used, for the audit; 0: none */

@@ -227,7 +227,7 @@ SCHEMA_PUBLIC(schema_key_info, hf_key_info,
 	F(hf_key_info, "primary_version",        primary_version,        0, VERSION_MAX, PLAIN | ALWAYS, NULL, "version used unless asked otherwise; 0: the latest"),
 	F(hf_key_info, "min_available_version",  min_available_version,  0, VERSION_MAX, PLAIN | ALWAYS, NULL, "older versions are gone for good; 0: none is"),
 	F(hf_key_info, "min_decryption_version", min_decryption_version, 0, VERSION_MAX, PLAIN | ALWAYS, NULL, "older versions neither decrypt nor verify"),
-	F(hf_key_info, "min_encryption_version", min_encryption_version, 0, VERSION_MAX, PLAIN | ALWAYS, NULL, "older versions neither encrypt nor sign; 0: only the latest"),
+	F(hf_key_info, "min_encryption_version", min_encryption_version, 0, VERSION_MAX, PLAIN | ALWAYS, NULL, "older versions neither encrypt nor sign; 0: no limit"),
 	F(hf_key_info, "deletion_allowed",       deletion_allowed,       0, 1, PLAIN | ALWAYS, NULL, "whether the key may be deleted"),
 	F(hf_key_info, "exportable",             exportable,             0, 1, PLAIN | ALWAYS, NULL, "whether key material may leave"),
 	F(hf_key_info, "allow_plaintext_backup", allow_plaintext_backup, 0, 1, PLAIN | ALWAYS, NULL, "whether the key may be backed up"),
@@ -261,7 +261,7 @@ SCHEMA_PUBLIC(schema_names_out, hf_names_out,
 SCHEMA_PUBLIC(schema_key_config_in, hf_key_config_in,
 	KEY_FIELD(hf_key_config_in),
 	F(hf_key_config_in, "min_decryption_version", min_decryption_version, 0, VERSION_MAX, PLAIN, NULL, "older versions neither decrypt nor verify"),
-	F(hf_key_config_in, "min_encryption_version", min_encryption_version, 0, VERSION_MAX, PLAIN, NULL, "older versions neither encrypt nor sign; 0: only the latest"),
+	F(hf_key_config_in, "min_encryption_version", min_encryption_version, 0, VERSION_MAX, PLAIN, NULL, "older versions neither encrypt nor sign; 0: no limit"),
 	F(hf_key_config_in, "primary_version",        primary_version,        0, VERSION_MAX, PLAIN, NULL, "version used unless asked otherwise; 0: the latest"),
 	F(hf_key_config_in, "deletion_allowed",       deletion_allowed,       0, 1, PLAIN, NULL, "the key may be deleted"),
 	F(hf_key_config_in, "exportable",             exportable,             0, 1, PLAIN, NULL, "key material may leave; cannot be taken back"),
@@ -409,6 +409,25 @@ op_key_field(const struct op *op)
 		if ((op->in->fields[i].flags & KEYNAME) != 0)
 			return &op->in->fields[i];
 	return NULL;
+}
+
+const char *
+op_path(const struct op *op, struct hf_text name, struct arena *arena)
+{
+	static const char mark[] = "{name}";
+	const char *at = strstr(op->path, mark);
+	size_t before = at == NULL ? strlen(op->path) : (size_t)(at - op->path);
+	const char *after = at == NULL ? "" : at + sizeof(mark) - 1;
+	size_t middle = at == NULL ? 0 : name.len;
+	char *p = arena_alloc(arena, before + middle + strlen(after) + 1);
+
+	if (p == NULL)
+		return NULL;
+	memcpy(p, op->path, before);
+	if (middle > 0)
+		memcpy(p + before, name.ptr, middle);
+	memcpy(p + before + middle, after, strlen(after));
+	return p;
 }
 
 static const struct {

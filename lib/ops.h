@@ -50,6 +50,11 @@ const struct op *op_by_name(struct hf_text name);
 /* The field that stands for {name} in the path; NULL when none does. */
 const struct field *op_key_field(const struct op *op);
 
+/* The path of an operation with {name} filled in, in the arena; NULL when
+ * there is no memory. */
+const char *op_path(const struct op *op, struct hf_text name,
+    struct arena *arena);
+
 /* The words of policy: "create", "read", ...; 0 for another word. */
 enum hf_cap cap_by_name(struct hf_text name);
 const char *cap_name(enum hf_cap cap);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "batch.h"
+
+#include "../lib/bytes.h"
+
+/* Errors that are about the request or the service, not about one item. */
+static bool
+stops_all(enum hf_err err)
+{
+	return err == HF_ERR_DEFER || err == HF_ERR_NO_MEMORY;
+}
+
+static enum hf_err
+run_item(struct request *rq, const struct batch *b, size_t i, uint8_t *results)
+{
+	const uint8_t *item = (const uint8_t *)b->items + i * b->item_size;
+	uint8_t *result = results + i * b->result_size;
+	struct hf_item_status *status = (void *)result;
+	struct hf_why why = { "" };
+	enum hf_err err = b->each(rq, b->ctx, item, result, &why);
+	const char *sentence;
+
+	if (stops_all(err))
+		return err;
+	if (err != HF_OK) {
+		/* Nothing half done may leave with an error. */
+		memset(result, 0, b->result_size);
+		sentence = why.text[0] != '\0'
+		    ? arena_text(rq->arena, text_of(why.text))
+		    : hf_err_sentence(err);
+		if (sentence == NULL)
+			return HF_ERR_NO_MEMORY;
+		status->error = text_of(sentence);
+		status->error_name = text_of(hf_err_name(err));
+	}
+	status->reference =
+	    *(const struct hf_text *)(const void *)(item + b->reference);
+	return HF_OK;
+}
+
+enum hf_err
+batch_run(struct request *rq, const struct batch *b)
+{
+	uint8_t *results;
+	enum hf_err err;
+
+	if (b->items == NULL) {
+		if (!b->one_given)
+			return hf_fail(&rq->why, HF_ERR_MISSING_FIELD, "%s",
+			    b->missing);
+		return b->each(rq, b->ctx, b->one, b->one_result, &rq->why);
+	}
+	if (b->count == 0)
+		return HF_ERR_EMPTY_BATCH;
+	if (b->one_given)
+		return HF_ERR_BATCH_AND_SINGLE;
+	results = arena_array(rq->arena, b->count, b->result_size);
+	if (results == NULL)
+		return HF_ERR_NO_MEMORY;
+	for (size_t i = 0; i < b->count; i++)
+		if ((err = run_item(rq, b, i, results)) != HF_OK)
+			return err;
+	*b->results = results;
+	*b->results_count = b->count;
+	return HF_OK;
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "key.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/bytes.h"
+
+void
+key_store_name(struct hf_text name, char out[KEY_STORE_NAME])
+{
+	(void)snprintf(out, KEY_STORE_NAME, "key/%.*s", (int)name.len,
+	    name.ptr);
+}
+
+void
+version_store_name(const uint8_t id[HSM_ID], uint32_t number,
+    char out[KEY_STORE_NAME])
+{
+	char hex[2 * HSM_ID + 1];
+
+	hex_encode(id, HSM_ID, hex);
+	(void)snprintf(out, KEY_STORE_NAME, "ver/%s/%06x", hex, number);
+}
+
+struct key *
+key_ref(struct key *key)
+{
+	(void)atomic_fetch_add_explicit(&key->refs, 1, memory_order_relaxed);
+	return key;
+}
+
+static void
+version_free(struct key_version *v)
+{
+	secret_free(&v->material);
+	secret_free(&v->hmac);
+	crypto_key_free(v->pair);
+	free(v->hsm_blob);
+	free(v->spki);
+}
+
+void
+key_unref(struct key *key)
+{
+	if (key == NULL ||
+	    atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < key->count; i++)
+		version_free(&key->versions[i]);
+	free(key);
+}
+
+const struct key_version *
+key_version_find(const struct key *key, uint64_t number)
+{
+	size_t low = 0, high = key->count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (key->versions[mid].number == number)
+			return &key->versions[mid];
+		if (key->versions[mid].number < number)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
+}
+
+/* -- Reading -- */
+
+/* Sealed version records as they come from the store, oldest first. */
+struct sealed {
+	struct sealed_one {
+		char name[KEY_STORE_NAME];
+		uint8_t *ptr;
+		size_t len;
+	} *items;
+	size_t count, room;
+	enum hf_err err;
+};
+
+static void
+sealed_free(struct sealed *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		free(s->items[i].ptr);
+	free(s->items);
+}
+
+static bool
+sealed_add(void *ctx, struct hf_text key, struct hf_bytes value,
+    uint64_t revision)
+{
+	struct sealed *s = ctx;
+	struct sealed_one *one;
+
+	(void)revision;
+	if (s->count == s->room) {
+		size_t room = s->room == 0 ? 4 : 2 * s->room;
+		void *p = realloc(s->items, room * sizeof(*s->items));
+
+		if (p == NULL) {
+			s->err = HF_ERR_NO_MEMORY;
+			return false;
+		}
+		s->items = p;
+		s->room = room;
+	}
+	one = &s->items[s->count];
+	one->ptr = malloc(value.len == 0 ? 1 : value.len);
+	if (one->ptr == NULL || key.len >= sizeof(one->name)) {
+		free(one->ptr);
+		s->err = HF_ERR_NO_MEMORY;
+		return false;
+	}
+	memcpy(one->ptr, value.ptr, value.len);
+	one->len = value.len;
+	memcpy(one->name, key.ptr, key.len);
+	one->name[key.len] = '\0';
+	s->count++;
+	return true;
+}
+
+static enum hf_err
+copy_out(struct hf_bytes from, uint8_t **to, size_t *len)
+{
+	*to = NULL;
+	*len = from.len;
+	if (from.len == 0)
+		return HF_OK;
+	*to = malloc(from.len);
+	if (*to == NULL)
+		return HF_ERR_NO_MEMORY;
+	memcpy(*to, from.ptr, from.len);
+	return HF_OK;
+}
+
+static void
+hsm_key_set(struct hsm_key *k, const struct key_type *type, struct hf_bytes id,
+    struct hf_bytes wrap_id, const uint8_t *blob, size_t blob_len)
+{
+	k->type = type;
+	if (id.len == HSM_ID)
+		memcpy(k->id, id.ptr, HSM_ID);
+	if (wrap_id.len == HSM_ID)
+		memcpy(k->wrap_id, wrap_id.ptr, HSM_ID);
+	k->wrapped = bytes_of(blob, blob_len);
+}
+
+/* Level hsm: what the HSM needs to find the key, and the public half. */
+static enum hf_err
+version_open_hsm(struct key_version *v, const struct key_type *type,
+    const struct version_record *rec)
+{
+	size_t main_len = rec->hsm_wrapped.len;
+	size_t hmac_len = rec->hsm_hmac_wrapped.len;
+
+	v->hsm_blob = malloc(main_len + hmac_len + 1);
+	if (v->hsm_blob == NULL)
+		return HF_ERR_NO_MEMORY;
+	if (main_len > 0)
+		memcpy(v->hsm_blob, rec->hsm_wrapped.ptr, main_len);
+	if (hmac_len > 0)
+		memcpy(v->hsm_blob + main_len, rec->hsm_hmac_wrapped.ptr,
+		    hmac_len);
+	hsm_key_set(&v->hsm, type, rec->hsm_id, rec->wrap_id, v->hsm_blob,
+	    main_len);
+	if (rec->hsm_hmac_id.len == HSM_ID)
+		hsm_key_set(&v->hsm_hmac, key_type_by_id(KEY_HMAC),
+		    rec->hsm_hmac_id, rec->wrap_id, v->hsm_blob + main_len,
+		    hmac_len);
+	if (v->spki_len > 0)
+		return crypto_key_public(type, bytes_of(v->spki, v->spki_len),
+		    &v->pair);
+	return HF_OK;
+}
+
+static enum hf_err
+version_open_wrapped(struct key_version *v, const struct key_type *type,
+    const struct version_record *rec)
+{
+	enum hf_err err;
+
+	if (rec->hmac.len > 0 &&
+	    (err = secret_copy(&v->hmac, rec->hmac)) != HF_OK)
+		return err;
+	if (rec->material.len == 0)
+		return rec->spki.len == 0 ? HF_ERR_STORE_DAMAGED
+		    : crypto_key_public(type, rec->spki, &v->pair);
+	if (type->family == FAMILY_AEAD || type->family == FAMILY_HMAC)
+		return secret_copy(&v->material, rec->material);
+	return crypto_key_private(type, rec->material, &v->pair);
+}
+
+static enum hf_err
+version_open(struct key_version *v, const struct key_type *type,
+    const struct version_record *rec)
+{
+	enum hf_err err;
+
+	v->number = (uint32_t)rec->version;
+	v->state = (enum version_state)rec->state;
+	v->level = (enum key_level)rec->level;
+	v->creation_time = rec->creation_time;
+	v->destroy_time = rec->destroy_time;
+	if (v->state == VERSION_DESTROYED)
+		return HF_OK;
+	if ((err = copy_out(rec->spki, &v->spki, &v->spki_len)) != HF_OK)
+		return err;
+	return v->level == LEVEL_HSM ? version_open_hsm(v, type, rec)
+	                             : version_open_wrapped(v, type, rec);
+}
+
+static enum hf_err
+version_unseal(struct hierarchy *h, const struct key *key,
+    const struct sealed_one *one, struct key_version *v)
+{
+	AUTO_SECRET plain = { 0 };
+	struct version_record rec;
+	char expect[KEY_STORE_NAME];
+	enum hf_err err;
+
+	err = hierarchy_unseal(h, text_of(one->name),
+	    bytes_of(one->ptr, one->len), &plain);
+	if (err != HF_OK)
+		return err;
+	if ((err = record_decode(&version_schema, secret_view(&plain),
+	    &rec)) != HF_OK)
+		return err;
+	version_store_name(key->id, (uint32_t)rec.version, expect);
+	if (strcmp(expect, one->name) != 0)
+		return HF_ERR_STORE_DAMAGED;
+	return version_open(v, key->type, &rec);
+}
+
+static enum hf_err
+key_fill(struct key *key, const struct key_record *rec, struct hf_text name)
+{
+	memcpy(key->name, name.ptr, name.len);
+	memcpy(key->id, rec->id.ptr, HSM_ID);
+	key->type = key_type_by_id((unsigned)rec->type);
+	if (key->type == NULL)
+		return HF_ERR_STORE_DAMAGED;
+	key->level = (enum key_level)rec->level;
+	memcpy(key->keyring, rec->keyring.ptr, rec->keyring.len);
+	memcpy(key->prefix, rec->prefix.ptr, rec->prefix.len);
+	key->latest = (uint32_t)rec->latest_version;
+	key->primary = (uint32_t)rec->primary_version;
+	key->min_available = (uint32_t)rec->min_available_version;
+	key->min_decryption = (uint32_t)rec->min_decryption_version;
+	key->min_encryption = (uint32_t)rec->min_encryption_version;
+	key->deletion_allowed = rec->deletion_allowed;
+	key->exportable = rec->exportable;
+	key->allow_plaintext_backup = rec->allow_plaintext_backup;
+	key->soft_deleted = rec->soft_deleted;
+	key->imported = rec->imported;
+	key->key_size = (size_t)rec->key_size;
+	key->creation_time = rec->creation_time;
+	return HF_OK;
+}
+
+static enum hf_err
+key_open(struct hierarchy *h, const struct key_record *rec,
+    struct hf_text name, const struct sealed *sealed, struct key **out)
+{
+	struct key *key = calloc(1, sizeof(*key) +
+	    sealed->count * sizeof(key->versions[0]));
+	enum hf_err err;
+
+	if (key == NULL)
+		return HF_ERR_NO_MEMORY;
+	key->refs = 1;
+	err = key_fill(key, rec, name);
+	for (size_t i = 0; i < sealed->count && err == HF_OK; i++) {
+		key->count++;
+		err = version_unseal(h, key, &sealed->items[i],
+		    &key->versions[i]);
+	}
+	/* A version that is missing at the end would be made a second time. */
+	if (err == HF_OK && key_version_find(key, key->latest) == NULL)
+		err = HF_ERR_STORE_DAMAGED;
+	if (err != HF_OK) {
+		key_unref(key);
+		return err;
+	}
+	*out = key;
+	return HF_OK;
+}
+
+static enum hf_err
+key_load_once(struct store *store, struct hierarchy *h, struct hf_text name,
+    struct key **out, bool *again)
+{
+	AUTO_SECRET plain = { 0 };
+	struct store_value v = { 0 }, check = { 0 };
+	struct sealed sealed = { 0 };
+	char stored[KEY_STORE_NAME], hex[2 * HSM_ID + 1], prefix[64];
+	struct key_record rec;
+	struct key *key = NULL;
+	enum hf_err err;
+
+	key_store_name(name, stored);
+	if ((err = store_get(store, text_of(stored), &v)) != HF_OK)
+		return err == HF_ERR_NOT_FOUND ? HF_ERR_KEY_NOT_FOUND : err;
+	err = hierarchy_unseal(h, text_of(stored), bytes_of(v.ptr, v.len),
+	    &plain);
+	if (err == HF_OK)
+		err = record_decode(&key_schema, secret_view(&plain), &rec);
+	if (err == HF_OK) {
+		hex_encode(rec.id.ptr, HSM_ID, hex);
+		(void)snprintf(prefix, sizeof(prefix), "ver/%s/", hex);
+		err = store_list(store, text_of(prefix), (struct hf_text){ 0 },
+		    0, sealed_add, &sealed);
+	}
+	if (err == HF_OK)
+		err = sealed.err;
+	/* The two reads belong together only if nothing changed between. */
+	if (err == HF_OK)
+		err = store_get(store, text_of(stored), &check);
+	*again = err == HF_ERR_NOT_FOUND ||
+	    (err == HF_OK && check.revision != v.revision);
+	if (err == HF_OK && !*again)
+		err = key_open(h, &rec, name, &sealed, &key);
+	if (err == HF_OK && !*again) {
+		key->revision = v.revision;
+		*out = key;
+	}
+	sealed_free(&sealed);
+	store_value_free(&v);
+	store_value_free(&check);
+	return err == HF_ERR_NOT_FOUND ? HF_ERR_KEY_NOT_FOUND : err;
+}
+
+enum hf_err
+key_load(struct store *store, struct hierarchy *h, struct hf_text name,
+    struct key **out)
+{
+	for (unsigned i = 0; i < 10; i++) {
+		bool again = false;
+		enum hf_err err = key_load_once(store, h, name, out, &again);
+
+		if (!again)
+			return err;
+	}
+	return HF_ERR_BUSY;
+}

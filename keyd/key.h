@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_KEY_H
+#define KEYD_KEY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <holdfast/bytes.h>
+#include <holdfast/err.h>
+
+#include "../lib/secret.h"
+#include "crypto.h"
+#include "hierarchy.h"
+#include "hsm.h"
+#include "key_type.h"
+#include "record.h"
+
+/*
+ * A named key with its versions, opened and ready for use. Immutable once it
+ * is made: a change makes another one, and whoever still holds the old one
+ * goes on with it until key_unref().
+ */
+struct key_version {
+	uint32_t number;
+	enum version_state state;
+	enum key_level level;
+	uint64_t creation_time;
+	uint64_t destroy_time;
+	struct secret material;  /* wrapped: symmetric and hmac keys */
+	struct crypto_key *pair; /* asymmetric: private, or public at level hsm */
+	struct secret hmac;      /* wrapped: the key for op hmac */
+	struct hsm_key hsm;      /* level hsm; blobs in hsm_blob */
+	struct hsm_key hsm_hmac;
+	uint8_t *hsm_blob;
+	uint8_t *spki; /* SubjectPublicKeyInfo DER of asymmetric keys */
+	size_t spki_len;
+};
+
+struct key {
+	_Atomic unsigned refs;
+	char name[129];
+	uint8_t id[HSM_ID];
+	const struct key_type *type;
+	enum key_level level; /* of new versions */
+	char keyring[129];
+	char prefix[33];
+	uint32_t latest, primary, min_available, min_decryption, min_encryption;
+	bool deletion_allowed, exportable, allow_plaintext_backup;
+	bool soft_deleted, imported;
+	size_t key_size; /* hmac keys: bytes */
+	uint64_t creation_time;
+	uint64_t revision; /* of its record in the store */
+	size_t count;
+	struct key_version versions[]; /* by number, not all need be there */
+};
+
+/* Names in the store. `out` takes KEY_STORE_NAME bytes, with a NUL. */
+enum { KEY_STORE_NAME = 288 };
+void key_store_name(struct hf_text name, char out[KEY_STORE_NAME]);
+void version_store_name(const uint8_t id[HSM_ID], uint32_t number,
+    char out[KEY_STORE_NAME]);
+
+/*
+ * Reads and opens a key. HF_ERR_KEY_NOT_FOUND; HF_ERR_STORE_DAMAGED when a
+ * record is not what was sealed. Blocks on the store, and once on the HSM.
+ */
+enum hf_err key_load(struct store *store, struct hierarchy *h,
+    struct hf_text name, struct key **out);
+
+struct key *key_ref(struct key *key);
+/* Drops one reference; the last one wipes and frees. NULL is fine. */
+void key_unref(struct key *key);
+
+/* NULL when the key has no such version (any more). */
+const struct key_version *key_version_find(const struct key *key,
+    uint64_t number);
+
+#endif

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/bytes.h"
+#include "keys_internal.h"
+
+/* FNV-1a: names are bounded, and the table is not to be attacked from outside
+ * beyond the names that policy lets a caller make. */
+static uint64_t
+name_hash(struct hf_text name)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < name.len; i++)
+		h = (h ^ (uint8_t)name.ptr[i]) * UINT64_C(0x100000001b3);
+	return h;
+}
+
+static struct keys_shard *
+shard_of(struct keys *keys, uint64_t hash)
+{
+	return &keys->shards[hash % KEYS_SHARDS];
+}
+
+static struct keys_entry **
+slot_of(struct keys_shard *s, uint64_t hash, struct hf_text name)
+{
+	struct keys_entry **link = &s->table[hash / KEYS_SHARDS % s->buckets];
+
+	while (*link != NULL && !text_is(name, (*link)->name))
+		link = &(*link)->next;
+	return link;
+}
+
+static void
+entry_remove(struct keys_shard *s, struct keys_entry **link)
+{
+	struct keys_entry *e = *link;
+
+	*link = e->next;
+	s->count--;
+	key_unref(e->key);
+	free(e);
+}
+
+/* Whatever wrote the record of a name, what is cached of it is old. */
+static void
+on_commit(void *ctx, struct hf_text key, uint64_t revision)
+{
+	static const struct hf_text prefixes[] = {
+		{ "key/", 4 },
+		{ "alias/", 6 },
+	};
+
+	(void)revision;
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (text_starts(key, prefixes[i]))
+			keys_drop(ctx, (struct hf_text){
+			    key.ptr + prefixes[i].len,
+			    key.len - prefixes[i].len });
+}
+
+enum hf_err
+keys_open(struct store *store, struct hierarchy *h, struct hsm *hsm,
+    size_t capacity, struct keys **out)
+{
+	struct keys *keys = calloc(1, sizeof(*keys));
+
+	if (keys == NULL)
+		return HF_ERR_NO_MEMORY;
+	keys->store = store;
+	keys->hierarchy = h;
+	keys->hsm = hsm;
+	keys->capacity = capacity / KEYS_SHARDS + 1;
+	for (size_t i = 0; i < KEYS_SHARDS; i++) {
+		struct keys_shard *s = &keys->shards[i];
+
+		(void)pthread_mutex_init(&s->lock, NULL);
+		s->buckets = keys->capacity < 16 ? 16 : keys->capacity;
+		s->table = calloc(s->buckets, sizeof(struct keys_entry *));
+		if (s->table == NULL) {
+			keys_close(keys);
+			return HF_ERR_NO_MEMORY;
+		}
+	}
+	store_watch(store, on_commit, keys);
+	*out = keys;
+	return HF_OK;
+}
+
+void
+keys_forget(struct keys *keys)
+{
+	for (size_t i = 0; i < KEYS_SHARDS; i++) {
+		struct keys_shard *s = &keys->shards[i];
+
+		(void)pthread_mutex_lock(&s->lock);
+		s->drops++;
+		for (size_t b = 0; s->table != NULL && b < s->buckets; b++)
+			while (s->table[b] != NULL)
+				entry_remove(s, &s->table[b]);
+		(void)pthread_mutex_unlock(&s->lock);
+	}
+}
+
+void
+keys_close(struct keys *keys)
+{
+	if (keys == NULL)
+		return;
+	keys_forget(keys);
+	for (size_t i = 0; i < KEYS_SHARDS; i++) {
+		free(keys->shards[i].table);
+		(void)pthread_mutex_destroy(&keys->shards[i].lock);
+	}
+	free(keys);
+}
+
+size_t
+keys_cached(struct keys *keys)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < KEYS_SHARDS; i++) {
+		(void)pthread_mutex_lock(&keys->shards[i].lock);
+		n += keys->shards[i].count;
+		(void)pthread_mutex_unlock(&keys->shards[i].lock);
+	}
+	return n;
+}
+
+void
+keys_drop(struct keys *keys, struct hf_text name)
+{
+	uint64_t hash = name_hash(name);
+	struct keys_shard *s = shard_of(keys, hash);
+	struct keys_entry **link;
+
+	(void)pthread_mutex_lock(&s->lock);
+	s->drops++;
+	link = slot_of(s, hash, name);
+	if (*link != NULL)
+		entry_remove(s, link);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+/* Makes room: the first entry that was not used since the hand passed. */
+static void
+shard_evict(struct keys_shard *s)
+{
+	for (size_t step = 0; step < 2 * s->buckets + 2; step++) {
+		struct keys_entry **link = &s->table[s->hand];
+
+		s->hand = (s->hand + 1) % s->buckets;
+		for (; *link != NULL; link = &(*link)->next) {
+			if (!(*link)->used) {
+				entry_remove(s, link);
+				return;
+			}
+			(*link)->used = false;
+		}
+	}
+}
+
+/* A key (one reference is taken over) or an alias, unless something was
+ * dropped since `drops` was read. */
+static void
+cache_put(struct keys *keys, struct hf_text name, struct key *key,
+    const char *target, uint64_t drops)
+{
+	uint64_t hash = name_hash(name);
+	struct keys_shard *s = shard_of(keys, hash);
+	struct keys_entry *e = calloc(1, sizeof(*e));
+	struct keys_entry **link;
+
+	(void)pthread_mutex_lock(&s->lock);
+	link = slot_of(s, hash, name);
+	if (e == NULL || s->drops != drops || *link != NULL) {
+		(void)pthread_mutex_unlock(&s->lock);
+		key_unref(key);
+		free(e);
+		return;
+	}
+	memcpy(e->name, name.ptr, name.len);
+	e->key = key;
+	if (target != NULL)
+		(void)snprintf(e->target, sizeof(e->target), "%s", target);
+	e->used = true;
+	*link = e;
+	if (++s->count > keys->capacity)
+		shard_evict(s);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+enum found { FOUND_NOTHING, FOUND_KEY, FOUND_ALIAS };
+
+static enum found
+cache_get(struct keys *keys, struct hf_text name, struct key **key,
+    char target[129], uint64_t *drops)
+{
+	uint64_t hash = name_hash(name);
+	struct keys_shard *s = shard_of(keys, hash);
+	enum found found = FOUND_NOTHING;
+	struct keys_entry *e;
+
+	(void)pthread_mutex_lock(&s->lock);
+	*drops = s->drops;
+	e = *slot_of(s, hash, name);
+	if (e != NULL) {
+		e->used = true;
+		if (e->key != NULL) {
+			*key = key_ref(e->key);
+			found = FOUND_KEY;
+		} else {
+			memcpy(target, e->target, sizeof(e->target));
+			found = FOUND_ALIAS;
+		}
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+/* Fills the cache for a name from the store: a key, or else an alias. */
+static enum found
+cache_fill(struct keys *keys, struct hf_text name, uint64_t drops,
+    struct key **key, char target[129], enum hf_err *err)
+{
+	*err = key_load(keys->store, keys->hierarchy, name, key);
+	if (*err == HF_OK) {
+		cache_put(keys, name, key_ref(*key), NULL, drops);
+		return FOUND_KEY;
+	}
+	if (*err != HF_ERR_KEY_NOT_FOUND)
+		return FOUND_NOTHING;
+	*err = keys_alias_target(keys, name, target);
+	if (*err == HF_ERR_NOT_FOUND)
+		*err = HF_ERR_KEY_NOT_FOUND;
+	if (*err != HF_OK)
+		return FOUND_NOTHING;
+	cache_put(keys, name, NULL, target, drops);
+	return FOUND_ALIAS;
+}
+
+enum hf_err
+keys_get(struct keys *keys, struct hf_text name, bool may_block,
+    struct key **out)
+{
+	struct hf_text ask = name;
+	char target[129], via[129];
+
+	if (!name_valid(name))
+		return HF_ERR_BAD_NAME;
+	/* An alias points to a key, never to another alias. */
+	for (unsigned hop = 0; hop < 2; hop++) {
+		enum hf_err err = HF_OK;
+		uint64_t drops;
+		enum found found = cache_get(keys, ask, out, target, &drops);
+
+		if (found == FOUND_NOTHING && !may_block)
+			return HF_ERR_DEFER;
+		if (found == FOUND_NOTHING)
+			found = cache_fill(keys, ask, drops, out, target, &err);
+		if (err != HF_OK || found == FOUND_KEY)
+			return err;
+		memcpy(via, target, sizeof(via));
+		ask = text_of(via);
+	}
+	return HF_ERR_KEY_NOT_FOUND;
+}
+
+/* -- Lists -- */
+
+struct names_ctx {
+	keys_name_fn *each;
+	void *ctx;
+	size_t skip; /* bytes of prefix */
+};
+
+static bool
+names_each(void *ctx, struct hf_text key, struct hf_bytes value,
+    uint64_t revision)
+{
+	struct names_ctx *nc = ctx;
+
+	(void)value;
+	(void)revision;
+	return nc->each(nc->ctx, (struct hf_text){ key.ptr + nc->skip,
+	    key.len - nc->skip });
+}
+
+static enum hf_err
+names_list(struct keys *keys, const char *prefix, struct hf_text after,
+    size_t limit, keys_name_fn *each, void *ctx)
+{
+	struct names_ctx nc = { each, ctx, strlen(prefix) };
+	char from[2 * KEY_STORE_NAME];
+	struct hf_text start = { 0 };
+
+	if (after.ptr != NULL) {
+		(void)snprintf(from, sizeof(from), "%s%.*s", prefix,
+		    (int)after.len, after.ptr);
+		start = text_of(from);
+	}
+	return store_list(keys->store, text_of(prefix), start, limit,
+	    names_each, &nc);
+}
+
+enum hf_err
+keys_list(struct keys *keys, struct hf_text after, size_t limit,
+    keys_name_fn *each, void *ctx)
+{
+	return names_list(keys, "key/", after, limit, each, ctx);
+}
+
+enum hf_err
+keys_alias_list(struct keys *keys, struct hf_text after, size_t limit,
+    keys_name_fn *each, void *ctx)
+{
+	return names_list(keys, "alias/", after, limit, each, ctx);
+}
+
+enum hf_err
+keys_aliases_of(struct keys *keys, struct hf_text name, keys_name_fn *each,
+    void *ctx)
+{
+	char prefix[KEY_STORE_NAME];
+
+	(void)snprintf(prefix, sizeof(prefix), "aliasof/%.*s/", (int)name.len,
+	    name.ptr);
+	return names_list(keys, prefix, (struct hf_text){ 0 }, 0, each, ctx);
+}
+
+void
+alias_store_name(struct hf_text name, char out[KEY_STORE_NAME])
+{
+	(void)snprintf(out, KEY_STORE_NAME, "alias/%.*s", (int)name.len,
+	    name.ptr);
+}
+
+enum hf_err
+keys_alias_target(struct keys *keys, struct hf_text name, char target[129])
+{
+	AUTO_SECRET plain = { 0 };
+	struct store_value v = { 0 };
+	struct alias_record rec;
+	char stored[KEY_STORE_NAME];
+	enum hf_err err;
+
+	alias_store_name(name, stored);
+	if ((err = store_get(keys->store, text_of(stored), &v)) != HF_OK)
+		return err;
+	err = hierarchy_unseal(keys->hierarchy, text_of(stored),
+	    bytes_of(v.ptr, v.len), &plain);
+	if (err == HF_OK)
+		err = record_decode(&alias_schema, secret_view(&plain), &rec);
+	if (err == HF_OK)
+		(void)snprintf(target, 129, "%.*s", (int)rec.target.len,
+		    rec.target.ptr);
+	store_value_free(&v);
+	return err;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_KEYS_H
+#define KEYD_KEYS_H
+
+#include "key.h"
+
+/*
+ * All keys: a bounded cache of opened keys over the store (keys.c), and every
+ * change that can be made to them (key_change.c). A change is one commit whose
+ * condition is the revision that was read; afterwards the store's watch drops
+ * the cached key, so that a change by another daemon would do the same.
+ */
+struct keys;
+
+/* `capacity`: how many opened keys are kept at most. */
+enum hf_err keys_open(struct store *store, struct hierarchy *h,
+    struct hsm *hsm, size_t capacity, struct keys **out);
+void keys_close(struct keys *keys);
+
+/*
+ * The key of that name, or the one that the alias of that name points to (its
+ * own name is in key->name). A reference for the caller. With may_block false
+ * HF_ERR_DEFER when it is not in the cache.
+ */
+enum hf_err keys_get(struct keys *keys, struct hf_text name, bool may_block,
+    struct key **out);
+
+/* Opened keys in the cache. */
+size_t keys_cached(struct keys *keys);
+
+/* Forgets all opened keys: a keyring was destroyed. */
+void keys_forget(struct keys *keys);
+
+/* -- Changes: on workers only. All return the changed key in *out. -- */
+
+struct key_create {
+	struct hf_text name;
+	const struct key_type *type;
+	enum key_level level;
+	struct hf_text keyring;
+	struct hf_text prefix;
+	size_t key_size;
+	bool exportable, allow_plaintext_backup, deletion_allowed;
+};
+
+/* HF_ERR_KEY_EXISTS with the existing key in *out; HF_ERR_NAME_TAKEN when the
+ * name is an alias. */
+enum hf_err keys_create(struct keys *keys, const struct key_create *how,
+    struct key **out, struct hf_why *why);
+
+enum hf_err keys_rotate(struct keys *keys, struct hf_text name,
+    struct key **out, struct hf_why *why);
+
+/* `change` edits the record or refuses; called again after a conflict. */
+typedef enum hf_err key_change_fn(void *ctx, const struct key *key,
+    struct key_record *rec, struct hf_why *why);
+enum hf_err keys_change(struct keys *keys, struct hf_text name,
+    key_change_fn *change, void *ctx, struct key **out, struct hf_why *why);
+
+/* Moves a version from one state to another. */
+enum hf_err keys_version_enable(struct keys *keys, struct hf_text name,
+    uint64_t version, struct key **out, struct hf_why *why);
+enum hf_err keys_version_disable(struct keys *keys, struct hf_text name,
+    uint64_t version, struct key **out, struct hf_why *why);
+enum hf_err keys_version_destroy(struct keys *keys, struct hf_text name,
+    uint64_t version, uint64_t delay, struct key **out, struct hf_why *why);
+enum hf_err keys_version_restore(struct keys *keys, struct hf_text name,
+    uint64_t version, struct key **out, struct hf_why *why);
+
+/* Destroys versions below `min`; see Vault's trim for the conditions. */
+enum hf_err keys_trim(struct keys *keys, struct hf_text name, uint64_t min,
+    struct key **out, struct hf_why *why);
+
+/* HF_ERR_DELETE_REFUSED unless deletion_allowed. Its aliases go with it. */
+enum hf_err keys_delete(struct keys *keys, struct hf_text name,
+    struct hf_why *why);
+
+/*
+ * Destroys the versions whose time has come. `each` is called for each one,
+ * after it is done. Returns the time of the next one, 0 for none.
+ */
+enum hf_err keys_destroy_due(struct keys *keys, uint64_t now,
+    void (*each)(void *ctx, const char *name, uint64_t version), void *ctx,
+    uint64_t *next);
+
+/* Drops every key sealed by a destroyed keyring; counts them. */
+enum hf_err keys_drop_keyring(struct keys *keys, struct hf_text keyring,
+    bool only_count, uint64_t *count);
+
+/* -- Aliases -- */
+
+enum hf_err keys_alias_set(struct keys *keys, struct hf_text name,
+    struct hf_text target, struct hf_why *why);
+enum hf_err keys_alias_delete(struct keys *keys, struct hf_text name);
+
+/* Names in order; `each` returns false to stop. */
+typedef bool keys_name_fn(void *ctx, struct hf_text name);
+enum hf_err keys_list(struct keys *keys, struct hf_text after, size_t limit,
+    keys_name_fn *each, void *ctx);
+enum hf_err keys_alias_list(struct keys *keys, struct hf_text after,
+    size_t limit, keys_name_fn *each, void *ctx);
+enum hf_err keys_alias_target(struct keys *keys, struct hf_text name,
+    char target[129]);
+/* The aliases of one key. */
+enum hf_err keys_aliases_of(struct keys *keys, struct hf_text name,
+    keys_name_fn *each, void *ctx);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keyuse.h"
+
+#include <string.h>
+
+#include "../lib/bytes.h"
+
+/*
+ * One row a protection level. Function pointers, because the levels differ in
+ * who does the work, not in data.
+ */
+struct level_ops {
+	bool blocks;
+	enum hf_err (*seal)(const struct keyuse *, const struct key *,
+	    const struct key_version *, struct hf_bytes nonce,
+	    struct hf_bytes aad, struct hf_bytes in, uint8_t *out);
+	enum hf_err (*open)(const struct keyuse *, const struct key *,
+	    const struct key_version *, struct hf_bytes nonce,
+	    struct hf_bytes aad, struct hf_bytes in, uint8_t *out);
+	enum hf_err (*decrypt_rsa)(const struct keyuse *,
+	    const struct key_version *, struct hf_bytes in, uint8_t *out,
+	    size_t *len);
+	enum hf_err (*sign)(const struct keyuse *, const struct key_version *,
+	    const struct sign_how *, struct hf_bytes in, uint8_t *out,
+	    size_t *len);
+	enum hf_err (*hmac)(const struct keyuse *, const struct key *,
+	    const struct key_version *, const struct hash_type *,
+	    struct hf_bytes in, uint8_t *out);
+};
+
+/* -- Level wrapped: in this process -- */
+
+static enum hf_err
+wrapped_seal(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
+    struct hf_bytes in, uint8_t *out)
+{
+	(void)use;
+	return crypto_seal(key->type, secret_view(&v->material), nonce, aad, in,
+	    out);
+}
+
+static enum hf_err
+wrapped_open(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
+    struct hf_bytes in, uint8_t *out)
+{
+	(void)use;
+	return crypto_open(key->type, secret_view(&v->material), nonce, aad, in,
+	    out);
+}
+
+static enum hf_err
+wrapped_decrypt_rsa(const struct keyuse *use, const struct key_version *v,
+    struct hf_bytes in, uint8_t *out, size_t *len)
+{
+	(void)use;
+	return crypto_oaep_decrypt(v->pair, in, out, len);
+}
+
+static enum hf_err
+wrapped_sign(const struct keyuse *use, const struct key_version *v,
+    const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
+{
+	(void)use;
+	return crypto_sign(v->pair, how, in, out, len);
+}
+
+static enum hf_err
+wrapped_hmac(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, const struct hash_type *hash,
+    struct hf_bytes in, uint8_t *out)
+{
+	const struct secret *k = key->type->family == FAMILY_HMAC
+	    ? &v->material : &v->hmac;
+
+	(void)use;
+	if (k->ptr == NULL)
+		return HF_ERR_NO_PRIVATE_PART;
+	return crypto_hmac(hash, secret_view(k), in, out);
+}
+
+/* -- Level hsm: in the HSM -- */
+
+static enum hf_err
+hsm_seal_with(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
+    struct hf_bytes in, uint8_t *out)
+{
+	(void)key;
+	return hsm_key_encrypt(use->server->hsm, &v->hsm, nonce, aad, in, out);
+}
+
+static enum hf_err
+hsm_open_with(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
+    struct hf_bytes in, uint8_t *out)
+{
+	(void)key;
+	return hsm_key_decrypt(use->server->hsm, &v->hsm, nonce, aad, in, out);
+}
+
+static enum hf_err
+hsm_decrypt_rsa_with(const struct keyuse *use, const struct key_version *v,
+    struct hf_bytes in, uint8_t *out, size_t *len)
+{
+	return hsm_key_decrypt_rsa(use->server->hsm, &v->hsm, in, out, len);
+}
+
+static enum hf_err
+hsm_sign_with(const struct keyuse *use, const struct key_version *v,
+    const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
+{
+	return hsm_key_sign(use->server->hsm, &v->hsm, how, in, out, len);
+}
+
+static enum hf_err
+hsm_hmac_with(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, const struct hash_type *hash,
+    struct hf_bytes in, uint8_t *out)
+{
+	const struct hsm_key *k = key->type->family == FAMILY_HMAC
+	    ? &v->hsm : &v->hsm_hmac;
+
+	if (k->type == NULL)
+		return HF_ERR_NO_PRIVATE_PART;
+	return hsm_key_hmac(use->server->hsm, k, hash, in, out);
+}
+
+static const struct level_ops levels[] = {
+	[LEVEL_WRAPPED] = { false, wrapped_seal, wrapped_open,
+	    wrapped_decrypt_rsa, wrapped_sign, wrapped_hmac },
+	[LEVEL_HSM] = { true, hsm_seal_with, hsm_open_with,
+	    hsm_decrypt_rsa_with, hsm_sign_with, hsm_hmac_with },
+};
+
+/* Whether the level, or the private operation itself, takes a worker. */
+static bool
+must_defer(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, bool private_op)
+{
+	if (use->may_block)
+		return false;
+	return levels[v->level].blocks || (private_op && key->type->slow);
+}
+
+size_t
+keyuse_sealed_size(const struct key_type *type, size_t len)
+{
+	return type->family == FAMILY_RSA ? type->size
+	                                  : type->nonce + len + type->tag;
+}
+
+enum hf_err
+keyuse_encrypt(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out, size_t *len)
+{
+	const struct key_type *type = key->type;
+	enum hf_err err;
+
+	if (type->family == FAMILY_RSA) {
+		*len = type->size;
+		return crypto_oaep_encrypt(v->pair, in, out, len);
+	}
+	if (must_defer(use, key, v, false))
+		return HF_ERR_DEFER;
+	if ((err = crypto_random(out, type->nonce)) != HF_OK)
+		return err;
+	*len = keyuse_sealed_size(type, in.len);
+	return levels[v->level].seal(use, key, v, bytes_of(out, type->nonce),
+	    aad, in, out + type->nonce);
+}
+
+enum hf_err
+keyuse_decrypt(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out, size_t *len)
+{
+	const struct key_type *type = key->type;
+	size_t extra = type->nonce + type->tag;
+
+	if (must_defer(use, key, v, type->family == FAMILY_RSA))
+		return HF_ERR_DEFER;
+	if (type->family == FAMILY_RSA) {
+		if (in.len != type->size)
+			return HF_ERR_AUTH_FAILED;
+		return levels[v->level].decrypt_rsa(use, v, in, out, len);
+	}
+	if (in.len < extra)
+		return HF_ERR_BAD_CIPHERTEXT;
+	*len = in.len - extra;
+	return levels[v->level].open(use, key, v, bytes_of(in.ptr, type->nonce),
+	    aad, bytes_of(in.ptr + type->nonce, in.len - type->nonce), out);
+}
+
+enum hf_err
+keyuse_sign(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, const struct sign_how *how,
+    struct hf_bytes in, uint8_t *out, size_t *len)
+{
+	if (must_defer(use, key, v, true))
+		return HF_ERR_DEFER;
+	return levels[v->level].sign(use, v, how, in, out, len);
+}
+
+enum hf_err
+keyuse_verify(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, const struct sign_how *how,
+    struct hf_bytes in, struct hf_bytes signature)
+{
+	(void)use;
+	(void)key;
+	return crypto_verify(v->pair, how, in, signature);
+}
+
+enum hf_err
+keyuse_hmac(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, const struct hash_type *hash,
+    struct hf_bytes in, uint8_t *out)
+{
+	if (must_defer(use, key, v, false))
+		return HF_ERR_DEFER;
+	return levels[v->level].hmac(use, key, v, hash, in, out);
+}

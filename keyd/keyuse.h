@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_KEYUSE_H
+#define KEYD_KEYUSE_H
+
+#include "key.h"
+#include "server.h"
+
+/*
+ * What a key version does, whatever its protection level: at level wrapped
+ * crypto.c does it here, at level hsm the HSM does. HF_ERR_DEFER when
+ * `may_block` is false and it would take a worker (the HSM, or long
+ * arithmetic). Sizes and errors as in crypto.h.
+ */
+struct keyuse {
+	struct server *server;
+	bool may_block;
+};
+
+/* Bytes that encrypting `len` bytes gives, nonce and tag included. */
+size_t keyuse_sealed_size(const struct key_type *type, size_t len);
+
+/* AEAD: nonce || ciphertext || tag with a fresh random nonce. RSA: OAEP. */
+enum hf_err keyuse_encrypt(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out, size_t *len);
+
+/* `out` takes in.len bytes. */
+enum hf_err keyuse_decrypt(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out, size_t *len);
+
+/* `out` takes CRYPTO_SIGNATURE_MAX bytes. */
+enum hf_err keyuse_sign(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, const struct sign_how *how,
+    struct hf_bytes in, uint8_t *out, size_t *len);
+
+/* Needs no private part, so never the HSM. */
+enum hf_err keyuse_verify(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, const struct sign_how *how,
+    struct hf_bytes in, struct hf_bytes signature);
+
+/* `out` takes CRYPTO_HASH_MAX bytes. */
+enum hf_err keyuse_hmac(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, const struct hash_type *hash,
+    struct hf_bytes in, uint8_t *out);
+
+#endif

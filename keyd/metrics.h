@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_METRICS_H
+#define KEYD_METRICS_H
+
+#include "../lib/arena.h"
+#include "server.h"
+
+/*
+ * All counters in the Prometheus text format 0.0.4, into the arena. Names of
+ * keys and callers are not labels: they would tell a scraper who uses what.
+ */
+enum hf_err metrics_text(struct server *server, struct arena *arena,
+    struct hf_text *out);
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Encrypt, decrypt, rewrap, data keys. */
+#include "handlers.h"
+
+#include "../lib/bytes.h"
+#include "batch.h"
+#include "key_select.h"
+#include "keyuse.h"
+#include "text_form.h"
+
+static struct keyuse
+use_of(const struct request *rq)
+{
+	return (struct keyuse){ rq->server, rq->may_block };
+}
+
+static enum hf_err
+must_encrypt(struct request *rq, const char *verb)
+{
+	if (rq->key == NULL)
+		return HF_ERR_ENC_KEY_NOT_FOUND;
+	if (!rq->key->type->encrypts)
+		return hf_fail(&rq->why, HF_ERR_KEY_TYPE,
+		    "message %s not supported for key type %s", verb,
+		    rq->key->type->name);
+	return HF_OK;
+}
+
+static enum hf_err
+check_aad(const struct request *rq, struct hf_bytes aad, struct hf_why *why)
+{
+	if (aad.len > 0 && rq->key->type->family != FAMILY_AEAD)
+		return hf_fail(why, HF_ERR_BAD_VALUE,
+		    "associated_data: keys of type %s cannot authenticate data "
+		    "that they do not encrypt", rq->key->type->name);
+	return HF_OK;
+}
+
+/* -- One item -- */
+
+static enum hf_err
+seal_one(struct request *rq, enum form form, struct hf_uint asked,
+    struct hf_bytes aad, struct hf_bytes plaintext, struct hf_bytes *out,
+    uint64_t *version, struct hf_why *why)
+{
+	struct keyuse use = use_of(rq);
+	const struct key_version *v;
+	size_t len;
+	uint8_t *buf;
+	enum hf_err err;
+
+	if ((err = check_aad(rq, aad, why)) != HF_OK ||
+	    (err = select_new(rq, asked, "encryption", &v, why)) != HF_OK)
+		return err;
+	len = keyuse_sealed_size(rq->key->type, plaintext.len);
+	buf = request_alloc(rq, FORM_HEADER + len);
+	if (buf == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((err = keyuse_encrypt(&use, rq->key, v, aad, plaintext,
+	    buf + FORM_HEADER, &len)) != HF_OK)
+		return err;
+	*version = v->number;
+	return form_write(rq->arena, form, rq->key->prefix, v->number,
+	    BASE64_STD, buf, len, out);
+}
+
+static enum hf_err
+open_one(struct request *rq, struct hf_bytes ciphertext, struct hf_bytes aad,
+    struct hf_bytes *out, uint64_t *version, struct hf_why *why)
+{
+	struct keyuse use = use_of(rq);
+	const struct key_version *v;
+	struct versioned in;
+	uint8_t *buf;
+	size_t len;
+	enum hf_err err;
+
+	if ((err = check_aad(rq, aad, why)) != HF_OK ||
+	    (err = form_read(rq->arena, ciphertext, rq->key->prefix,
+	        BASE64_STD, "ciphertext", HF_ERR_BAD_CIPHERTEXT, &in,
+	        why)) != HF_OK ||
+	    (err = select_old(rq, in.version, "ciphertext",
+	        HF_ERR_BAD_CIPHERTEXT, &v, why)) != HF_OK)
+		return err;
+	buf = request_alloc(rq, in.body.len);
+	if (buf == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((err = keyuse_decrypt(&use, rq->key, v, aad, in.body, buf,
+	    &len)) != HF_OK)
+		return err;
+	*version = v->number;
+	*out = bytes_of(buf, len);
+	return HF_OK;
+}
+
+/* -- Encrypt -- */
+
+static enum hf_err
+encrypt_one(struct request *rq, const void *ctx, const void *item, void *result,
+    struct hf_why *why)
+{
+	const struct hf_encrypt_in *in = ctx;
+	const struct hf_encrypt_item *it = item;
+	struct hf_encrypt_result *res = result;
+	struct hf_uint asked = it->key_version.present ? it->key_version
+	                                               : in->item.key_version;
+
+	return seal_one(rq, form_of(in->format), asked, it->associated_data,
+	    it->plaintext, &res->ciphertext, &res->key_version, why);
+}
+
+/* The caller may create keys, and the service lets encrypt do it. */
+static enum hf_err
+upsert_key(struct request *rq, const struct hf_encrypt_in *in)
+{
+	struct key_create how = {
+		.name = in->name,
+		.type = key_type_by_id(KEY_AES256_GCM96),
+		.level = rq->demand_hsm ? LEVEL_HSM
+		                        : rq->server->default_level,
+		.keyring = TEXT("default"),
+		.prefix = text_of(rq->server->default_prefix),
+	};
+	enum hf_err err;
+
+	if (!rq->may_block)
+		return HF_ERR_DEFER;
+	if (in->type.ptr != NULL)
+		how.type = key_type_by_name(in->type);
+	if (how.type == NULL)
+		return HF_ERR_BAD_VALUE;
+	err = keys_create(rq->server->keys, &how, &rq->key, &rq->why);
+	if (err == HF_OK) {
+		server_event(rq->server, "key.created", rq->key->name);
+		rq->audit_sync = true;
+	}
+	return err == HF_ERR_KEY_EXISTS ? HF_OK : err;
+}
+
+enum hf_err
+op_transit_encrypt(struct request *rq, const struct hf_encrypt_in *in,
+    struct hf_encrypt_out *out)
+{
+	/* In a batch, key_version beside it is for items without their own. */
+	bool given = in->item.plaintext.ptr != NULL ||
+	    (in->batch_input != NULL && in->item.associated_data.ptr != NULL);
+	enum hf_err err;
+
+	if (rq->key == NULL && rq->upsert &&
+	    (err = upsert_key(rq, in)) != HF_OK)
+		return err;
+	if ((err = must_encrypt(rq, "encryption")) != HF_OK)
+		return err;
+	return batch_run(rq, BATCH(encrypt_one, in, in, out, given,
+	    "plaintext: missing plaintext to encrypt"));
+}
+
+/* -- Decrypt -- */
+
+static enum hf_err
+decrypt_one(struct request *rq, const void *ctx, const void *item, void *result,
+    struct hf_why *why)
+{
+	const struct hf_decrypt_item *it = item;
+	struct hf_decrypt_result *res = result;
+
+	(void)ctx;
+	return open_one(rq, it->ciphertext, it->associated_data,
+	    &res->plaintext, &res->key_version, why);
+}
+
+enum hf_err
+op_transit_decrypt(struct request *rq, const struct hf_decrypt_in *in,
+    struct hf_decrypt_out *out)
+{
+	bool given = in->item.ciphertext.ptr != NULL ||
+	    (in->batch_input != NULL && in->item.associated_data.ptr != NULL);
+	enum hf_err err;
+
+	if ((err = must_encrypt(rq, "decryption")) != HF_OK)
+		return err;
+	return batch_run(rq, BATCH(decrypt_one, in, in, out, given,
+	    "ciphertext: missing ciphertext to decrypt"));
+}
+
+/* -- Rewrap: what Vault cannot do with associated data -- */
+
+static enum hf_err
+rewrap_one(struct request *rq, const void *ctx, const void *item, void *result,
+    struct hf_why *why)
+{
+	const struct hf_rewrap_in *in = ctx;
+	const struct hf_rewrap_item *it = item;
+	struct hf_encrypt_result *res = result;
+	struct hf_uint asked = it->key_version.present ? it->key_version
+	                                               : in->item.key_version;
+	struct hf_bytes plaintext;
+	uint64_t old;
+	enum hf_err err;
+
+	if ((err = open_one(rq, it->ciphertext, it->associated_data, &plaintext,
+	    &old, why)) != HF_OK)
+		return err;
+	return seal_one(rq, form_of(in->format), asked, it->associated_data,
+	    plaintext, &res->ciphertext, &res->key_version, why);
+}
+
+enum hf_err
+op_transit_rewrap(struct request *rq, const struct hf_rewrap_in *in,
+    struct hf_rewrap_out *out)
+{
+	bool given = in->item.ciphertext.ptr != NULL ||
+	    (in->batch_input != NULL && in->item.associated_data.ptr != NULL);
+	enum hf_err err;
+
+	if ((err = must_encrypt(rq, "encryption")) != HF_OK)
+		return err;
+	return batch_run(rq, BATCH(rewrap_one, in, in, out, given,
+	    "ciphertext: missing ciphertext to rewrap"));
+}
+
+/* -- Data keys: random from the HSM -- */
+
+static enum hf_err
+datakey_make(struct request *rq, const struct hf_datakey_in *in,
+    const struct hf_datakey_item *it, struct hf_bytes *plaintext,
+    struct hf_datakey_result *res, struct hf_why *why)
+{
+	struct hf_uint asked = it->key_version.present ? it->key_version
+	                                               : in->item.key_version;
+	uint64_t bits = it->bits != 0 ? it->bits : 256;
+	uint8_t *key;
+	enum hf_err err;
+
+	if (bits != 128 && bits != 256 && bits != 512)
+		return hf_fail(why, HF_ERR_BAD_VALUE,
+		    "bits: invalid bit length, must be 128, 256 or 512");
+	key = request_alloc(rq, (size_t)bits / 8);
+	if (key == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((err = hsm_random(rq->server->hsm, key, (size_t)bits / 8)) != HF_OK)
+		return err;
+	*plaintext = bytes_of(key, (size_t)bits / 8);
+	return seal_one(rq, form_of(in->format), asked, it->associated_data,
+	    *plaintext, &res->ciphertext, &res->key_version, why);
+}
+
+static enum hf_err
+datakey_plaintext_one(struct request *rq, const void *ctx, const void *item,
+    void *result, struct hf_why *why)
+{
+	struct hf_datakey_result *res = result;
+
+	return datakey_make(rq, ctx, item, &res->plaintext, res, why);
+}
+
+static enum hf_err
+datakey_wrapped_one(struct request *rq, const void *ctx, const void *item,
+    void *result, struct hf_why *why)
+{
+	struct hf_bytes unseen;
+
+	return datakey_make(rq, ctx, item, &unseen, result, why);
+}
+
+static enum hf_err
+datakey_run(struct request *rq, batch_fn *each, const struct hf_datakey_in *in,
+    struct hf_datakey_out *out)
+{
+	bool given = in->batch_input == NULL || in->item.bits != 0 ||
+	    in->item.associated_data.ptr != NULL;
+	enum hf_err err;
+
+	if ((err = must_encrypt(rq, "encryption")) != HF_OK)
+		return err;
+	return batch_run(rq, BATCH(each, in, in, out, given, ""));
+}
+
+enum hf_err
+op_transit_datakey_plaintext(struct request *rq, const struct hf_datakey_in *in,
+    struct hf_datakey_out *out)
+{
+	return datakey_run(rq, datakey_plaintext_one, in, out);
+}
+
+enum hf_err
+op_transit_datakey_wrapped(struct request *rq, const struct hf_datakey_in *in,
+    struct hf_datakey_out *out)
+{
+	return datakey_run(rq, datakey_wrapped_one, in, out);
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sign, verify, HMAC. */
+#include "handlers.h"
+
+#include "../lib/bytes.h"
+#include "batch.h"
+#include "key_select.h"
+#include "keyuse.h"
+#include "text_form.h"
+
+static struct keyuse
+use_of(const struct request *rq)
+{
+	return (struct keyuse){ rq->server, rq->may_block };
+}
+
+/* -- How to sign: what the caller wrote, checked against the key -- */
+
+struct sign_words {
+	struct hf_text hash;
+	struct hf_text scheme;
+	struct hf_text marshaling;
+	struct hf_text salt;
+	bool prehashed;
+};
+
+static enum hf_err
+read_salt(struct hf_text t, int *out, struct hf_why *why)
+{
+	int v = 0;
+
+	if (t.ptr == NULL || text_is(t, "auto")) {
+		*out = SALT_AUTO;
+		return HF_OK;
+	}
+	if (text_is(t, "hash")) {
+		*out = SALT_HASH;
+		return HF_OK;
+	}
+	for (size_t i = 0; i < t.len; i++) {
+		if (t.ptr[i] < '0' || t.ptr[i] > '9' || t.len > 3)
+			return hf_fail(why, HF_ERR_BAD_VALUE, "salt_length: "
+			    "must be auto, hash or a number of bytes");
+		v = v * 10 + (t.ptr[i] - '0');
+	}
+	*out = v;
+	return HF_OK;
+}
+
+static enum hf_err
+read_hash(const struct sign_words *w, const struct hash_type **out,
+    struct hf_why *why)
+{
+	bool pkcs1 = w->scheme.ptr != NULL && text_is(w->scheme, "pkcs1v15");
+
+	if (w->hash.ptr != NULL && text_is(w->hash, "none")) {
+		if (!w->prehashed || !pkcs1)
+			return hf_fail(why, HF_ERR_BAD_ALGORITHM,
+			    "hash_algorithm=none requires both prehashed=true "
+			    "and signature_algorithm=pkcs1v15");
+		*out = NULL;
+		return HF_OK;
+	}
+	*out = hash_type_by_name(w->hash.ptr == NULL ? TEXT("sha2-256")
+	                                             : w->hash);
+	return *out == NULL ? HF_ERR_BAD_ALGORITHM : HF_OK;
+}
+
+static enum hf_err
+how_rsa(const struct sign_words *w, struct sign_how *how)
+{
+	how->scheme = w->scheme.ptr != NULL && text_is(w->scheme, "pkcs1v15")
+	    ? SIGN_PKCS1V15 : SIGN_PSS;
+	return HF_OK;
+}
+
+static enum hf_err
+how_ec(const struct sign_words *w, struct sign_how *how, struct hf_why *why)
+{
+	how->scheme = SIGN_ECDSA;
+	if (how->hash == NULL)
+		return hf_fail(why, HF_ERR_BAD_ALGORITHM,
+		    "hash_algorithm=none is for RSA keys");
+	if (w->scheme.ptr != NULL)
+		return hf_fail(why, HF_ERR_BAD_ALGORITHM,
+		    "signature_algorithm is for RSA keys");
+	return HF_OK;
+}
+
+static enum hf_err
+how_ed(const struct sign_words *w, struct sign_how *how, struct hf_why *why)
+{
+	how->scheme = SIGN_EDDSA;
+	if (w->prehashed)
+		return hf_fail(why, HF_ERR_BAD_ALGORITHM,
+		    "only Pure Ed25519 signatures supported, prehashed must "
+		    "be set to false");
+	return HF_OK;
+}
+
+static enum hf_err
+read_how(const struct request *rq, const struct sign_words *w,
+    struct sign_how *how, struct hf_why *why)
+{
+	enum hf_err err;
+
+	*how = (struct sign_how){ .prehashed = w->prehashed };
+	how->encoding = w->marshaling.ptr != NULL &&
+	        text_is(w->marshaling, "jws") ? SIGN_JWS : SIGN_ASN1;
+	if ((err = read_salt(w->salt, &how->salt, why)) != HF_OK ||
+	    (err = read_hash(w, &how->hash, why)) != HF_OK)
+		return err;
+	if (rq->key->type->family == FAMILY_RSA)
+		return how_rsa(w, how);
+	if (rq->key->type->family == FAMILY_EC)
+		return how_ec(w, how, why);
+	return how_ed(w, how, why);
+}
+
+static enum base64_kind
+kind_of(const struct sign_how *how)
+{
+	return how->encoding == SIGN_JWS ? BASE64_URL : BASE64_STD;
+}
+
+static enum hf_err
+must_sign(struct request *rq, const char *verb)
+{
+	if (rq->key == NULL)
+		return hf_fail(&rq->why, HF_ERR_SIGN_KEY_NOT_FOUND,
+		    "%s key not found", verb);
+	if (!rq->key->type->signs)
+		return hf_fail(&rq->why, HF_ERR_KEY_TYPE,
+		    "message %s not supported for key type %s", verb,
+		    rq->key->type->name);
+	return HF_OK;
+}
+
+/* -- Sign -- */
+
+struct sign_ctx {
+	const struct hf_sign_in *in;
+	struct sign_how how;
+};
+
+static enum hf_err
+sign_one(struct request *rq, const void *ctx, const void *item, void *result,
+    struct hf_why *why)
+{
+	const struct sign_ctx *sc = ctx;
+	const struct hf_input_item *it = item;
+	struct hf_sign_result *res = result;
+	struct keyuse use = use_of(rq);
+	const struct key_version *v;
+	size_t len;
+	uint8_t *buf;
+	enum hf_err err;
+
+	if ((err = select_new(rq, sc->in->key_version, "signing", &v,
+	    why)) != HF_OK)
+		return err;
+	buf = request_alloc(rq, FORM_HEADER + CRYPTO_SIGNATURE_MAX);
+	if (buf == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((err = keyuse_sign(&use, rq->key, v, &sc->how, it->input,
+	    buf + FORM_HEADER, &len)) != HF_OK)
+		return err;
+	res->key_version = v->number;
+	return form_write(rq->arena, form_of(sc->in->format), rq->key->prefix,
+	    v->number, kind_of(&sc->how), buf, len, &res->signature);
+}
+
+enum hf_err
+op_transit_sign(struct request *rq, const struct hf_sign_in *in,
+    struct hf_sign_out *out)
+{
+	struct sign_words words = { in->hash_algorithm, in->signature_algorithm,
+		in->marshaling_algorithm, in->salt_length, in->prehashed };
+	struct sign_ctx sc = { .in = in };
+	enum hf_err err;
+
+	if ((err = must_sign(rq, "signing")) != HF_OK ||
+	    (err = read_how(rq, &words, &sc.how, &rq->why)) != HF_OK)
+		return err;
+	return batch_run(rq, BATCH(sign_one, &sc, in, out,
+	    in->item.input.ptr != NULL, "input: missing input to sign"));
+}
+
+/* -- HMAC -- */
+
+static enum hf_err
+hmac_select(struct request *rq, struct hf_uint asked,
+    const struct key_version **v, struct hf_why *why)
+{
+	enum hf_err err = select_new(rq, asked, "HMAC", v, why);
+
+	if (err == HF_ERR_VERSION_TOO_OLD)
+		return hf_fail(why, err, "cannot generate HMAC: version is too "
+		    "old (disallowed by policy)");
+	if (err == HF_ERR_VERSION_TOO_NEW)
+		return hf_fail(why, err,
+		    "cannot generate HMAC: version is too new");
+	return err;
+}
+
+struct hmac_ctx {
+	const struct hf_hmac_in *in;
+	const struct hash_type *hash;
+};
+
+static enum hf_err
+hmac_one(struct request *rq, const void *ctx, const void *item, void *result,
+    struct hf_why *why)
+{
+	const struct hmac_ctx *hc = ctx;
+	const struct hf_input_item *it = item;
+	struct hf_hmac_result *res = result;
+	struct keyuse use = use_of(rq);
+	const struct key_version *v;
+	uint8_t *buf;
+	enum hf_err err;
+
+	if ((err = hmac_select(rq, hc->in->key_version, &v, why)) != HF_OK)
+		return err;
+	buf = request_alloc(rq, FORM_HEADER + CRYPTO_HASH_MAX);
+	if (buf == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((err = keyuse_hmac(&use, rq->key, v, hc->hash, it->input,
+	    buf + FORM_HEADER)) != HF_OK)
+		return err;
+	res->key_version = v->number;
+	return form_write(rq->arena, form_of(hc->in->format), rq->key->prefix,
+	    v->number, BASE64_STD, buf, hc->hash->size, &res->hmac);
+}
+
+enum hf_err
+op_transit_hmac(struct request *rq, const struct hf_hmac_in *in,
+    struct hf_hmac_out *out)
+{
+	struct hmac_ctx hc = { in, hash_type_by_name(in->algorithm.ptr == NULL
+	    ? TEXT("sha2-256") : in->algorithm) };
+
+	if (rq->key == NULL)
+		return HF_ERR_ENC_KEY_NOT_FOUND;
+	if (hc.hash == NULL)
+		return HF_ERR_BAD_ALGORITHM;
+	return batch_run(rq, BATCH(hmac_one, &hc, in, out,
+	    in->item.input.ptr != NULL, "input: missing input"));
+}
+
+/* -- Verify: a signature or an HMAC -- */
+
+struct verify_ctx {
+	const struct hf_verify_in *in;
+	struct sign_how how;
+	const struct hash_type *hash;
+};
+
+static enum hf_err
+verify_hmac(struct request *rq, const struct verify_ctx *vc,
+    const struct hf_verify_item *it, bool *valid, struct hf_why *why)
+{
+	struct keyuse use = use_of(rq);
+	const struct key_version *v;
+	struct versioned given;
+	uint8_t mac[CRYPTO_HASH_MAX];
+	enum hf_err err;
+
+	if ((err = form_read(rq->arena, it->hmac, rq->key->prefix, BASE64_STD,
+	    "hmac", HF_ERR_BAD_SIGNATURE, &given, why)) != HF_OK ||
+	    (err = select_old(rq, given.version, "hmac", HF_ERR_BAD_SIGNATURE,
+	        &v, why)) != HF_OK ||
+	    (err = keyuse_hmac(&use, rq->key, v, vc->hash, it->input,
+	        mac)) != HF_OK)
+		return err;
+	*valid = bytes_equal_ct(given.body, bytes_of(mac, vc->hash->size));
+	bytes_wipe(mac, sizeof(mac)); /* else a wrong guess would leave it */
+	return HF_OK;
+}
+
+static enum hf_err
+verify_signature(struct request *rq, const struct verify_ctx *vc,
+    const struct hf_verify_item *it, bool *valid, struct hf_why *why)
+{
+	struct keyuse use = use_of(rq);
+	const struct key_version *v;
+	struct versioned given;
+	enum hf_err err;
+
+	if ((err = form_read(rq->arena, it->signature, rq->key->prefix,
+	    kind_of(&vc->how), "signature", HF_ERR_BAD_SIGNATURE, &given,
+	    why)) != HF_OK ||
+	    (err = select_old(rq, given.version, "signature",
+	        HF_ERR_BAD_SIGNATURE, &v, why)) != HF_OK)
+		return err;
+	err = keyuse_verify(&use, rq->key, v, &vc->how, it->input, given.body);
+	*valid = err == HF_OK;
+	return err == HF_ERR_SIGNATURE_WRONG ? HF_OK : err;
+}
+
+static enum hf_err
+verify_one(struct request *rq, const void *ctx, const void *item, void *result,
+    struct hf_why *why)
+{
+	const struct verify_ctx *vc = ctx;
+	const struct hf_verify_item *it = item;
+	struct hf_verify_result *res = result;
+	bool valid = false;
+	enum hf_err err;
+
+	if (it->signature.ptr != NULL && it->hmac.ptr != NULL)
+		return hf_fail(why, HF_ERR_BAD_VALUE,
+		    "provide one of 'signature' or 'hmac'");
+	if (it->signature.ptr == NULL && it->hmac.ptr == NULL)
+		return hf_fail(why, HF_ERR_MISSING_FIELD, "neither a "
+		    "'signature' nor an 'hmac' were given to verify");
+	err = it->hmac.ptr != NULL ? verify_hmac(rq, vc, it, &valid, why)
+	                           : verify_signature(rq, vc, it, &valid, why);
+	if (err == HF_OK)
+		res->valid = valid ? HF_TRUE : HF_FALSE;
+	return err;
+}
+
+/* All items of a batch are of one kind, as in Vault. */
+static enum hf_err
+verify_kind(const struct hf_verify_in *in, bool *hmac, struct hf_why *why)
+{
+	if (in->batch_input == NULL) {
+		*hmac = in->item.hmac.ptr != NULL;
+		return HF_OK;
+	}
+	*hmac = in->batch_input_count > 0 &&
+	    in->batch_input[0].hmac.ptr != NULL;
+	for (size_t i = 0; i < in->batch_input_count; i++)
+		if ((in->batch_input[i].hmac.ptr != NULL) != *hmac)
+			return hf_fail(why, HF_ERR_BAD_VALUE, "elements of "
+			    "batch_input must all provide either 'signature' "
+			    "or 'hmac'");
+	return HF_OK;
+}
+
+enum hf_err
+op_transit_verify(struct request *rq, const struct hf_verify_in *in,
+    struct hf_verify_out *out)
+{
+	struct sign_words words = { in->hash_algorithm, in->signature_algorithm,
+		in->marshaling_algorithm, in->salt_length, in->prehashed };
+	struct verify_ctx vc = { .in = in };
+	bool hmac, given;
+	enum hf_err err;
+
+	if ((err = verify_kind(in, &hmac, &rq->why)) != HF_OK)
+		return err;
+	if (hmac) {
+		if (rq->key == NULL)
+			return HF_ERR_ENC_KEY_NOT_FOUND;
+		vc.hash = hash_type_by_name(in->hash_algorithm.ptr == NULL
+		    ? TEXT("sha2-256") : in->hash_algorithm);
+		if (vc.hash == NULL)
+			return HF_ERR_BAD_ALGORITHM;
+	} else if ((err = must_sign(rq, "signature verification")) != HF_OK ||
+	    (err = read_how(rq, &words, &vc.how, &rq->why)) != HF_OK) {
+		return err;
+	}
+	given = in->item.input.ptr != NULL || (in->batch_input != NULL &&
+	    (in->item.signature.ptr != NULL || in->item.hmac.ptr != NULL));
+	return batch_run(rq, BATCH(verify_one, &vc, in, out, given,
+	    "input: missing input to verify"));
+}

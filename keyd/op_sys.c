@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The service itself: status, HSM, policy, audit. */
+#include "handlers.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../lib/bytes.h"
+#include "crypto.h"
+#include "metrics.h"
+#include "server.h"
+
+static enum hf_err
+copy(struct request *rq, const char *s, struct hf_text *out)
+{
+	char *p;
+
+	if (s == NULL || *s == '\0')
+		return HF_OK;
+	p = arena_text(rq->arena, text_of(s));
+	if (p == NULL)
+		return HF_ERR_NO_MEMORY;
+	*out = text_of(p);
+	return HF_OK;
+}
+
+/* -- Status -- */
+
+enum hf_err
+op_sys_status(struct request *rq, const struct hf_empty *in,
+    struct hf_status_out *out)
+{
+	struct server *s = rq->server;
+	struct transport_stats stats;
+	struct audit_info audit;
+	struct hsm_info hsm;
+	bool ready;
+	enum hf_err err;
+
+	(void)in;
+	hsm_info(s->hsm, &hsm);
+	audit_info(s->audit, &audit);
+	transport_stats(s->transport, &stats);
+	ready = hsm.state == HSM_READY && !audit.broken;
+	*out = (struct hf_status_out){
+		.version = TEXT(HOLDFAST_VERSION),
+		.state = s->stopping ? TEXT("stopping")
+		    : !hierarchy_initialized(s->hierarchy)
+		    ? TEXT("uninitialized")
+		    : ready ? TEXT("ready") : TEXT("degraded"),
+		.pid = (uint64_t)getpid(),
+		.uptime = (uint64_t)time(NULL) - s->started,
+		.hsm_state = text_of(hsm_state_name(hsm.state)),
+		.master_version = hierarchy_master_version(s->hierarchy),
+		.keys = keys_cached(s->keys),
+		.connections = stats.connections,
+		.requests = stats.requests,
+		.policy_generation = policy_generation(s->policy),
+		.audit_sequence = audit.sequence,
+	};
+	if (!hierarchy_initialized(s->hierarchy))
+		return copy(rq, hf_err_sentence(HF_ERR_HSM_UNINITIALIZED),
+		    &out->reason);
+	err = copy(rq, hsm.reason, &out->reason);
+	if (err == HF_OK && audit.broken)
+		err = copy(rq, audit.reason, &out->reason);
+	return err;
+}
+
+enum hf_err
+op_sys_metrics(struct request *rq, const struct hf_empty *in,
+    struct hf_metrics_out *out)
+{
+	(void)in;
+	return metrics_text(rq->server, rq->arena, &out->text);
+}
+
+/* -- Who am I -- */
+
+struct subjects {
+	struct request *rq;
+	struct hf_text items[16 + IDENTITY_GROUPS];
+	size_t count;
+};
+
+static void
+subject_add(struct subjects *s, const char *kind, const char *value)
+{
+	char *p;
+
+	if (value == NULL || s->count == sizeof(s->items) / sizeof(s->items[0]))
+		return;
+	p = arena_printf(s->rq->arena, "%s:%s", kind, value);
+	if (p != NULL)
+		s->items[s->count++] = text_of(p);
+}
+
+static void
+subject_add_number(struct subjects *s, const char *kind, uint64_t value)
+{
+	char number[24];
+
+	(void)snprintf(number, sizeof(number), "%llu",
+	    (unsigned long long)value);
+	subject_add(s, kind, number);
+}
+
+static void
+local_subjects(struct subjects *s, const struct identity *id)
+{
+	subject_add_number(s, "uid", id->uid);
+	subject_add_number(s, "gid", id->gid);
+	for (size_t i = 0; i < id->group_count; i++)
+		if (id->groups[i] != id->gid)
+			subject_add_number(s, "gid", id->groups[i]);
+	subject_add(s, "unit", id->unit);
+	if (id->exe_trusted)
+		subject_add(s, "exe", id->exe);
+}
+
+static enum hf_err
+list_texts(struct request *rq, const struct hf_text *from, size_t count,
+    struct hf_text **out, size_t *out_count)
+{
+	*out = arena_array(rq->arena, count, sizeof(**out));
+	if (*out == NULL)
+		return HF_ERR_NO_MEMORY;
+	if (count > 0)
+		memcpy(*out, from, count * sizeof(*from));
+	*out_count = count;
+	return HF_OK;
+}
+
+static enum hf_err
+my_policies(struct request *rq, struct hf_whoami_out *out)
+{
+	const char *names[256];
+	size_t count = policy_grant_names(rq->grant, names, 256);
+
+	if (count > 256)
+		count = 256;
+	out->policies = arena_array(rq->arena, count, sizeof(*out->policies));
+	if (out->policies == NULL)
+		return HF_ERR_NO_MEMORY;
+	for (size_t i = 0; i < count; i++)
+		out->policies[i] = text_of(names[i]);
+	out->policies_count = count;
+	return HF_OK;
+}
+
+static enum hf_err
+my_user(struct request *rq, struct hf_whoami_out *out)
+{
+	struct passwd pw, *found = NULL;
+	char buf[4096];
+
+	if (getpwuid_r(rq->who->uid, &pw, buf, sizeof(buf), &found) != 0 ||
+	    found == NULL)
+		return HF_OK;
+	return copy(rq, found->pw_name, &out->user);
+}
+
+enum hf_err
+op_sys_whoami(struct request *rq, const struct hf_empty *in,
+    struct hf_whoami_out *out)
+{
+	const struct identity *id = rq->who;
+	struct subjects *s;
+	enum hf_err err;
+
+	(void)in;
+	if (!rq->may_block)
+		return HF_ERR_DEFER; /* the name service may take its time */
+	s = request_alloc(rq, sizeof(*s));
+	if (s == NULL)
+		return HF_ERR_NO_MEMORY;
+	s->rq = rq;
+	if (id->local) {
+		out->uid = id->uid;
+		out->gid = id->gid;
+		out->pid = (uint64_t)id->pid;
+		local_subjects(s, id);
+		if ((err = my_user(rq, out)) != HF_OK)
+			return err;
+	}
+	subject_add(s, "cert", id->cert);
+	if ((err = copy(rq, id->exe, &out->exe)) != HF_OK ||
+	    (err = copy(rq, id->unit, &out->unit)) != HF_OK ||
+	    (err = copy(rq, id->cert, &out->certificate)) != HF_OK ||
+	    (err = list_texts(rq, s->items, s->count, &out->subjects,
+	        &out->subjects_count)) != HF_OK)
+		return err;
+	return my_policies(rq, out);
+}
+
+/* -- HSM -- */
+
+enum hf_err
+op_hsm_status(struct request *rq, const struct hf_empty *in,
+    struct hf_hsm_status_out *out)
+{
+	struct server *s = rq->server;
+	struct hsm_info info;
+	enum hf_err err;
+
+	(void)in;
+	hsm_info(s->hsm, &info);
+	*out = (struct hf_hsm_status_out){
+		.state = text_of(hsm_state_name(info.state)),
+		.since = info.since,
+		.generation = info.generation,
+		.sessions = info.sessions,
+		.master_version = hierarchy_master_version(s->hierarchy),
+		.rotation_pending = hierarchy_rotation_pending(s->hierarchy),
+	};
+	if ((err = copy(rq, info.reason, &out->reason)) != HF_OK ||
+	    (err = copy(rq, info.module, &out->module)) != HF_OK ||
+	    (err = copy(rq, info.token, &out->token)) != HF_OK ||
+	    (err = copy(rq, info.serial, &out->serial)) != HF_OK ||
+	    (err = copy(rq, info.manufacturer, &out->manufacturer)) != HF_OK)
+		return err;
+	return copy(rq, info.model, &out->model);
+}
+
+static enum hf_err
+show_probe(struct request *rq, const struct hsm_probe *probe,
+    struct hf_hsm_probe_out *out)
+{
+	enum hf_err err;
+
+	out->mechanisms = arena_array(rq->arena, probe->count,
+	    sizeof(*out->mechanisms));
+	out->quirks = arena_array(rq->arena, probe->quirk_count,
+	    sizeof(*out->quirks));
+	if (out->mechanisms == NULL || out->quirks == NULL)
+		return HF_ERR_NO_MEMORY;
+	for (size_t i = 0; i < probe->count; i++) {
+		const struct hsm_probe_row *row = &probe->rows[i];
+		struct hf_mechanism *m = &out->mechanisms[i];
+
+		if ((err = copy(rq, row->name, &m->name)) != HF_OK ||
+		    (err = copy(rq, row->use, &m->use)) != HF_OK ||
+		    (err = copy(rq, row->result, &m->result)) != HF_OK ||
+		    (err = copy(rq, row->note, &m->note)) != HF_OK)
+			return err;
+	}
+	out->mechanisms_count = probe->count;
+	for (size_t i = 0; i < probe->quirk_count; i++)
+		if ((err = copy(rq, probe->quirks[i],
+		    &out->quirks[i])) != HF_OK)
+			return err;
+	out->quirks_count = probe->quirk_count;
+	return copy(rq, probe->token, &out->token);
+}
+
+enum hf_err
+op_hsm_probe(struct request *rq, const struct hf_empty *in,
+    struct hf_hsm_probe_out *out)
+{
+	struct hsm_probe probe;
+	enum hf_err err;
+
+	(void)in;
+	if ((err = hsm_probe_run(rq->server->hsm, &probe)) != HF_OK)
+		return err;
+	err = show_probe(rq, &probe, out);
+	hsm_probe_free(&probe);
+	return err;
+}
+
+enum hf_err
+op_hsm_rotate_master(struct request *rq, const struct hf_rotate_master_in *in,
+    struct hf_rotate_master_out *out)
+{
+	enum hf_err err = hierarchy_rotate_master(rq->server->hierarchy,
+	    in->destroy_old, &out->master_version, &out->keyrings, &rq->why);
+
+	if (err == HF_OK)
+		server_event(rq->server, "master.rotated", "");
+	return err;
+}
+
+/* -- Policy -- */
+
+static void
+count_policy(void *ctx, const struct policy_info *info)
+{
+	(void)info;
+	(*(uint64_t *)ctx)++;
+}
+
+enum hf_err
+op_policy_reload(struct request *rq, const struct hf_empty *in,
+    struct hf_policy_reload_out *out)
+{
+	struct server *s = rq->server;
+	enum hf_err err;
+
+	(void)in;
+	if ((err = policy_reload(s->policy, &rq->why)) != HF_OK)
+		return err;
+	out->generation = policy_generation(s->policy);
+	policy_each(s->policy, count_policy, &out->policies);
+	server_event(s, "policy.reloaded", "");
+	return HF_OK;
+}
+
+struct policy_lister {
+	struct request *rq;
+	struct hf_policy_list_out *out;
+	size_t room;
+	enum hf_err err;
+};
+
+static void
+list_policy(void *ctx, const struct policy_info *info)
+{
+	struct policy_lister *pl = ctx;
+	struct hf_policy_info *row;
+
+	if (pl->err != HF_OK || pl->out->policies_count == pl->room)
+		return;
+	row = &pl->out->policies[pl->out->policies_count++];
+	row->rules = info->rules;
+	row->subjects = arena_array(pl->rq->arena, info->subject_count,
+	    sizeof(*row->subjects));
+	if (row->subjects == NULL) {
+		pl->err = HF_ERR_NO_MEMORY;
+		return;
+	}
+	row->subjects_count = info->subject_count;
+	for (size_t i = 0; i < info->subject_count && pl->err == HF_OK; i++)
+		pl->err = copy(pl->rq, info->subjects[i], &row->subjects[i]);
+	if (pl->err == HF_OK)
+		pl->err = copy(pl->rq, info->name, &row->name);
+	if (pl->err == HF_OK)
+		pl->err = copy(pl->rq, info->file, &row->file);
+}
+
+enum hf_err
+op_policy_list(struct request *rq, const struct hf_empty *in,
+    struct hf_policy_list_out *out)
+{
+	struct policy_lister pl = { rq, out, 0, HF_OK };
+	uint64_t count = 0;
+
+	(void)in;
+	policy_each(rq->server->policy, count_policy, &count);
+	out->generation = policy_generation(rq->server->policy);
+	out->policies = arena_array(rq->arena, (size_t)count,
+	    sizeof(*out->policies));
+	if (out->policies == NULL)
+		return HF_ERR_NO_MEMORY;
+	pl.room = (size_t)count;
+	policy_each(rq->server->policy, list_policy, &pl);
+	return pl.err;
+}
+
+/* The question: a path and the capabilities that it takes. */
+static enum hf_err
+test_question(struct request *rq, const struct hf_policy_test_in *in,
+    const char **path, unsigned *caps)
+{
+	const struct op *op;
+
+	if (in->path.ptr != NULL) {
+		*path = arena_text(rq->arena, in->path);
+		*caps = in->capability.ptr == NULL ? HF_CAP_UPDATE
+		                                   : cap_by_name(in->capability);
+		return *path == NULL ? HF_ERR_NO_MEMORY : HF_OK;
+	}
+	if (in->operation.ptr == NULL)
+		return hf_fail(&rq->why, HF_ERR_MISSING_FIELD,
+		    "give an operation, or a path");
+	op = op_by_name(in->operation);
+	if (op == NULL)
+		return hf_fail(&rq->why, HF_ERR_UNKNOWN_OP,
+		    "there is no operation %.*s", (int)in->operation.len,
+		    in->operation.ptr);
+	if (op_key_field(op) != NULL && in->name.ptr == NULL)
+		return hf_fail(&rq->why, HF_ERR_MISSING_FIELD,
+		    "%s is about a name: give one", op->name);
+	*caps = op->cap | ((op->flags & OP_SUDO) != 0 ? HF_CAP_SUDO : 0U);
+	*path = op_path(op, in->name, rq->arena);
+	return *path == NULL ? HF_ERR_NO_MEMORY : HF_OK;
+}
+
+static enum hf_err
+test_answer(struct request *rq, const struct policy_verdict *v,
+    struct hf_policy_test_out *out)
+{
+	char *where;
+	enum hf_err err;
+
+	out->allowed = v->allowed;
+	if ((err = copy(rq, v->reason, &out->reason)) != HF_OK ||
+	    (err = copy(rq, v->pattern, &out->rule)) != HF_OK)
+		return err;
+	if (v->policy == NULL)
+		return HF_OK;
+	where = arena_printf(rq->arena, "%s (%s:%u)", v->policy,
+	    v->file == NULL ? "?" : v->file, v->line);
+	if (where == NULL)
+		return HF_ERR_NO_MEMORY;
+	out->policy = text_of(where);
+	return HF_OK;
+}
+
+static enum hf_err
+caps_text(struct request *rq, unsigned caps, struct hf_text *out)
+{
+	char buf[80] = "";
+
+	for (unsigned bit = 1; bit <= HF_CAP_DENY; bit <<= 1)
+		if ((caps & bit) != 0) {
+			if (buf[0] != '\0')
+				(void)strncat(buf, "+", sizeof(buf) -
+				    strlen(buf) - 1);
+			(void)strncat(buf, cap_name((enum hf_cap)bit),
+			    sizeof(buf) - strlen(buf) - 1);
+		}
+	return copy(rq, buf, out);
+}
+
+enum hf_err
+op_policy_test(struct request *rq, const struct hf_policy_test_in *in,
+    struct hf_policy_test_out *out)
+{
+	struct policy_verdict verdict;
+	struct policy_grant *grant;
+	struct identity *id;
+	const char *path;
+	unsigned caps;
+	enum hf_err err;
+
+	if ((err = test_question(rq, in, &path, &caps)) != HF_OK ||
+	    (err = identity_of_subjects(in->subjects, in->subjects_count, &id,
+	        &rq->why)) != HF_OK)
+		return err;
+	err = policy_grant_for(rq->server->policy, id, &grant);
+	identity_free(id);
+	if (err != HF_OK)
+		return err;
+	(void)policy_check(grant, text_of(path), caps, NULL, 0, &verdict);
+	out->path = text_of(path);
+	if ((err = caps_text(rq, caps, &out->capability)) == HF_OK)
+		err = test_answer(rq, &verdict, out);
+	policy_grant_free(grant);
+	return err;
+}
+
+/* -- Audit -- */
+
+enum hf_err
+op_audit_status(struct request *rq, const struct hf_empty *in,
+    struct hf_audit_status_out *out)
+{
+	struct server *s = rq->server;
+	uint8_t id[HSM_ID], spki[1024], *head;
+	struct audit_info info;
+	size_t len;
+	char *pem;
+	enum hf_err err;
+
+	(void)in;
+	if (!rq->may_block)
+		return HF_ERR_DEFER;
+	audit_info(s->audit, &info);
+	head = request_alloc(rq, sizeof(info.head));
+	pem = request_alloc(rq, 2048);
+	if (head == NULL || pem == NULL)
+		return HF_ERR_NO_MEMORY;
+	memcpy(head, info.head, sizeof(info.head));
+	*out = (struct hf_audit_status_out){
+		.sequence = info.sequence,
+		.head = bytes_of(head, sizeof(info.head)),
+		.checkpoint = info.checkpoint,
+		.checkpoint_sequence = info.checkpoint_sequence,
+	};
+	hierarchy_audit_id(s->hierarchy, id);
+	if (hsm_audit_public(s->hsm, id, spki, &len) == HF_OK &&
+	    (err = crypto_spki_pem(bytes_of(spki, len), pem, 2048)) == HF_OK)
+		out->public_key = text_of(pem);
+	return copy(rq, info.file, &out->file);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "record.h"
+
+#include "../lib/bytes.h"
+
+/* clang-format off */
+enum { VERSION_MAX = 0xffffff };
+
+SCHEMA_PUBLIC(root_schema, root_record,
+	F(root_record, "master_id",      master_id,      16, 16, 0, NULL, ""),
+	F(root_record, "master_version", master_version, 0, VERSION_MAX, 0, NULL, ""),
+	F(root_record, "wrap_id",        wrap_id,        16, 16, REQUIRED, NULL, ""),
+	F(root_record, "audit_id",       audit_id,       16, 16, REQUIRED, NULL, ""),
+	F(root_record, "phase",          phase,          0, 16, 0, "|init|making|rewrapping|retiring", ""),
+	F(root_record, "next_id",        next_id,        16, 16, 0, NULL, ""),
+	F(root_record, "next_version",   next_version,   0, VERSION_MAX, 0, NULL, ""),
+	F(root_record, "destroy_old",    destroy_old,    0, 1, 0, NULL, ""));
+
+SCHEMA_PUBLIC(keyring_schema, keyring_record,
+	F(keyring_record, "id",             id,             16, 16, REQUIRED, NULL, ""),
+	F(keyring_record, "creation_time",  creation_time,  0, INT64_MAX, REQUIRED, NULL, ""),
+	F(keyring_record, "master_id",      master_id,      16, 16, 0, NULL, ""),
+	F(keyring_record, "master_version", master_version, 0, VERSION_MAX, 0, NULL, ""),
+	F(keyring_record, "sealed",         sealed,         1, 256, 0, NULL, ""),
+	F(keyring_record, "destroyed",      destroyed,      0, 1, 0, NULL, ""));
+
+SCHEMA_PUBLIC(key_schema, key_record,
+	F(key_record, "id",                     id,                     16, 16, REQUIRED, NULL, ""),
+	F(key_record, "type",                   type,                   1, 1000, REQUIRED, NULL, ""),
+	F(key_record, "level",                  level,                  0, 1, REQUIRED, NULL, ""),
+	F(key_record, "keyring",                keyring,                1, 128, REQUIRED | NAME, NULL, ""),
+	F(key_record, "prefix",                 prefix,                 1, 32, REQUIRED | NAME, NULL, ""),
+	F(key_record, "latest_version",         latest_version,         1, VERSION_MAX, REQUIRED, NULL, ""),
+	F(key_record, "primary_version",        primary_version,        0, VERSION_MAX, 0, NULL, ""),
+	F(key_record, "min_available_version",  min_available_version,  0, VERSION_MAX, 0, NULL, ""),
+	F(key_record, "min_decryption_version", min_decryption_version, 0, VERSION_MAX, 0, NULL, ""),
+	F(key_record, "min_encryption_version", min_encryption_version, 0, VERSION_MAX, 0, NULL, ""),
+	F(key_record, "deletion_allowed",       deletion_allowed,       0, 1, 0, NULL, ""),
+	F(key_record, "exportable",             exportable,             0, 1, 0, NULL, ""),
+	F(key_record, "allow_plaintext_backup", allow_plaintext_backup, 0, 1, 0, NULL, ""),
+	F(key_record, "soft_deleted",           soft_deleted,           0, 1, 0, NULL, ""),
+	F(key_record, "imported",               imported,               0, 1, 0, NULL, ""),
+	F(key_record, "key_size",               key_size,               0, 512, 0, NULL, ""),
+	F(key_record, "creation_time",          creation_time,          0, INT64_MAX, REQUIRED, NULL, ""));
+
+SCHEMA_PUBLIC(version_schema, version_record,
+	F(version_record, "version",          version,          1, VERSION_MAX, REQUIRED, NULL, ""),
+	F(version_record, "state",            state,            1, 4, REQUIRED, NULL, ""),
+	F(version_record, "level",            level,            0, 1, REQUIRED, NULL, ""),
+	F(version_record, "creation_time",    creation_time,    0, INT64_MAX, REQUIRED, NULL, ""),
+	F(version_record, "destroy_time",     destroy_time,     0, INT64_MAX, 0, NULL, ""),
+	F(version_record, "material",         material,         0, 8192, SECRET, NULL, ""),
+	F(version_record, "hmac",             hmac,             0, 64, SECRET, NULL, ""),
+	F(version_record, "hsm_id",           hsm_id,           16, 16, 0, NULL, ""),
+	F(version_record, "hsm_wrapped",      hsm_wrapped,      0, 4096, 0, NULL, ""),
+	F(version_record, "hsm_hmac_id",      hsm_hmac_id,      16, 16, 0, NULL, ""),
+	F(version_record, "hsm_hmac_wrapped", hsm_hmac_wrapped, 0, 4096, 0, NULL, ""),
+	F(version_record, "wrap_id",          wrap_id,          16, 16, 0, NULL, ""),
+	F(version_record, "spki",             spki,             0, 1024, 0, NULL, ""));
+
+SCHEMA_PUBLIC(alias_schema, alias_record,
+	F(alias_record, "target", target, 1, 128, REQUIRED | NAME, NULL, ""));
+/* clang-format on */
+
+enum hf_err
+record_encode(const struct schema *schema, const void *record, uint8_t *buf,
+    size_t cap, size_t *len)
+{
+	enum hf_err err = schema_encode(schema, record, buf, cap, len);
+
+	return err == HF_ERR_BUFFER_TOO_SMALL ? HF_ERR_NO_MEMORY : err;
+}
+
+enum hf_err
+record_decode(const struct schema *schema, struct hf_bytes in, void *record)
+{
+	/* No record has lists, so no arena is needed. */
+	if (schema_decode(schema, in, NULL, record, NULL) != HF_OK)
+		return HF_ERR_STORE_DAMAGED;
+	return HF_OK;
+}

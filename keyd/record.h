@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_RECORD_H
+#define KEYD_RECORD_H
+
+#include "../lib/schema.h"
+#include "store.h"
+
+/*
+ * What stands in the store, as CBOR by schema. Where a record is not sealed it
+ * holds nothing secret, and a change to it shows because what it leads to then
+ * fails to open.
+ */
+
+/* hsm/root, not sealed. */
+struct root_record {
+	struct hf_bytes master_id;
+	uint64_t master_version;
+	struct hf_bytes wrap_id;
+	struct hf_bytes audit_id;
+	struct hf_text phase; /* "", init, making, rewrapping, retiring */
+	struct hf_bytes next_id; /* making, rewrapping: new; retiring: old */
+	uint64_t next_version;
+	_Bool destroy_old;
+};
+extern const struct schema root_schema;
+
+/* keyring/<name>, not sealed but for `sealed`, by the master key. */
+struct keyring_record {
+	struct hf_bytes id;
+	uint64_t creation_time;
+	struct hf_bytes master_id;
+	uint64_t master_version;
+	struct hf_bytes sealed;
+	_Bool destroyed;
+};
+extern const struct schema keyring_schema;
+
+/* key/<name>, sealed. */
+struct key_record {
+	struct hf_bytes id;
+	uint64_t type;  /* enum key_type_id */
+	uint64_t level; /* enum key_level, of new versions */
+	struct hf_text keyring;
+	struct hf_text prefix;
+	uint64_t latest_version;
+	uint64_t primary_version;
+	uint64_t min_available_version;
+	uint64_t min_decryption_version;
+	uint64_t min_encryption_version;
+	_Bool deletion_allowed;
+	_Bool exportable;
+	_Bool allow_plaintext_backup;
+	_Bool soft_deleted;
+	_Bool imported;
+	uint64_t key_size;
+	uint64_t creation_time;
+};
+extern const struct schema key_schema;
+
+enum version_state {
+	VERSION_ENABLED = 1, /* stored: never renumber */
+	VERSION_DISABLED = 2,
+	VERSION_DESTROY_SCHEDULED = 3,
+	VERSION_DESTROYED = 4,
+};
+
+/* ver/<key id>/<version>, sealed. */
+struct version_record {
+	uint64_t version;
+	uint64_t state; /* enum version_state */
+	uint64_t level; /* enum key_level */
+	uint64_t creation_time;
+	uint64_t destroy_time;
+	struct hf_bytes material; /* level wrapped: as crypto_generate makes it */
+	struct hf_bytes hmac;     /* level wrapped: 32 bytes */
+	struct hf_bytes hsm_id;   /* level hsm ... */
+	struct hf_bytes hsm_wrapped;
+	struct hf_bytes hsm_hmac_id;
+	struct hf_bytes hsm_hmac_wrapped;
+	struct hf_bytes wrap_id;
+	struct hf_bytes spki;
+};
+extern const struct schema version_schema;
+
+/* alias/<name>, sealed. */
+struct alias_record {
+	struct hf_text target;
+};
+extern const struct schema alias_schema;
+
+/*
+ * Encodes a record into `buf`; `cap` is a constant that fits every record of
+ * its kind, so a record that does not fit is HF_ERR_NO_MEMORY.
+ */
+enum hf_err record_encode(const struct schema *schema, const void *record,
+    uint8_t *buf, size_t cap, size_t *len);
+
+/* Views into `in`. HF_ERR_STORE_DAMAGED when it is not such a record. */
+enum hf_err record_decode(const struct schema *schema, struct hf_bytes in,
+    void *record);
+
+enum { RECORD_MAX = 16384 };
+
+#endif

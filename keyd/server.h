@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_SERVER_H
+#define KEYD_SERVER_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "audit.h"
+#include "hierarchy.h"
+#include "hsm.h"
+#include "keys.h"
+#include "policy.h"
+#include "store.h"
+#include "transport.h"
+
+struct events;
+struct settings;
+
+/* The parts of a running daemon, for handlers to reach. Made in main.c. */
+struct server {
+	const struct settings *settings;
+	struct hsm *hsm;
+	struct store *store;
+	struct hierarchy *hierarchy;
+	struct keys *keys;
+	struct policy_store *policy;
+	struct audit *audit;
+	struct transport *transport;
+	struct events *events; /* NULL: no feed */
+	bool upsert;           /* settings that handlers ask for */
+	enum key_level default_level;
+	const char *default_prefix;
+	uint64_t started;     /* seconds since 1970 */
+	_Atomic bool stopping;
+	_Atomic uint64_t audit_ids;
+	/* Counted for metrics: by operation (index in ops[]) and by outcome. */
+	_Atomic uint64_t op_ok[64], op_refused[64], op_failed[64];
+};
+
+/*
+ * Tells the event feed that something changed: "key.rotated", "payments".
+ * Never blocks, never fails the operation.
+ */
+void server_event(struct server *server, const char *event,
+    const char *subject);
+
+#endif

@@ -15,7 +15,12 @@
  * (sp-tcp-mapping-01). A REQ body starts with a request id, four bytes,
  * big-endian, top bit set; the reply carries the same one.
  */
-enum { FRAME_HELLO = 8, FRAME_ID = 4 };
+enum {
+	FRAME_HELLO = 8,
+	FRAME_ID = 4,
+	FRAME_HEADER_MAX = 9,      /* the longest frame_header_size() */
+	FRAME_LONGEST = 1 << 30,   /* a body that claims more is no frame */
+};
 
 enum frame_kind { FRAME_IPC, FRAME_STREAM };
 
@@ -36,10 +41,15 @@ void frame_header(enum frame_kind kind, uint64_t body, uint8_t *out);
 /*
  * Looks at the first `len` bytes of a frame. HF_OK and *need = 0: not enough
  * bytes for the header yet. HF_OK and *need > 0: the size of the whole frame,
- * header and id included. HF_ERR_BAD_MESSAGE: not a frame, or shorter than an
- * id. HF_ERR_TOO_LARGE: the body is longer than `max` plus the id.
+ * header and id included. HF_ERR_BAD_MESSAGE: not a frame, shorter than an id,
+ * or longer than FRAME_LONGEST. HF_ERR_TOO_LARGE: the body is longer than
+ * `max` plus the id; *need is the size of the whole frame here too, for those
+ * who skip it and answer.
  */
 enum hf_err frame_measure(enum frame_kind kind, const uint8_t *in, size_t len,
     size_t max, size_t *need);
+
+/* Whether the first four bytes of a body are the id of a request. */
+bool frame_id_ok(const uint8_t id[FRAME_ID]);
 
 #endif

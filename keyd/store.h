@@ -17,8 +17,18 @@
  * has a revision, the number of the commit that wrote it last, which never
  * goes back. Thread-safe: readers do not wait for writers; commits of many
  * threads are put on the disk together (one fsync a group).
+ *
+ * What breaks a bound here was let through by a caller: HF_ERR_OUT_OF_BOUNDS,
+ * and HF_ERR_BAD_VALUE for a key that is not UTF-8 or is written twice in one
+ * commit, before anything happens.
  */
 struct store;
+
+enum {
+	STORE_KEY_MAX = 512,
+	STORE_VALUE_MAX = 1 << 20,
+	STORE_COMMIT_MAX = 1024, /* conditions, and writes, of one commit */
+};
 
 /* One read value. `value` is malloc'ed; store_value_free wipes nothing. */
 struct store_value {
@@ -64,11 +74,24 @@ enum hf_err store_commit(struct store *store, const struct store_cond *conds,
     uint64_t *revision);
 
 /*
- * `fn` is called after each commit, in order, from the committing side, with
- * every key written; it must be short and must not call the store.
+ * `fn` is called after each commit, in order, from the committing side and
+ * before store_commit returns, with every key written or deleted; it must be
+ * short and must not call the store. At most 16; only store_close ends them.
  */
 typedef void store_watch_fn(void *ctx, struct hf_text key, uint64_t revision);
 void store_watch(struct store *store, store_watch_fn *fn, void *ctx);
+
+/*
+ * Deleted and overwritten values are zeroed in the file, but their old pages
+ * stay in its write-ahead log until that is reused. This folds the log into
+ * the file and empties it: for after a key was destroyed. What the file system
+ * and the disk below keep is theirs. Waits for a quiet moment, up to seconds;
+ * HF_ERR_BUSY when there was none.
+ */
+enum hf_err store_scrub(struct store *store);
+
+/* Reads everything and compares; HF_ERR_STORE_DAMAGED says where. Slow. */
+enum hf_err store_check(struct store *store, struct hf_why *why);
 
 /*
  * Opens or makes the SQLite file (mode 0600), migrates its schema, checks its
@@ -84,24 +107,40 @@ void store_close(struct store *store);
 /*
  * A consistent copy of the store in `path` (made, mode 0600, must not exist),
  * taken while a daemon may be using it; and back, over a store that nobody
- * uses: the copy is checked first and the old file kept as PATH.before-restore.
+ * uses: the copy is checked first and the old file kept as PATH.before-restore,
+ * which must not exist yet. A crash leaves the old store or the new one.
  */
 enum hf_err store_backup(const char *from, const char *path,
     struct hf_why *why);
 enum hf_err store_restore(const char *backup, const char *path,
     struct hf_why *why);
 
-/* For tests and fakes: the functions behind the interface. */
+/*
+ * What stands behind the interface. An engine gets input within the bounds
+ * above, calls store_notify() for each commit, and may be called from any
+ * thread. `scrub` and `check` may be NULL where there is nothing to do.
+ */
 struct store_engine {
+	/* First of all: whom to notify. */
+	void (*attach)(void *, struct store *);
 	enum hf_err (*get)(void *, struct hf_text, struct store_value *);
 	enum hf_err (*list)(void *, struct hf_text, struct hf_text, size_t,
 	    store_each_fn *, void *);
 	enum hf_err (*commit)(void *, const struct store_cond *, size_t,
 	    const struct store_write *, size_t, uint64_t *);
+	enum hf_err (*scrub)(void *);
+	enum hf_err (*check)(void *, struct hf_why *);
 	void (*close)(void *);
 };
 
-/* A store over an engine; `state` is the engine's, closed by store_close. */
+/* For an engine, after a commit and before the next one: tells the watchers. */
+void store_notify(struct store *store, const struct store_write *writes,
+    size_t count, uint64_t revision);
+
+/*
+ * A store over an engine; `state` is the engine's, closed by store_close, and
+ * still the caller's when this fails.
+ */
 enum hf_err store_new(const struct store_engine *engine, void *state,
     struct store **out);
 

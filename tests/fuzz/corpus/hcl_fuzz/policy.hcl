@@ -1,0 +1,4 @@
+path "secret/*" {
+  capabilities = ["create", "read",]
+  allowed_parameters = { "zip" = [] , "*" = [1, true] }
+}

@@ -1,0 +1,641 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "settings.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/bytes.h"
+#include "hcl.h"
+
+enum { PATH_LENGTH_MAX = 4095, SOCKET_LENGTH_MAX = 107, LISTENERS_MAX = 64 };
+
+enum setting_kind {
+	SETTING_TEXT,    /* const char *; `words` limits it */
+	SETTING_PATH,    /* const char *, made absolute; "" gives NULL */
+	SETTING_SOCKET,  /* a path that fits sockaddr_un */
+	SETTING_EVENTS,  /* "ipc://" and such a path, or "" */
+	SETTING_PIN,     /* where a PIN is, as hsm.h says */
+	SETTING_INTEGER, /* between min and max */
+	SETTING_BOOL,
+	SETTING_MODE,    /* octal digits in quotes */
+	SETTING_CHOICE,  /* the index of one of `words` */
+};
+
+struct setting {
+	const char *block; /* NULL: at the top */
+	const char *name;
+	enum setting_kind kind;
+	size_t offset, size;
+	const char *standard; /* as in the file, without quotes; NULL: must be
+	                         given */
+	int64_t min, max;
+	const char *words; /* "a|b" */
+	const char *doc;
+};
+
+#define AT(type, member)                                                       \
+	.offset = offsetof(struct type, member),                               \
+	.size = sizeof(((struct type *)0)->member)
+#define TOP(name_, kind_, member, standard_)                                   \
+	.name = (name_), .kind = SETTING_##kind_, AT(settings, member),        \
+	.standard = (standard_)
+#define LIMIT(member_, standard_, min_, max_)                                  \
+	.block = "limits", .name = #member_, .kind = SETTING_INTEGER,          \
+	AT(settings, transport.limits.member_), .standard = (standard_),       \
+	.min = (min_), .max = (max_)
+#define TLS(member_, kind_, standard_)                                         \
+	.name = #member_, .kind = SETTING_##kind_, AT(transport_tls, member_), \
+	.standard = (standard_)
+
+/* clang-format off */
+static const struct setting rows[] = {
+	{ TOP("socket", SOCKET, transport.socket, "/run/holdfast/keyd.sock"), .doc = "The Unix socket that clients connect to. Empty: none." },
+	{ TOP("socket_mode", MODE, transport.socket_mode, "0666"), .max = 0777, .doc = "Permissions of the socket. Policy decides who may do what; the file need not." },
+	{ TOP("state_dir", PATH, state_dir, "/var/lib/holdfast"), .min = 1, .doc = "The folder of the store." },
+	{ TOP("policy_dir", PATH, policy_dir, "/etc/holdfast/policy.d"), .min = 1, .doc = "The folder of the policy files, *.hcl and *.json." },
+	{ TOP("events", EVENTS, events, "ipc:///run/holdfast/events.sock"), .doc = "Where the event feed is published (nng PUB): ipc:// and a path. Empty: nowhere." },
+	{ TOP("metrics", PATH, metrics, ""), .doc = "A file to keep written with metrics in the Prometheus text format, for the textfile collector of node_exporter. Empty: none." },
+	{ TOP("log_level", CHOICE, log_level, "info"), .words = "error|warning|info|debug", .doc = "How much is logged: error, warning, info or debug." },
+	{ TOP("io_threads", INTEGER, transport.io_threads, "0"), .max = 64, .doc = "Threads that serve connections. 0: as many as cores, at most 4." },
+	{ TOP("workers", INTEGER, transport.workers, "0"), .max = 256, .doc = "Threads for what waits for the HSM or the disk. 0: cores + 2." },
+	{ TOP("upsert", BOOL, upsert, "false"), .doc = "Whether encrypting with a key that does not exist makes the key, for callers with the capability \"create\", as Vault does." },
+	{ TOP("default_level", TEXT, default_level, "wrapped"), .words = "wrapped|hsm", .doc = "Protection level of new keys for which none is asked: wrapped (used in locked memory of the daemon) or hsm (used inside the HSM)." },
+	{ TOP("seccomp", BOOL, seccomp, "true"), .doc = "Whether the daemon gives up the system calls that it does not need. Turn it off only for an HSM library that needs others." },
+	{ TOP("drain_seconds", INTEGER, drain_seconds, "10"), .max = 3600, .doc = "How long a stop waits for requests in flight." },
+
+	{ LIMIT(message, "16777216", 65536, 268435456), .doc = "Bytes of a request." },
+	{ LIMIT(connections, "4096", 1, 1000000), .doc = "Connections in all." },
+	{ LIMIT(connections_uid, "1024", 1, 1000000), .doc = "Connections of one user or one certificate." },
+	{ LIMIT(in_flight, "256", 1, 65536), .doc = "Requests of one connection that wait for the HSM or the disk." },
+	{ LIMIT(queue, "4096", 1, 1000000), .doc = "Such requests in all; beyond that callers get \"busy\"." },
+	{ LIMIT(handshake_ms, "5000", 10, 600000), .doc = "Milliseconds for the first bytes of a connection, TLS included." },
+	{ LIMIT(frame_ms, "30000", 10, 3600000), .doc = "Milliseconds from the first byte of a request to its last." },
+	{ LIMIT(send_ms, "30000", 10, 3600000), .doc = "Milliseconds after which a client that takes no bytes of its replies is cut off." },
+	{ LIMIT(idle_s, "0", 0, 31536000), .doc = "Seconds after which an idle connection is closed. 0: never." },
+
+	{ .block = "hsm", TOP("uri", TEXT, hsm.uri, "pkcs11:token=holdfast"), .min = 1, .doc = "The token, as a PKCS#11 URI (RFC 7512); module-path names the library." },
+	{ .block = "hsm", TOP("pin", PIN, hsm.pin_source, "cred:hsm-pin"), .doc = "Where the PIN is: file:PATH, env:NAME, fd:NUMBER, or cred:NAME for a systemd credential." },
+	{ .block = "hsm", TOP("sessions", INTEGER, hsm.sessions, "0"), .max = 1024, .doc = "Sessions that work at the same time. 0: cores + 1." },
+	{ .block = "hsm", TOP("deadline_ms", INTEGER, hsm.deadline_ms, "5000"), .min = 10, .max = 600000, .doc = "Milliseconds that a request waits for the HSM." },
+
+	{ .block = "audit", TOP("file", PATH, audit.file, "/var/log/holdfast/audit.log"), .min = 1, .doc = "The audit log." },
+	{ .block = "audit", TOP("public_key", PATH, audit.public_key, "/var/lib/holdfast/audit.pem"), .min = 1, .doc = "Where the key that checks its signatures is written." },
+	{ .block = "audit", TOP("sync", CHOICE, audit.sync_every, "group"), .words = "group|every", .doc = "When lines are forced to the disk: group (changes wait for it, reads do not) or every (all wait)." },
+	{ .block = "audit", TOP("checkpoint_lines", INTEGER, audit.checkpoint_lines, "10000"), .min = 1, .max = 100000000, .doc = "Lines after which the HSM signs a checkpoint." },
+	{ .block = "audit", TOP("checkpoint_seconds", INTEGER, audit.checkpoint_seconds, "60"), .min = 1, .max = 86400, .doc = "Seconds after which it does, when there were lines." },
+};
+
+/* Those of a listener "name" {} block; their base is struct transport_tls. */
+static const struct setting tls_rows[] = {
+	{ TLS(address, TEXT, NULL), .min = 1, .doc = "Address and port, as in \"127.0.0.1:7655\" or \"[::1]:7655\"." },
+	{ TLS(certificate, PATH, NULL), .min = 1, .doc = "The daemon's certificate chain (PEM)." },
+	{ TLS(key, PATH, NULL), .min = 1, .doc = "Its private key (PEM)." },
+	{ TLS(client_ca, PATH, NULL), .min = 1, .doc = "The authorities whose client certificates are accepted (PEM)." },
+	{ TLS(allow_tls12, BOOL, "false"), .doc = "Whether TLS 1.2 is accepted, for clients without TLS 1.3 such as Debian's libnng." },
+};
+/* clang-format on */
+
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+enum { TLS_ROWS = sizeof(tls_rows) / sizeof(tls_rows[0]) };
+
+/* What reading needs at hand. */
+struct reader {
+	struct settings *s;
+	const struct hcl_file *file;
+	const char *folder; /* absolute */
+	struct hf_why *why;
+};
+
+/* Hands `text` (malloc'ed, may be NULL) over to the settings. */
+static enum hf_err
+own(struct settings *s, char *text)
+{
+	char **grown;
+
+	if (text == NULL)
+		return HF_ERR_NO_MEMORY;
+	grown = reallocarray(s->owned, s->owned_count + 1, sizeof(char *));
+	if (grown == NULL) {
+		free(text);
+		return HF_ERR_NO_MEMORY;
+	}
+	s->owned = grown;
+	s->owned[s->owned_count++] = text;
+	return HF_OK;
+}
+
+static enum hf_err
+refuse(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row, const char *what)
+{
+	return hcl_fail(r->file, node, r->why, "%s%s%s: %s",
+	    row->block == NULL ? "" : row->block,
+	    row->block == NULL ? "" : ".", row->name, what);
+}
+
+static void
+store_integer(const struct setting *row, void *base, uint64_t v)
+{
+	uint8_t *at = (uint8_t *)base + row->offset;
+	uint64_t wide = v;
+	unsigned narrow = (unsigned)v;
+	bool bit = v != 0;
+
+	if (row->size == sizeof(bit))
+		memcpy(at, &bit, sizeof(bit));
+	else if (row->size == sizeof(narrow))
+		memcpy(at, &narrow, sizeof(narrow));
+	else
+		memcpy(at, &wide, sizeof(wide));
+}
+
+static void
+store_text(const struct setting *row, void *base, const char *text)
+{
+	memcpy((uint8_t *)base + row->offset, &text, sizeof(text));
+}
+
+/* The index of `text` among "a|b|c"; -1 when it is not one of them. */
+static int
+word_index(const char *words, struct hf_text text)
+{
+	int i = 0;
+
+	for (const char *w = words;; i++) {
+		size_t len = strcspn(w, "|");
+
+		if (text_equal((struct hf_text){ w, len }, text))
+			return i;
+		if (w[len] == '\0')
+			return -1;
+		w += len + 1;
+	}
+}
+
+/* prefix + text, with `folder` between when the text is a relative path. */
+static enum hf_err
+set_path(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row, void *base, const char *prefix,
+    struct hf_text text)
+{
+	size_t max = row->kind == SETTING_PATH || row->kind == SETTING_PIN ?
+	    PATH_LENGTH_MAX : SOCKET_LENGTH_MAX;
+	bool relative = text.ptr[0] != '/';
+	char *path;
+	enum hf_err err;
+
+	if (asprintf(&path, "%s%s%s%s", prefix, relative ? r->folder : "",
+	    relative ? "/" : "", text.ptr) < 0)
+		return HF_ERR_NO_MEMORY;
+	if ((err = own(r->s, path)) != HF_OK)
+		return err;
+	if (strlen(path) - strlen(prefix) > max)
+		return refuse(r, node, row, row->kind == SETTING_PATH ?
+		    "the path is too long" :
+		    "the path of a socket has at most 107 characters");
+	store_text(row, base, path);
+	return HF_OK;
+}
+
+static enum hf_err
+set_text(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row, void *base)
+{
+	enum hf_err err;
+	char *copy;
+
+	if (node->text.len < (size_t)row->min)
+		return refuse(r, node, row, "may not be empty");
+	if (row->words != NULL && word_index(row->words, node->text) < 0)
+		return hcl_fail(r->file, node, r->why,
+		    "%s: one of %s expected, got \"%.60s\"", row->name,
+		    row->words, node->text.ptr);
+	copy = strdup(node->text.ptr);
+	if ((err = own(r->s, copy)) != HF_OK)
+		return err;
+	store_text(row, base, copy);
+	return HF_OK;
+}
+
+static enum hf_err
+set_file(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row, void *base)
+{
+	if (node->text.len == 0 && row->min > 0)
+		return refuse(r, node, row, "may not be empty");
+	if (node->text.len == 0) {
+		store_text(row, base, NULL);
+		return HF_OK;
+	}
+	return set_path(r, node, row, base, "", node->text);
+}
+
+/* Only ipc://: over TCP anybody on the net could read the feed. */
+static enum hf_err
+set_events(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row, void *base)
+{
+	struct hf_text text = node->text;
+	struct hf_text prefix = TEXT("ipc://");
+
+	if (text.len == 0) {
+		store_text(row, base, NULL);
+		return HF_OK;
+	}
+	if (!text_starts(text, prefix) || text.len == prefix.len)
+		return refuse(r, node, row, "ipc:// and a path expected");
+	text.ptr += prefix.len;
+	text.len -= prefix.len;
+	return set_path(r, node, row, base, "ipc://", text);
+}
+
+static enum hf_err
+set_pin(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row, void *base)
+{
+	static const char *const kinds[] = { "file:", "env:", "fd:", "cred:" };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct hf_text kind = text_of(kinds[i]), rest = node->text;
+
+		if (!text_starts(node->text, kind) || rest.len == kind.len)
+			continue;
+		rest.ptr += kind.len;
+		rest.len -= kind.len;
+		if (i == 0)
+			return set_path(r, node, row, base, "file:", rest);
+		return set_text(r, node, row, base);
+	}
+	/* Not the text itself: somebody may have put the PIN there. */
+	return refuse(r, node, row, "file:PATH, env:NAME, fd:NUMBER or "
+	    "cred:NAME expected; the PIN itself has no place in this file");
+}
+
+static enum hf_err
+set_integer(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row, void *base)
+{
+	if (!node->integer)
+		return refuse(r, node, row, "a whole number expected");
+	if (node->number < row->min || node->number > row->max)
+		return hcl_fail(r->file, node, r->why,
+		    "%s: %lld is not between %lld and %lld", row->name,
+		    (long long)node->number, (long long)row->min,
+		    (long long)row->max);
+	store_integer(row, base, (uint64_t)node->number);
+	return HF_OK;
+}
+
+static enum hf_err
+set_bool(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row, void *base)
+{
+	(void)r;
+	store_integer(row, base, node->truth);
+	return HF_OK;
+}
+
+static enum hf_err
+set_mode(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row, void *base)
+{
+	unsigned long mode;
+
+	if (node->text.len < 3 || node->text.len > 4 ||
+	    strspn(node->text.ptr, "01234567") != node->text.len ||
+	    (mode = strtoul(node->text.ptr, NULL, 8)) >
+	    (unsigned long)row->max)
+		return refuse(r, node, row, "permissions such as \"0660\" "
+		    "expected");
+	store_integer(row, base, mode);
+	return HF_OK;
+}
+
+static enum hf_err
+set_choice(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row, void *base)
+{
+	int i = word_index(row->words, node->text);
+
+	if (i < 0)
+		return hcl_fail(r->file, node, r->why,
+		    "%s: one of %s expected, got \"%.60s\"", row->name,
+		    row->words, node->text.ptr);
+	store_integer(row, base, (uint64_t)i);
+	return HF_OK;
+}
+
+/* A function each: the kinds differ in how they are checked. */
+static const struct {
+	enum hcl_kind node;
+	enum hf_err (*set)(const struct reader *, const struct hcl_node *,
+	    const struct setting *, void *base);
+} kinds[] = {
+	[SETTING_TEXT] = { HCL_STRING, set_text },
+	[SETTING_PATH] = { HCL_STRING, set_file },
+	[SETTING_SOCKET] = { HCL_STRING, set_file },
+	[SETTING_EVENTS] = { HCL_STRING, set_events },
+	[SETTING_PIN] = { HCL_STRING, set_pin },
+	[SETTING_INTEGER] = { HCL_NUMBER, set_integer },
+	[SETTING_BOOL] = { HCL_BOOL, set_bool },
+	[SETTING_MODE] = { HCL_STRING, set_mode },
+	[SETTING_CHOICE] = { HCL_STRING, set_choice },
+};
+
+static enum hf_err
+set(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row, void *base)
+{
+	if (node->kind != kinds[row->kind].node)
+		return hcl_fail(r->file, node, r->why,
+		    "%s: a %s expected, got a %s", row->name,
+		    hcl_kind_name(kinds[row->kind].node),
+		    hcl_kind_name(node->kind));
+	return kinds[row->kind].set(r, node, row, base);
+}
+
+/* The default of a row, through the same door as a value of the file. */
+static enum hf_err
+set_standard(const struct reader *r, const struct setting *row, void *base)
+{
+	struct hcl_node node = {
+		.kind = kinds[row->kind].node,
+		.text = text_of(row->standard),
+		.truth = strcmp(row->standard, "true") == 0,
+		.integer = true,
+		.number = strtoll(row->standard, NULL, 10),
+	};
+
+	return set(r, &node, row, base);
+}
+
+static bool
+same_block(const struct setting *row, const char *block)
+{
+	return row->block == NULL || block == NULL ?
+	    row->block == block : strcmp(row->block, block) == 0;
+}
+
+static const struct setting *
+find_row(const struct setting *table, size_t count, const char *block,
+    struct hf_text name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (same_block(&table[i], block) &&
+		    text_is(name, table[i].name))
+			return &table[i];
+	return NULL;
+}
+
+static bool
+is_block(const char *name)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].block != NULL && strcmp(rows[i].block, name) == 0)
+			return true;
+	return false;
+}
+
+static enum hf_err
+read_members(const struct reader *r, const struct hcl_node *object,
+    const char *block)
+{
+	const struct setting *row;
+	enum hf_err err;
+
+	for (const struct hcl_node *n = object->first; n != NULL; n = n->next) {
+		row = find_row(rows, ROWS, block, n->key);
+		if (row == NULL)
+			return hcl_fail(r->file, n, r->why,
+			    "unknown setting \"%.60s\"%s%s", n->key.ptr,
+			    block == NULL ? "" : " in the block ",
+			    block == NULL ? "" : block);
+		if ((err = set(r, n, row, r->s)) != HF_OK)
+			return err;
+	}
+	return HF_OK;
+}
+
+static enum hf_err
+read_listener(const struct reader *r, const struct hcl_node *block,
+    struct transport_tls *tls)
+{
+	const struct setting *row;
+	enum hf_err err;
+
+	for (size_t i = 0; i < TLS_ROWS; i++) {
+		row = &tls_rows[i];
+		if (row->standard != NULL &&
+		    (err = set_standard(r, row, tls)) != HF_OK)
+			return err;
+		if (row->standard == NULL && hcl_get(block, row->name) == NULL)
+			return hcl_fail(r->file, block, r->why,
+			    "the listener \"%.60s\" needs \"%s\"",
+			    block->key.ptr, row->name);
+	}
+	for (const struct hcl_node *n = block->first; n != NULL; n = n->next) {
+		row = find_row(tls_rows, TLS_ROWS, NULL, n->key);
+		if (row == NULL)
+			return hcl_fail(r->file, n, r->why,
+			    "unknown setting \"%.60s\" in a listener",
+			    n->key.ptr);
+		if ((err = set(r, n, row, tls)) != HF_OK)
+			return err;
+	}
+	return HF_OK;
+}
+
+static enum hf_err
+read_listeners(const struct reader *r, const struct hcl_node *all)
+{
+	struct settings *s = r->s;
+	enum hf_err err;
+
+	if (!all->labelled)
+		return hcl_fail(r->file, all, r->why,
+		    "a listener has a name: listener \"name\" { ... }");
+	if (all->count > LISTENERS_MAX)
+		return hcl_fail(r->file, all, r->why,
+		    "more than %d listeners", LISTENERS_MAX);
+	s->tls = calloc(all->count, sizeof(*s->tls));
+	if (s->tls == NULL)
+		return HF_ERR_NO_MEMORY;
+	s->transport.tls = s->tls;
+	for (const struct hcl_node *n = all->first; n != NULL; n = n->next) {
+		for (const struct hcl_node *m = all->first; m != n; m = m->next)
+			if (text_equal(m->key, n->key))
+				return hcl_fail(r->file, n, r->why,
+				    "the listener \"%.60s\" is there already, "
+				    "on line %u", n->key.ptr, m->line);
+		if ((err = read_listener(r, n,
+		    &s->tls[s->transport.tls_count])) != HF_OK)
+			return err;
+		s->transport.tls_count++;
+	}
+	return HF_OK;
+}
+
+/* A member of the whole file: a setting, a block of settings, listeners. */
+static enum hf_err
+read_top(const struct reader *r, const struct hcl_node *root,
+    const struct hcl_node *n)
+{
+	const struct setting *row = find_row(rows, ROWS, NULL, n->key);
+
+	if (row != NULL)
+		return set(r, n, row, r->s);
+	if (text_is(n->key, "listener") && n->kind == HCL_OBJECT)
+		return read_listeners(r, n);
+	if (!is_block(n->key.ptr))
+		return hcl_fail(r->file, n, r->why, "unknown setting \"%.60s\"",
+		    n->key.ptr);
+	if (n->kind != HCL_OBJECT)
+		return hcl_fail(r->file, n, r->why,
+		    "%s: a block expected, got a %s", n->key.ptr,
+		    hcl_kind_name(n->kind));
+	if (hcl_get(root, n->key.ptr) != n)
+		return hcl_fail(r->file, n, r->why,
+		    "the block %s is there already, on line %u", n->key.ptr,
+		    hcl_get(root, n->key.ptr)->line);
+	return read_members(r, n, n->key.ptr);
+}
+
+static enum hf_err
+read_file(const struct reader *r)
+{
+	const struct hcl_node *root = hcl_root(r->file);
+	enum hf_err err;
+
+	for (size_t i = 0; i < ROWS; i++)
+		if ((err = set_standard(r, &rows[i], r->s)) != HF_OK)
+			return err;
+	for (const struct hcl_node *n = root->first; n != NULL; n = n->next)
+		if ((err = read_top(r, root, n)) != HF_OK)
+			return err;
+	return HF_OK;
+}
+
+/* The absolute folder of `path`, malloc'ed; NULL with errno. */
+static char *
+folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder, *absolute;
+
+	if (slash == NULL)
+		folder = strdup(".");
+	else if (slash == path)
+		folder = strdup("/");
+	else
+		folder = strndup(path, (size_t)(slash - path));
+	if (folder == NULL)
+		return NULL;
+	absolute = realpath(folder, NULL);
+	free(folder);
+	return absolute;
+}
+
+enum hf_err
+settings_load(const char *path, struct settings *out, struct hf_why *why)
+{
+	struct settings s = { 0 };
+	struct hcl_file *file = NULL;
+	struct reader r = { .s = &s, .why = why };
+	char *folder;
+	enum hf_err err;
+
+	err = hcl_load(path, HF_ERR_BAD_SETTINGS, &file, why);
+	if (err != HF_OK)
+		return err;
+	r.file = file;
+	r.folder = folder = folder_of(path);
+	if (folder == NULL)
+		err = hf_fail(why, HF_ERR_BAD_SETTINGS, "%s: %s", path,
+		    strerror(errno));
+	else
+		err = own(&s, strdup(path));
+	if (err == HF_OK) {
+		s.file = s.owned[0];
+		err = read_file(&r);
+	}
+	free(folder);
+	hcl_free(file);
+	if (err != HF_OK) {
+		settings_free(&s);
+		return err;
+	}
+	*out = s;
+	return HF_OK;
+}
+
+void
+settings_free(struct settings *s)
+{
+	for (size_t i = 0; i < s->owned_count; i++)
+		free(s->owned[i]);
+	free(s->owned);
+	free(s->tls);
+	*s = (struct settings){ 0 };
+}
+
+/* `text` as a comment, broken into lines of at most 76 characters. */
+static void
+print_comment(FILE *out, const char *indent, const char *text)
+{
+	size_t column = 0;
+
+	for (const char *w = text; *w != '\0';) {
+		size_t len = strcspn(w, " ");
+
+		if (column == 0 || column + 1 + len > 74) {
+			(void)fprintf(out, "%s%s# ", column == 0 ? "" : "\n",
+			    indent);
+			column = 0;
+		} else {
+			(void)fputc(' ', out);
+			column++;
+		}
+		(void)fprintf(out, "%.*s", (int)len, w);
+		column += len;
+		w += len + (w[len] == ' ');
+	}
+	(void)fputc('\n', out);
+}
+
+static void
+print_row(FILE *out, const char *indent, const struct setting *row)
+{
+	const char *quote = kinds[row->kind].node == HCL_STRING ? "\"" : "";
+
+	print_comment(out, indent, row->doc);
+	(void)fprintf(out, "%s%s = %s%s%s\n", indent, row->name, quote,
+	    row->standard == NULL ? "" : row->standard, quote);
+}
+
+void
+settings_print_defaults(FILE *out)
+{
+	const char *block = NULL;
+
+	(void)fputs("# The settings of holdfast-keyd, each with its default. "
+	    "Relative paths are\n# relative to the folder of this file.\n",
+	    out);
+	for (size_t i = 0; i < ROWS; i++) {
+		if (!same_block(&rows[i], block)) {
+			(void)fprintf(out, "%s\n%s {\n",
+			    block == NULL ? "" : "}\n", rows[i].block);
+			block = rows[i].block;
+		} else {
+			(void)fputc('\n', out);
+		}
+		print_row(out, block == NULL ? "" : "\t", &rows[i]);
+	}
+	(void)fputs("}\n\n# A TLS listener for other hosts; there may be "
+	    "several, each with a name.\n# The client's certificate says who "
+	    "it is (\"cert:\" in policy).\n#listener \"fleet\" {\n", out);
+	for (size_t i = 0; i < TLS_ROWS; i++)
+		print_row(out, "#\t", &tls_rows[i]);
+	(void)fputs("#}\n", out);
+}

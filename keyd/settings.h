@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_SETTINGS_H
+#define KEYD_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <holdfast/err.h>
+
+#include "audit.h"
+#include "hsm.h"
+#include "log.h"
+#include "transport.h"
+
+/*
+ * keyd.conf: what can be set, read once at start. The file is HCL (hcl.h);
+ * names, defaults, bounds and sentences stand in the tables of settings.c and
+ * nowhere else. What is not in the file has its default; what is unknown, of
+ * the wrong kind or out of bounds is refused with file and line. Relative
+ * paths are relative to the folder of the file.
+ */
+struct settings {
+	const char *file;          /* that was read */
+	const char *state_dir;     /* holds the store */
+	const char *policy_dir;    /* *.hcl and *.json */
+	const char *events;        /* "ipc:///..."; NULL: none */
+	const char *metrics;       /* file to keep written; NULL: none */
+	const char *default_level; /* "wrapped" or "hsm" */
+	enum log_level log_level;
+	bool upsert;               /* encrypt may create a key (Vault does) */
+	bool seccomp;
+	unsigned drain_seconds;    /* for what is in flight at the end */
+	struct transport_settings transport;
+	struct hsm_settings hsm;
+	struct audit_settings audit;
+
+	/* What the texts above point into. */
+	char **owned;
+	size_t owned_count;
+	struct transport_tls *tls;
+};
+
+/*
+ * `out` is written on success only; settings_free it. HF_ERR_BAD_SETTINGS with
+ * "file:line: reason" in `why`.
+ */
+enum hf_err settings_load(const char *path, struct settings *out,
+    struct hf_why *why);
+
+/* An all-zero struct is fine. */
+void settings_free(struct settings *s);
+
+/*
+ * A commented keyd.conf with every setting at its default; reading it gives
+ * what reading an empty file gives. conf/keyd.conf is compared with it.
+ */
+void settings_print_defaults(FILE *out);
+
+#endif

@@ -18,6 +18,30 @@
  * the one that connected. Over TLS it is the verified client certificate.
  * A process that dies, or that runs another program than at connect, is not
  * the one that was identified: identity_still_valid() tells.
+ *
+ * How far each can be trusted:
+ *
+ * uid, groups   As far as the kernel. They are those of the moment of connect.
+ *
+ * unit          Only units of the system's own service manager, which root
+ *               alone can make. A cgroup path is read from the root: slices
+ *               are passed over, and the first thing that is none is the unit.
+ *               Whatever stands further down was made inside of that unit, by
+ *               whom the unit delegated it to: a user may call a cgroup below
+ *               user@1000.service "nginx.service", and so may a container
+ *               below docker-1234.scope. Below user.slice there is no unit at
+ *               all: sessions and users' own units say no more than the uid.
+ *
+ * exe           Says which program file runs, not who controls it. Whoever may
+ *               execute a file may make it run code of theirs (LD_PRELOAD, a
+ *               debugger, a script given to an interpreter). It narrows what a
+ *               uid or a unit may do (`require` in a bind block); alone it is
+ *               only as good as the permission to execute the file. The file
+ *               of that path must be the very file that runs (device and
+ *               inode, so that a mount namespace cannot fake the path), and
+ *               root alone may be able to change it and the folders above it.
+ *               Reading it for other users takes CAP_SYS_PTRACE; without that
+ *               `exe` is NULL and nothing bound to it applies.
  */
 enum { IDENTITY_GROUPS = 256 };
 
@@ -33,14 +57,18 @@ struct identity {
 	dev_t exe_dev;
 	ino_t exe_ino;
 	bool exe_trusted; /* root alone can write it and the folders above */
-	char *unit; /* "nginx.service"; NULL when in none */
+	char *unit; /* "nginx.service", of the system; NULL when in none */
 	char *cert; /* TLS: subject CN, or the first DNS or URI SAN */
 	char *cert_subject; /* RFC 2253 */
 	char cert_sha256[65];
 	char label[160]; /* for logs and audit: "uid=1000 pid=42 exe=/usr/bin/x" */
 };
 
-/* From a connected AF_UNIX stream socket. HF_ERR_NOT_IDENTIFIED: refuse it. */
+/*
+ * From a connected AF_UNIX stream socket. HF_ERR_NOT_IDENTIFIED: refuse it; so
+ * is a process that ended already, that changed its uid since it connected, or
+ * that has more than IDENTITY_GROUPS groups.
+ */
 enum hf_err identity_of_socket(int fd, struct identity **out);
 
 /* From a verified certificate; the strings are copied. */
@@ -53,15 +81,16 @@ void identity_free(struct identity *id);
 /*
  * Whether the process that connected still runs and still runs the same
  * program (device and inode). Cheap enough for each request when a policy
- * speaks of exe or unit; always true for certificates.
+ * speaks of exe or unit (two system calls); always true for certificates.
  */
 bool identity_still_valid(const struct identity *id);
 
 /*
  * Whether a subject of a policy ("uid:1000", "user:alice", "gid:4",
  * "group:adm", "unit:nginx.service", "exe:/usr/sbin/sshd", "cert:web1",
- * "any:local") names this identity. user: and group: are looked up when the
- * policy is loaded, not here: see identity_subject_parse.
+ * "any:local") names this identity. user: and group: are looked up by
+ * subject_parse, when the policy is loaded; a name that the system does not
+ * know is refused. An exe: must be the file itself, not a link to it.
  */
 struct subject {
 	enum subject_kind {

@@ -1,0 +1,646 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "buffer.h"
+#include "bytes.h"
+#include "channel.h"
+#include "frame.h"
+
+enum {
+	DEFAULT_PATIENCE = 3000,
+	RETRY_PAUSE = 20,             /* between attempts to connect */
+	READ_SIZE = 16384,
+	REPLY_MAX = 80 << 20,         /* what the service may make us hold */
+	ARENA_FIRST = 4096,
+	LARGE = 32768,                /* may be beyond the service's limit */
+	MOST_LOSSES = 2,
+};
+
+static const char default_socket[] = "/run/holdfast/keyd.sock";
+
+/* A request that was not received yet. */
+struct pending {
+	struct pending *next;
+	const struct op *op;
+	uint32_t id;
+	int64_t deadline;
+	struct buffer frame; /* freed when the reply is there */
+	size_t sent;         /* bytes of it, on the present connection */
+	unsigned losses;     /* of the connection it was for */
+	struct buffer reply; /* its frame */
+	bool answered;
+	enum hf_err err; /* why there will be no reply */
+};
+
+struct hf_reply {
+	struct buffer message;
+	struct arena *arena; /* lists */
+};
+
+struct hf_client {
+	struct channel channel;
+	struct pending *pending; /* in the order of sending */
+	uint32_t last_id;
+	int timeout_ms, patience_ms;
+	bool reached;        /* ever */
+	struct buffer input; /* the beginning of a frame, or several */
+	struct hf_reply *reply;
+};
+
+/* -- Requests that wait for their reply -- */
+
+static void
+pending_free(struct pending *p)
+{
+	buffer_free(&p->frame);
+	buffer_free(&p->reply);
+	free(p);
+}
+
+/* The request of that id; *link is where it hangs in the list. */
+static struct pending *
+pending_find(struct hf_client *c, uint32_t id, struct pending ***link)
+{
+	struct pending **at = &c->pending;
+
+	while (*at != NULL && (*at)->id != id)
+		at = &(*at)->next;
+	*link = at;
+	return *at;
+}
+
+static void
+pending_remove(struct hf_client *c, struct pending *p)
+{
+	struct pending **link;
+
+	(void)pending_find(c, p->id, &link);
+	*link = p->next;
+	pending_free(p);
+}
+
+static bool
+fully_sent(const struct pending *p)
+{
+	return p->answered || p->sent == p->frame.len;
+}
+
+static bool
+is_answered(const struct pending *p)
+{
+	return p->answered;
+}
+
+/* The first request that is not on its way; NULL when all are. */
+static struct pending *
+next_to_write(const struct hf_client *c)
+{
+	struct pending *p = c->pending;
+
+	while (p != NULL && (p->err != HF_OK || fully_sent(p)))
+		p = p->next;
+	return p;
+}
+
+static enum hf_err
+encode_request(const struct op *op, const void *in, uint32_t id,
+    struct buffer *frame)
+{
+	size_t head = frame_header_size(FRAME_IPC) + FRAME_ID;
+	size_t body = 0;
+	enum hf_err err;
+
+	err = envelope_request(text_of(op->name), op->in, in, NULL, 0, &body);
+	if (err != HF_ERR_BUFFER_TOO_SMALL)
+		return err;
+	if ((err = buffer_reserve(frame, head + body)) != HF_OK)
+		return err;
+	frame_header(FRAME_IPC, FRAME_ID + body, frame->ptr);
+	put_u32(frame->ptr + head - FRAME_ID, id);
+	frame->len = head + body;
+	return envelope_request(text_of(op->name), op->in, in,
+	    frame->ptr + head, body, &body);
+}
+
+static enum hf_err
+pending_new(struct hf_client *c, const struct op *op, const void *in,
+    struct pending **out)
+{
+	struct pending *p = calloc(1, sizeof(*p));
+	struct pending **link;
+	enum hf_err err;
+
+	if (p == NULL)
+		return HF_ERR_NO_MEMORY;
+	c->last_id++;
+	p->id = c->last_id | 0x80000000; /* the wire wants the top bit */
+	p->op = op;
+	p->deadline = deadline_in(c->timeout_ms);
+	if ((err = encode_request(op, in, p->id, &p->frame)) != HF_OK) {
+		pending_free(p);
+		return err;
+	}
+	(void)pending_find(c, p->id, &link);
+	*link = p;
+	*out = p;
+	return HF_OK;
+}
+
+/* -- The connection and its loss -- */
+
+/* After this nothing of the old connection is left. */
+static void
+disconnect(struct hf_client *c)
+{
+	channel_drop(&c->channel);
+	buffer_free(&c->input);
+}
+
+/*
+ * What becomes of a request whose connection is gone. What was not sent to its
+ * end cannot have been carried out; what was may have been. There is no third
+ * attempt: it may be this request that the service does not survive.
+ */
+static void
+survive_loss(struct pending *p)
+{
+	bool whole = p->sent == p->frame.len;
+	bool part = p->sent > 0 && !whole;
+
+	if (p->answered || p->err != HF_OK)
+		return;
+	p->losses++;
+	if (p->losses == MOST_LOSSES)
+		p->err = part ? HF_ERR_TOO_LARGE : HF_ERR_DISCONNECTED;
+	else if (whole && (p->op->flags & OP_CHANGES) != 0)
+		p->err = HF_ERR_DISCONNECTED;
+	p->sent = 0;
+}
+
+static void
+connection_lost(struct hf_client *c)
+{
+	disconnect(c);
+	for (struct pending *p = c->pending; p != NULL; p = p->next)
+		survive_loss(p);
+}
+
+static void
+fail_all(struct hf_client *c, enum hf_err err)
+{
+	disconnect(c);
+	for (struct pending *p = c->pending; p != NULL; p = p->next)
+		if (!p->answered && p->err == HF_OK)
+			p->err = err;
+}
+
+static enum hf_err
+reconnect(struct hf_client *c, int64_t deadline, struct hf_why *why)
+{
+	int64_t patience = deadline_now() + (c->reached ? c->patience_ms : 0);
+	enum hf_err err;
+
+	for (;;) {
+		err = channel_connect(&c->channel, deadline, why);
+		if (err != HF_ERR_UNREACHABLE)
+			break;
+		if (deadline_now() >= patience || deadline_now() >= deadline)
+			break;
+		nap_until(deadline, RETRY_PAUSE);
+	}
+	if (err == HF_OK)
+		c->reached = true;
+	return err;
+}
+
+/* -- Moving bytes -- */
+
+/* Hands the first frame of the input to the request that waits for it. */
+static enum hf_err
+take_frame(struct hf_client *c, size_t need)
+{
+	uint32_t id = get_u32(c->input.ptr + frame_header_size(FRAME_IPC));
+	struct pending **link;
+	struct pending *p = pending_find(c, id, &link);
+	enum hf_err err;
+
+	/* The late reply to a request that nobody waits for any more. */
+	if (p == NULL || p->answered || p->err != HF_OK) {
+		buffer_drop(&c->input, need);
+		return HF_OK;
+	}
+	if (c->input.len == need) {
+		p->reply = c->input;
+		c->input = (struct buffer){ 0 };
+	} else {
+		err = buffer_add(&p->reply, bytes_of(c->input.ptr, need));
+		if (err != HF_OK)
+			return err;
+		buffer_drop(&c->input, need);
+	}
+	p->answered = true;
+	buffer_free(&p->frame);
+	return HF_OK;
+}
+
+/* Takes all whole frames, and makes room for the rest of the next one. */
+static enum hf_err
+take_frames(struct hf_client *c)
+{
+	enum hf_err err;
+	size_t need;
+
+	while (c->input.len > 0) {
+		err = frame_measure(FRAME_IPC, c->input.ptr, c->input.len,
+		    REPLY_MAX, &need);
+		if (err != HF_OK)
+			return HF_ERR_BAD_REPLY;
+		if (need == 0)
+			return HF_OK;
+		if (need > c->input.len)
+			return buffer_reserve(&c->input, need);
+		if ((err = take_frame(c, need)) != HF_OK)
+			return err;
+	}
+	return HF_OK;
+}
+
+static enum hf_err
+read_some(struct hf_client *c)
+{
+	struct buffer *in = &c->input;
+	enum hf_err err;
+	size_t n;
+
+	if (in->cap == in->len &&
+	    (err = buffer_reserve(in, in->len + READ_SIZE)) != HF_OK)
+		return err;
+	err = channel_read(&c->channel, in->ptr + in->len, in->cap - in->len,
+	    &n);
+	if (err != HF_OK)
+		return err;
+	in->len += n;
+	return take_frames(c);
+}
+
+static enum hf_err
+write_some(struct hf_client *c, struct pending *p)
+{
+	size_t n;
+	enum hf_err err = channel_write(&c->channel, p->frame.ptr + p->sent,
+	    p->frame.len - p->sent, &n);
+
+	if (err == HF_OK)
+		p->sent += n;
+	return err;
+}
+
+/*
+ * One turn: reads what is there and writes what goes. Both in every turn, or
+ * two sides that wait for each other to read would wait for ever.
+ */
+static enum hf_err
+turn(struct hf_client *c, int64_t deadline)
+{
+	struct pending *p = next_to_write(c);
+	bool readable, writable;
+	enum hf_err err = channel_wait(&c->channel, p != NULL, deadline,
+	    &readable, &writable);
+
+	if (err != HF_OK)
+		return err;
+	if (writable && p != NULL && (err = write_some(c, p)) != HF_OK)
+		return err;
+	return readable ? read_some(c) : HF_OK;
+}
+
+/* A turn, and what follows from a connection that is gone or speaks rubbish.
+ * HF_OK then too: the requests themselves say how they fared. */
+static enum hf_err
+turn_or_lose(struct hf_client *c, int64_t deadline)
+{
+	enum hf_err err = turn(c, deadline);
+
+	if (err == HF_OK || err == HF_ERR_TIMEOUT)
+		return err;
+	if (err == HF_ERR_DISCONNECTED)
+		connection_lost(c);
+	else
+		fail_all(c, err);
+	return HF_OK;
+}
+
+/*
+ * Before anything else in a call: notices that we are the child of a fork, or
+ * that the host closed our descriptor.
+ */
+static void
+check_process(struct hf_client *c)
+{
+	struct channel *ch = &c->channel;
+
+	if (ch->fd < 0 || channel_ours(ch))
+		return;
+	/* In a child, what the parent sent is the parent's. */
+	if (ch->pid != getpid())
+		fail_all(c, HF_ERR_DISCONNECTED);
+	else
+		connection_lost(c);
+}
+
+/*
+ * Notices that the service hung up while we were idle: then nothing is lost,
+ * whereas a request written to a dead connection might be.
+ */
+static void
+check_connection(struct hf_client *c)
+{
+	if (c->channel.fd >= 0)
+		(void)turn_or_lose(c, 0);
+}
+
+/* Keeps going until `done`; HF_OK with p->err set also ends it. */
+static enum hf_err
+drive(struct hf_client *c, const struct pending *p,
+    bool (*done)(const struct pending *), struct hf_why *why)
+{
+	enum hf_err err;
+
+	while (p->err == HF_OK && !done(p)) {
+		if (c->channel.fd < 0 &&
+		    (err = reconnect(c, p->deadline, why)) != HF_OK)
+			return err;
+		err = turn_or_lose(c, p->deadline);
+		if (err == HF_OK)
+			continue;
+		/* Half a frame cannot be taken back. */
+		if (p->sent > 0 && !fully_sent(p))
+			connection_lost(c);
+		return hf_fail(why, err, "no reply to %s in time", p->op->name);
+	}
+	return HF_OK;
+}
+
+static enum hf_err
+tell_loss(const struct pending *p, struct hf_why *why)
+{
+	bool large = p->frame.len > LARGE;
+
+	if (p->err == HF_ERR_TOO_LARGE ||
+	    (p->err == HF_ERR_DISCONNECTED && large))
+		return hf_fail(why, p->err,
+		    "the service hung up on a message of %zu bytes: larger "
+		    "than it accepts (16 MiB unless configured otherwise)?",
+		    p->frame.len);
+	if (p->err == HF_ERR_DISCONNECTED)
+		return hf_fail(why, p->err,
+		    "the connection to the service was lost; %s may have been "
+		    "carried out or not", p->op->name);
+	return hf_fail(why, p->err, "%s", hf_err_sentence(p->err));
+}
+
+/* -- Replies -- */
+
+void
+hf_reply_free(struct hf_reply *reply)
+{
+	if (reply == NULL)
+		return;
+	buffer_free(&reply->message);
+	arena_free(reply->arena);
+	free(reply);
+}
+
+struct hf_reply *
+hf_keep(struct hf_client *c)
+{
+	struct hf_reply *reply = c->reply;
+
+	c->reply = NULL;
+	return reply;
+}
+
+void
+hf_forget(struct hf_client *c)
+{
+	if (c->reply == NULL)
+		return;
+	buffer_free(&c->reply->message);
+	arena_reset(c->reply->arena);
+}
+
+/* An empty reply to decode into: the last one wiped, or a new one. */
+static enum hf_err
+reply_ready(struct hf_client *c)
+{
+	struct hf_reply *reply;
+	enum hf_err err;
+
+	if (c->reply != NULL) {
+		hf_forget(c);
+		return HF_OK;
+	}
+	if ((reply = calloc(1, sizeof(*reply))) == NULL)
+		return HF_ERR_NO_MEMORY;
+	err = arena_new(ARENA_FIRST, REPLY_MAX, &reply->arena);
+	if (err != HF_OK) {
+		free(reply);
+		return err;
+	}
+	c->reply = reply;
+	return HF_OK;
+}
+
+static enum hf_err
+open_reply(struct hf_client *c, struct pending *p, void *out,
+    struct hf_why *why)
+{
+	size_t head = frame_header_size(FRAME_IPC) + FRAME_ID;
+	enum hf_err err = reply_ready(c);
+	struct buffer *message;
+
+	if (err != HF_OK)
+		return hf_fail(why, err, "%s", hf_err_sentence(err));
+	message = &c->reply->message;
+	*message = p->reply;
+	p->reply = (struct buffer){ 0 };
+	err = envelope_open_reply(bytes_of(message->ptr + head,
+	    message->len - head), p->op->out, c->reply->arena, out, why);
+	if (err == HF_OK)
+		return HF_OK;
+	memset(out, 0, p->op->out->size);
+	if (why != NULL && why->text[0] == '\0')
+		return hf_fail(why, err, "%s", hf_err_sentence(err));
+	return err;
+}
+
+/* -- Calls -- */
+
+enum hf_err
+client_send(struct hf_client *c, const struct op *op, const void *in,
+    uint32_t *ticket, struct hf_why *why)
+{
+	struct pending *p;
+	enum hf_err err;
+
+	check_process(c);
+	check_connection(c);
+	if ((err = pending_new(c, op, in, &p)) != HF_OK)
+		return hf_fail(why, err, "%s", hf_err_sentence(err));
+	err = drive(c, p, fully_sent, why);
+	if (err == HF_OK && p->err != HF_OK)
+		err = tell_loss(p, why);
+	if (err != HF_OK) {
+		pending_remove(c, p);
+		return err;
+	}
+	*ticket = p->id;
+	return HF_OK;
+}
+
+enum hf_err
+client_receive(struct hf_client *c, const struct op *op, uint32_t ticket,
+    void *out, struct hf_why *why)
+{
+	struct pending **link;
+	struct pending *p = pending_find(c, ticket, &link);
+	enum hf_err err;
+
+	check_process(c);
+	memset(out, 0, op->out->size);
+	if (p == NULL || p->op != op)
+		return hf_fail(why, HF_ERR_NOT_FOUND,
+		    "no %s with this ticket waits for its reply", op->name);
+	err = drive(c, p, is_answered, why);
+	if (err == HF_OK && p->err != HF_OK)
+		err = tell_loss(p, why);
+	if (err == HF_OK)
+		err = open_reply(c, p, out, why);
+	pending_remove(c, p);
+	return err;
+}
+
+enum hf_err
+client_call(struct hf_client *c, const struct op *op, const void *in,
+    void *out, struct hf_why *why)
+{
+	uint32_t ticket;
+	enum hf_err err = client_send(c, op, in, &ticket, why);
+
+	if (err == HF_OK)
+		return client_receive(c, op, ticket, out, why);
+	memset(out, 0, op->out->size);
+	return err;
+}
+
+/* -- Handles -- */
+
+enum hf_err
+hf_prepare(const char *address, int timeout_ms, struct hf_client **out,
+    struct hf_why *why)
+{
+	struct hf_client *c = calloc(1, sizeof(*c));
+	enum hf_err err;
+
+	if (c == NULL)
+		return hf_fail(why, HF_ERR_NO_MEMORY, "%s",
+		    hf_err_sentence(HF_ERR_NO_MEMORY));
+	if (address == NULL)
+		address = secure_getenv("HOLDFAST_SOCKET");
+	if (address == NULL || *address == '\0')
+		address = default_socket;
+	if ((err = channel_init(&c->channel, address, why)) != HF_OK) {
+		free(c);
+		return err;
+	}
+	c->timeout_ms = timeout_ms;
+	c->patience_ms = DEFAULT_PATIENCE;
+	*out = c;
+	return HF_OK;
+}
+
+enum hf_err
+hf_connect(const char *address, int timeout_ms, struct hf_client **out,
+    struct hf_why *why)
+{
+	struct hf_client *c;
+	enum hf_err err = hf_prepare(address, timeout_ms, &c, why);
+
+	if (err != HF_OK)
+		return err;
+	err = reconnect(c, deadline_in(timeout_ms), why);
+	if (err != HF_OK) {
+		hf_close(c);
+		return err;
+	}
+	*out = c;
+	return HF_OK;
+}
+
+void
+hf_close(struct hf_client *c)
+{
+	struct pending *next;
+
+	if (c == NULL)
+		return;
+	for (struct pending *p = c->pending; p != NULL; p = next) {
+		next = p->next;
+		pending_free(p);
+	}
+	disconnect(c);
+	hf_reply_free(c->reply);
+	free(c);
+}
+
+void
+hf_set_timeout(struct hf_client *c, int timeout_ms)
+{
+	c->timeout_ms = timeout_ms;
+}
+
+void
+hf_set_patience(struct hf_client *c, int patience_ms)
+{
+	c->patience_ms = patience_ms;
+}
+
+/* -- One function per operation -- */
+
+enum op_index {
+#define OP(id, symbol, in_, out_, wire, path, cap, flags, verb, sentence)      \
+	INDEX_##symbol,
+#include <holdfast/ops.def>
+#undef OP
+};
+
+/* clang-format off */
+#define OP(id, symbol, in_, out_, wire, path, cap, flags, verb, sentence)      \
+	enum hf_err                                                            \
+	hf_##symbol(struct hf_client *client, const struct hf_##in_ *in,       \
+	    struct hf_##out_ *out, struct hf_why *why)                         \
+	{                                                                      \
+		return client_call(client, &ops[INDEX_##symbol], in, out,      \
+		    why);                                                      \
+	}                                                                      \
+	enum hf_err                                                            \
+	hf_##symbol##_send(struct hf_client *client,                           \
+	    const struct hf_##in_ *in, uint32_t *ticket, struct hf_why *why)   \
+	{                                                                      \
+		return client_send(client, &ops[INDEX_##symbol], in, ticket,   \
+		    why);                                                      \
+	}                                                                      \
+	enum hf_err                                                            \
+	hf_##symbol##_receive(struct hf_client *client, uint32_t ticket,       \
+	    struct hf_##out_ *out, struct hf_why *why)                         \
+	{                                                                      \
+		return client_receive(client, &ops[INDEX_##symbol], ticket,    \
+		    out, why);                                                 \
+	}
+#include <holdfast/ops.def>
+#undef OP
+/* clang-format on */

@@ -1,0 +1,624 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <holdfast/holdfast.h>
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "../fake/server.h"
+
+/* Upper case is decryption: enough to see that the right bytes came back. */
+static enum server_act
+answer(struct server *s, struct server_request *r)
+{
+	(void)s;
+	if (r->in == NULL) {
+		server_refuse(r, r->err, r->why.text);
+	} else if (r->op->id == OP_transit_encrypt) {
+		const struct hf_encrypt_in *in = r->in;
+		struct hf_encrypt_out out = { .result = {
+			.ciphertext = in->item.plaintext, .key_version = 7 } };
+
+		server_answer(r, &out);
+	} else if (r->op->id == OP_key_rotate) {
+		const struct hf_name_in *in = r->in;
+		struct hf_text aliases[] = { TEXT("one"), TEXT("two") };
+		struct hf_key_info out = { .name = in->name, .aliases = aliases,
+			.aliases_count = 2, .latest_version = r->number };
+
+		server_answer(r, &out);
+	} else {
+		server_refuse(r, HF_ERR_PERMISSION_DENIED, "not you");
+	}
+	return ACT_REPLY;
+}
+
+/* What to do with the request of each number; then answer(). */
+struct script {
+	enum server_act acts[8];
+};
+
+static enum server_act
+scripted(struct server *s, struct server_request *r)
+{
+	const struct script *script = s->ctx;
+
+	if (r->number <= 8 && script->acts[r->number - 1] != ACT_REPLY)
+		return script->acts[r->number - 1];
+	return answer(s, r);
+}
+
+static struct hf_client *
+connected(const struct server *s, int timeout_ms)
+{
+	struct hf_client *c = NULL;
+	struct hf_why why = { "" };
+
+	if (hf_connect(s->path, timeout_ms, &c, &why) != HF_OK)
+		fail_msg("%s", why.text);
+	return c;
+}
+
+static enum hf_err
+encrypt(struct hf_client *c, const char *text, struct hf_encrypt_out *out,
+    struct hf_why *why)
+{
+	struct hf_encrypt_in in = { .name = hf_text_of("k"),
+		.item.plaintext = hf_bytes_of(text, strlen(text)) };
+
+	return hf_transit_encrypt(c, &in, out, why);
+}
+
+static enum hf_err
+rotate(struct hf_client *c, struct hf_key_info *out, struct hf_why *why)
+{
+	struct hf_name_in in = { .name = hf_text_of("k") };
+
+	return hf_key_rotate(c, &in, out, why);
+}
+
+static void
+assert_works(struct hf_client *c)
+{
+	struct hf_encrypt_out out;
+	struct hf_why why = { "" };
+
+	if (encrypt(c, "it works", &out, &why) != HF_OK)
+		fail_msg("%s", why.text);
+	assert_int_equal(out.result.ciphertext.len, 8);
+	assert_memory_equal(out.result.ciphertext.ptr, "it works", 8);
+}
+
+static int64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void
+calls_and_gives_the_reply(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_key_info info;
+
+	(void)state;
+	assert_works(c);
+	assert_int_equal(rotate(c, &info, NULL), HF_OK);
+	assert_int_equal(info.latest_version, 2);
+	assert_int_equal(info.aliases_count, 2);
+	assert_memory_equal(info.aliases[1].ptr, "two", 3);
+	assert_int_equal(atomic_load(&s->accepted), 1);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+gives_the_error_of_the_service_with_its_message(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_status_out out = { .pid = 1 };
+	struct hf_why why;
+
+	(void)state;
+	assert_int_equal(hf_sys_status(c, &(struct hf_empty){ 0 }, &out, &why),
+	    HF_ERR_PERMISSION_DENIED);
+	assert_string_equal(why.text, "not you");
+	assert_int_equal(out.pid, 0);
+	assert_works(c);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+says_at_once_that_nobody_listens(void **state)
+{
+	struct hf_client *c = NULL;
+	struct hf_why why = { "" };
+	int64_t start = now_ms();
+
+	(void)state;
+	assert_int_equal(hf_connect("/nonexistent/keyd.sock", 5000, &c, &why),
+	    HF_ERR_UNREACHABLE);
+	assert_null(c);
+	assert_non_null(strstr(why.text, "/nonexistent/keyd.sock"));
+	assert_true(now_ms() - start < 1000);
+}
+
+static void
+refuses_a_path_that_does_not_fit_a_socket_address(void **state)
+{
+	struct hf_client *c = NULL;
+	char path[200];
+
+	(void)state;
+	memset(path, 'x', sizeof(path));
+	path[0] = '/';
+	path[sizeof(path) - 1] = '\0';
+	assert_int_equal(hf_prepare(path, 0, &c, NULL), HF_ERR_BAD_SETTINGS);
+	assert_null(c);
+}
+
+static void
+takes_its_address_with_a_scheme_or_from_the_environment(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c;
+	char address[100];
+
+	(void)state;
+	(void)snprintf(address, sizeof(address), "ipc://%s", s->path);
+	assert_int_equal(hf_connect(address, 5000, &c, NULL), HF_OK);
+	assert_works(c);
+	hf_close(c);
+	assert_int_equal(setenv("HOLDFAST_SOCKET", s->path, 1), 0);
+	assert_int_equal(hf_connect(NULL, 5000, &c, NULL), HF_OK);
+	assert_int_equal(unsetenv("HOLDFAST_SOCKET"), 0);
+	assert_works(c);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+a_prepared_handle_connects_when_it_is_used(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c;
+
+	(void)state;
+	assert_int_equal(hf_prepare(s->path, 5000, &c, NULL), HF_OK);
+	assert_int_equal(atomic_load(&s->accepted), 0);
+	assert_works(c);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+connects_anew_to_a_restarted_service(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_key_info info;
+
+	(void)state;
+	assert_works(c);
+	server_stop(s);
+	server_restart(s);
+	/* Changing state is no obstacle: nothing had been sent. */
+	assert_int_equal(rotate(c, &info, NULL), HF_OK);
+	hf_close(c);
+	server_free(s);
+}
+
+static void *
+restart_soon(void *arg)
+{
+	struct timespec t = { .tv_nsec = 200000000 };
+
+	(void)nanosleep(&t, NULL);
+	server_restart(arg);
+	return NULL;
+}
+
+static void
+waits_for_a_service_that_is_being_restarted(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c = connected(s, 5000);
+	pthread_t thread;
+
+	(void)state;
+	server_stop(s);
+	assert_int_equal(pthread_create(&thread, NULL, restart_soon, s), 0);
+	assert_works(c);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+waits_no_longer_than_its_patience(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c = connected(s, 60000);
+	struct hf_encrypt_out out;
+	int64_t start;
+
+	(void)state;
+	server_stop(s);
+	hf_set_patience(c, 100);
+	start = now_ms();
+	assert_int_equal(encrypt(c, "x", &out, NULL), HF_ERR_UNREACHABLE);
+	assert_in_range(now_ms() - start, 80, 3000);
+	hf_set_patience(c, 0);
+	start = now_ms();
+	assert_int_equal(encrypt(c, "x", &out, NULL), HF_ERR_UNREACHABLE);
+	assert_true(now_ms() - start < 500);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+repeats_a_harmless_request_whose_reply_was_lost(void **state)
+{
+	struct script script = { { ACT_HANG_UP } };
+	struct server *s = server_start(scripted, &script);
+	struct hf_client *c = connected(s, 5000);
+
+	(void)state;
+	assert_works(c);
+	assert_int_equal(atomic_load(&s->requests), 2);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+does_not_repeat_a_request_that_changes_state(void **state)
+{
+	struct script script = { { ACT_HANG_UP } };
+	struct server *s = server_start(scripted, &script);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_key_info info = { .latest_version = 9 };
+	struct hf_why why = { "" };
+
+	(void)state;
+	assert_int_equal(rotate(c, &info, &why), HF_ERR_DISCONNECTED);
+	assert_int_equal(atomic_load(&s->requests), 1);
+	assert_int_equal(info.latest_version, 0);
+	assert_non_null(strstr(why.text, "key.rotate"));
+	assert_works(c);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+gives_up_on_a_request_that_the_service_does_not_survive(void **state)
+{
+	struct script script = { { ACT_HANG_UP, ACT_HANG_UP } };
+	struct server *s = server_start(scripted, &script);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_encrypt_out out;
+
+	(void)state;
+	assert_int_equal(encrypt(c, "x", &out, NULL), HF_ERR_DISCONNECTED);
+	assert_int_equal(atomic_load(&s->requests), 2);
+	assert_works(c);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+says_that_a_message_may_be_too_large(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c = connected(s, 5000);
+	uint8_t *data = calloc(1, 4 << 20);
+	struct hf_encrypt_in in = { .name = hf_text_of("k"),
+		.item.plaintext = hf_bytes_of(data, 4 << 20) };
+	struct hf_encrypt_out out;
+	struct hf_why why = { "" };
+
+	(void)state;
+	s->max = 1 << 20;
+	assert_int_equal(hf_transit_encrypt(c, &in, &out, &why),
+	    HF_ERR_TOO_LARGE);
+	assert_non_null(strstr(why.text, "larger"));
+	assert_works(c);
+	free(data);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+keeps_its_deadline_and_drops_the_late_reply(void **state)
+{
+	struct script script = { { ACT_SILENT } };
+	struct server *s = server_start(scripted, &script);
+	struct hf_client *c = connected(s, 150);
+	struct hf_encrypt_out out;
+	int64_t start = now_ms();
+
+	(void)state;
+	assert_int_equal(encrypt(c, "x", &out, NULL), HF_ERR_TIMEOUT);
+	assert_in_range(now_ms() - start, 140, 3000);
+	hf_set_timeout(c, 5000);
+	assert_works(c);
+	assert_int_equal(atomic_load(&s->accepted), 1);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+refuses_rubbish_and_starts_afresh(void **state)
+{
+	struct script script = { { ACT_RUBBISH } };
+	struct server *s = server_start(scripted, &script);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_encrypt_out out;
+
+	(void)state;
+	assert_int_equal(encrypt(c, "x", &out, NULL), HF_ERR_BAD_REPLY);
+	assert_works(c);
+	assert_int_equal(atomic_load(&s->accepted), 2);
+	hf_close(c);
+	server_free(s);
+}
+
+static enum server_act
+nonsense(struct server *s, struct server_request *r)
+{
+	(void)s;
+	r->reply[0] = 0x80;
+	r->len = 1;
+	return ACT_REPLY;
+}
+
+static void
+refuses_a_reply_that_is_no_reply(void **state)
+{
+	struct server *s = server_start(nonsense, NULL);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_encrypt_out out;
+
+	(void)state;
+	assert_int_equal(encrypt(c, "x", &out, NULL), HF_ERR_BAD_REPLY);
+	assert_null(out.result.ciphertext.ptr);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+takes_replies_in_any_order(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c = connected(s, 5000);
+	uint32_t tickets[10];
+	struct hf_encrypt_out out;
+	char text[10];
+
+	(void)state;
+	for (size_t i = 0; i < 10; i++) {
+		struct hf_encrypt_in in = { .name = hf_text_of("k"),
+			.item.plaintext = hf_bytes_of(text, 1) };
+
+		text[0] = (char)('0' + i);
+		assert_int_equal(hf_transit_encrypt_send(c, &in, &tickets[i],
+		    NULL), HF_OK);
+	}
+	for (size_t i = 10; i-- > 0;) {
+		assert_int_equal(hf_transit_encrypt_receive(c, tickets[i],
+		    &out, NULL), HF_OK);
+		assert_int_equal(out.result.ciphertext.ptr[0], '0' + i);
+	}
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+a_ticket_is_good_once_and_for_its_operation(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_name_in in = { .name = hf_text_of("k") };
+	struct hf_key_info info;
+	uint32_t ticket;
+
+	(void)state;
+	assert_int_equal(hf_key_rotate_send(c, &in, &ticket, NULL), HF_OK);
+	assert_int_equal(hf_key_read_receive(c, ticket, &info, NULL),
+	    HF_ERR_NOT_FOUND);
+	assert_int_equal(hf_key_rotate_receive(c, ticket, &info, NULL), HF_OK);
+	assert_int_equal(hf_key_rotate_receive(c, ticket, &info, NULL),
+	    HF_ERR_NOT_FOUND);
+	hf_close(c);
+	server_free(s);
+}
+
+/* The server answers before it reads on: somebody has to read meanwhile. */
+static void
+many_large_requests_under_way_do_not_block_each_other(void **state)
+{
+	enum { COUNT = 40, SIZE = 1 << 20 };
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c = connected(s, 20000);
+	uint8_t *data = malloc(SIZE);
+	struct hf_encrypt_in in = { .name = hf_text_of("k"),
+		.item.plaintext = hf_bytes_of(data, SIZE) };
+	struct hf_encrypt_out out;
+	uint32_t tickets[COUNT];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT; i++) {
+		memset(data, (int)i, SIZE);
+		assert_int_equal(hf_transit_encrypt_send(c, &in, &tickets[i],
+		    NULL), HF_OK);
+	}
+	for (size_t i = 0; i < COUNT; i++) {
+		assert_int_equal(hf_transit_encrypt_receive(c, tickets[i],
+		    &out, NULL), HF_OK);
+		assert_int_equal(out.result.ciphertext.len, SIZE);
+		assert_int_equal(out.result.ciphertext.ptr[SIZE - 1], i);
+	}
+	free(data);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+a_reply_can_be_kept_and_used_for_the_next_request(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_encrypt_in in = { .name = hf_text_of("k") };
+	struct hf_encrypt_out first, second;
+	struct hf_reply *kept;
+
+	(void)state;
+	assert_int_equal(encrypt(c, "first", &first, NULL), HF_OK);
+	in.item.plaintext = first.result.ciphertext;
+	assert_int_equal(hf_transit_encrypt(c, &in, &second, NULL), HF_OK);
+	assert_memory_equal(second.result.ciphertext.ptr, "first", 5);
+	kept = hf_keep(c);
+	assert_non_null(kept);
+	assert_null(hf_keep(c));
+	assert_works(c);
+	hf_close(c);
+	assert_memory_equal(second.result.ciphertext.ptr, "first", 5);
+	hf_reply_free(kept);
+	server_free(s);
+}
+
+static void
+parent_and_child_both_go_on_after_a_fork(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_encrypt_in in = { .name = hf_text_of("k"),
+		.item.plaintext = hf_bytes_of("mine", 4) };
+	struct hf_encrypt_out out;
+	uint32_t ticket;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_works(c);
+	assert_int_equal(hf_transit_encrypt_send(c, &in, &ticket, NULL), HF_OK);
+	pid = fork();
+	if (pid == 0) {
+		/* No cmocka here: its jumps belong to the parent. */
+		bool ok = hf_transit_encrypt_receive(c, ticket, &out, NULL) ==
+		    HF_ERR_DISCONNECTED;
+
+		ok = ok && encrypt(c, "child", &out, NULL) == HF_OK &&
+		    memcmp(out.result.ciphertext.ptr, "child", 5) == 0;
+		hf_close(c);
+		_exit(ok ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(hf_transit_encrypt_receive(c, ticket, &out, NULL),
+	    HF_OK);
+	assert_memory_equal(out.result.ciphertext.ptr, "mine", 4);
+	assert_works(c);
+	assert_int_equal(atomic_load(&s->accepted), 2);
+	hf_close(c);
+	server_free(s);
+}
+
+/* As a daemon does that closes "all" descriptors and opens its own. */
+static void
+leaves_alone_what_took_the_number_of_its_descriptor(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	int low = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct hf_client *c;
+	int file;
+
+	(void)state;
+	assert_int_equal(close(low), 0);
+	/* The client's socket takes the lowest free number, which is `low`. */
+	c = connected(s, 5000);
+	file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_int_not_equal(file, low);
+	assert_int_equal(dup3(file, low, O_CLOEXEC), low);
+	assert_works(c);
+	assert_int_not_equal(fcntl(low, F_GETFD), -1);
+	assert_int_equal(close(low), 0);
+	assert_int_equal(close(file), 0);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+raises_no_signal_when_the_service_goes(void **state)
+{
+	struct server *s = server_start(answer, NULL);
+	struct hf_client *c = connected(s, 1000);
+	struct hf_encrypt_out out;
+
+	(void)state;
+	assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+	hf_set_patience(c, 0);
+	server_stop(s);
+	assert_int_equal(encrypt(c, "x", &out, NULL), HF_ERR_UNREACHABLE);
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+closing_nothing_does_nothing(void **state)
+{
+	(void)state;
+	hf_close(NULL);
+	hf_reply_free(NULL);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(calls_and_gives_the_reply),
+		cmocka_unit_test(
+		    gives_the_error_of_the_service_with_its_message),
+		cmocka_unit_test(says_at_once_that_nobody_listens),
+		cmocka_unit_test(
+		    refuses_a_path_that_does_not_fit_a_socket_address),
+		cmocka_unit_test(
+		    takes_its_address_with_a_scheme_or_from_the_environment),
+		cmocka_unit_test(a_prepared_handle_connects_when_it_is_used),
+		cmocka_unit_test(connects_anew_to_a_restarted_service),
+		cmocka_unit_test(waits_for_a_service_that_is_being_restarted),
+		cmocka_unit_test(waits_no_longer_than_its_patience),
+		cmocka_unit_test(
+		    repeats_a_harmless_request_whose_reply_was_lost),
+		cmocka_unit_test(does_not_repeat_a_request_that_changes_state),
+		cmocka_unit_test(
+		    gives_up_on_a_request_that_the_service_does_not_survive),
+		cmocka_unit_test(says_that_a_message_may_be_too_large),
+		cmocka_unit_test(keeps_its_deadline_and_drops_the_late_reply),
+		cmocka_unit_test(refuses_rubbish_and_starts_afresh),
+		cmocka_unit_test(refuses_a_reply_that_is_no_reply),
+		cmocka_unit_test(takes_replies_in_any_order),
+		cmocka_unit_test(a_ticket_is_good_once_and_for_its_operation),
+		cmocka_unit_test(
+		    many_large_requests_under_way_do_not_block_each_other),
+		cmocka_unit_test(
+		    a_reply_can_be_kept_and_used_for_the_next_request),
+		cmocka_unit_test(parent_and_child_both_go_on_after_a_fork),
+		cmocka_unit_test(
+		    leaves_alone_what_took_the_number_of_its_descriptor),
+		cmocka_unit_test(raises_no_signal_when_the_service_goes),
+		cmocka_unit_test(closing_nothing_does_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

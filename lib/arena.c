@@ -22,7 +22,7 @@ struct arena {
 	struct block *first; /* kept */
 	struct block *current;
 	size_t limit;
-	size_t taken; /* in all blocks beyond the first */
+	size_t taken; /* size of all blocks beyond the first */
 };
 
 static size_t
@@ -89,15 +89,17 @@ arena_free(struct arena *a)
 static struct block *
 arena_grow(struct arena *a, size_t len)
 {
-	size_t payload = len > a->first->size ? len : a->first->size;
+	size_t left = a->taken < a->limit ? a->limit - a->taken : 0;
+	size_t usual = a->first->size - round_up(sizeof(*a->first), ALIGN);
+	size_t payload = len > usual ? len : usual < left ? usual : left;
 	struct block *b;
 
-	if (a->taken + len > a->limit)
+	if (len > left)
 		return NULL;
 	b = block_new(payload);
 	if (b == NULL)
 		return NULL;
-	a->taken += len;
+	a->taken += b->size;
 	b->next = a->current == a->first ? NULL : a->current;
 	a->current = b;
 	return b;

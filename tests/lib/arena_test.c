@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../../lib/arena.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../lib/bytes.h"
+
+static struct arena *
+arena_of(size_t first, size_t limit)
+{
+	struct arena *a = NULL;
+
+	assert_int_equal(arena_new(first, limit, &a), HF_OK);
+	return a;
+}
+
+static void
+assert_zero(const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		assert_int_equal(p[i], 0);
+}
+
+static void
+memory_is_aligned_zeroed_and_apart(void **state)
+{
+	struct arena *a = arena_of(256, 1 << 20);
+	uint8_t *last = NULL;
+
+	(void)state;
+	for (size_t len = 0; len < 300; len++) {
+		uint8_t *p = arena_alloc(a, len);
+
+		assert_non_null(p);
+		assert_int_equal((uintptr_t)p % 16, 0);
+		assert_zero(p, len);
+		memset(p, 0xee, len);
+		assert_ptr_not_equal(p, last);
+		last = p;
+	}
+	arena_free(a);
+}
+
+static void
+memory_is_zero_again_after_a_reset(void **state)
+{
+	struct arena *a = arena_of(4096, 1 << 20);
+	uint8_t *first = arena_alloc(a, 1000);
+
+	(void)state;
+	memset(first, 0xee, 1000);
+	memset(arena_alloc(a, 100000), 0xee, 100000);
+	arena_reset(a);
+	assert_zero(first, 1000);
+	assert_ptr_equal(arena_alloc(a, 1000), first);
+	assert_zero(arena_alloc(a, 100000), 100000);
+	arena_free(a);
+}
+
+static void
+the_limit_holds_and_comes_back_with_a_reset(void **state)
+{
+	struct arena *a = arena_of(4096, 100000);
+	size_t taken = 0;
+
+	(void)state;
+	assert_null(arena_alloc(a, 100001));
+	assert_null(arena_alloc(a, SIZE_MAX));
+	while (arena_alloc(a, 1000) != NULL)
+		taken += 1000;
+	/* The first block, two pages, is on top of the limit. */
+	assert_in_range(taken, 80000, 100000 + 8192);
+	arena_reset(a);
+	assert_non_null(arena_alloc(a, 90000));
+	arena_free(a);
+}
+
+static void
+an_array_whose_size_overflows_is_refused(void **state)
+{
+	struct arena *a = arena_of(4096, 1 << 20);
+
+	(void)state;
+	assert_null(arena_array(a, SIZE_MAX / 2, 3));
+	assert_null(arena_array(a, (size_t)1 << 33, (size_t)1 << 33));
+	assert_non_null(arena_array(a, 10, 10));
+	assert_non_null(arena_array(a, 0, 10));
+	arena_free(a);
+}
+
+static void
+texts_are_terminated(void **state)
+{
+	struct arena *a = arena_of(4096, 1 << 20);
+
+	(void)state;
+	assert_string_equal(arena_text(a, (struct hf_text){ "abcd", 3 }),
+	    "abc");
+	assert_string_equal(arena_text(a, (struct hf_text){ NULL, 0 }), "");
+	assert_string_equal(arena_printf(a, "%s-%d", "k", 7), "k-7");
+	arena_free(a);
+}
+
+static void
+freeing_nothing_does_nothing(void **state)
+{
+	(void)state;
+	arena_free(NULL);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(memory_is_aligned_zeroed_and_apart),
+		cmocka_unit_test(memory_is_zero_again_after_a_reset),
+		cmocka_unit_test(the_limit_holds_and_comes_back_with_a_reset),
+		cmocka_unit_test(an_array_whose_size_overflows_is_refused),
+		cmocka_unit_test(texts_are_terminated),
+		cmocka_unit_test(freeing_nothing_does_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

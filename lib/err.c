@@ -68,15 +68,37 @@ hf_err_by_name(const char *name, unsigned long len)
 	return HF_ERR_REMOTE;
 }
 
+/* Takes away the beginning of a character that was cut off at the end. */
+static void
+trim_character(char *text)
+{
+	size_t len = strlen(text);
+	size_t tail = 0;
+	unsigned char lead;
+
+	while (tail < 3 && tail < len &&
+	    ((unsigned char)text[len - 1 - tail] & 0xc0) == 0x80)
+		tail++;
+	if (tail == len)
+		return;
+	lead = (unsigned char)text[len - 1 - tail];
+	if ((lead >= 0xc0 && tail < 1) || (lead >= 0xe0 && tail < 2) ||
+	    (lead >= 0xf0 && tail < 3))
+		text[len - 1 - tail] = '\0';
+}
+
 enum hf_err
 hf_fail(struct hf_why *why, enum hf_err err, const char *fmt, ...)
 {
 	va_list ap;
+	int n;
 
 	if (why == NULL)
 		return err;
 	va_start(ap, fmt);
-	(void)vsnprintf(why->text, sizeof(why->text), fmt, ap);
+	n = vsnprintf(why->text, sizeof(why->text), fmt, ap);
 	va_end(ap);
+	if (n >= (int)sizeof(why->text))
+		trim_character(why->text);
 	return err;
 }

@@ -17,8 +17,7 @@ struct buffer {
 	size_t cap, len;
 };
 
-#define AUTO_BUFFER                                                            \
-	__attribute__((__cleanup__(buffer_free))) struct buffer
+#define AUTO_BUFFER __attribute__((__cleanup__(buffer_free))) struct buffer
 
 /* Room for `cap` bytes in all; what was there is wiped when it moves. */
 enum hf_err buffer_reserve(struct buffer *b, size_t cap);

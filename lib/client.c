@@ -7,16 +7,16 @@
 
 #include "buffer.h"
 #include "bytes.h"
-#include "channel.h"
+#include "client_socket.h"
 #include "frame.h"
 
 enum {
 	DEFAULT_PATIENCE = 3000,
-	RETRY_PAUSE = 20,             /* between attempts to connect */
+	RETRY_PAUSE = 20, /* between attempts to connect */
 	READ_SIZE = 16384,
-	REPLY_MAX = 80 << 20,         /* what the service may make us hold */
+	REPLY_MAX = 80 << 20, /* what the service may make us hold */
 	ARENA_FIRST = 4096,
-	LARGE = 32768,                /* may be beyond the service's limit */
+	LARGE = 32768, /* may be beyond the service's limit */
 	MOST_LOSSES = 2,
 };
 
@@ -42,7 +42,7 @@ struct hf_reply {
 };
 
 struct hf_client {
-	struct channel channel;
+	struct client_socket socket;
 	struct pending *pending; /* in the order of sending */
 	uint32_t last_id;
 	int timeout_ms, patience_ms;
@@ -107,8 +107,8 @@ next_to_write(const struct hf_client *c)
 }
 
 static enum hf_err
-encode_request(const struct op *op, const void *in, uint32_t id,
-    struct buffer *frame)
+encode_request(
+    const struct op *op, const void *in, uint32_t id, struct buffer *frame)
 {
 	size_t head = frame_header_size(FRAME_IPC) + FRAME_ID;
 	size_t body = 0;
@@ -122,8 +122,8 @@ encode_request(const struct op *op, const void *in, uint32_t id,
 	frame_header(FRAME_IPC, FRAME_ID + body, frame->ptr);
 	put_u32(frame->ptr + head - FRAME_ID, id);
 	frame->len = head + body;
-	return envelope_request(text_of(op->name), op->in, in,
-	    frame->ptr + head, body, &body);
+	return envelope_request(
+	    text_of(op->name), op->in, in, frame->ptr + head, body, &body);
 }
 
 static enum hf_err
@@ -156,7 +156,7 @@ pending_new(struct hf_client *c, const struct op *op, const void *in,
 static void
 disconnect(struct hf_client *c)
 {
-	channel_drop(&c->channel);
+	client_socket_drop(&c->socket);
 	buffer_free(&c->input);
 }
 
@@ -205,7 +205,7 @@ reconnect(struct hf_client *c, int64_t deadline, struct hf_why *why)
 	enum hf_err err;
 
 	for (;;) {
-		err = channel_connect(&c->channel, deadline, why);
+		err = client_socket_connect(&c->socket, deadline, why);
 		if (err != HF_ERR_UNREACHABLE)
 			break;
 		if (deadline_now() >= patience || deadline_now() >= deadline)
@@ -255,8 +255,8 @@ take_frames(struct hf_client *c)
 	size_t need;
 
 	while (c->input.len > 0) {
-		err = frame_measure(FRAME_IPC, c->input.ptr, c->input.len,
-		    REPLY_MAX, &need);
+		err = frame_measure(
+		    FRAME_IPC, c->input.ptr, c->input.len, REPLY_MAX, &need);
 		if (err != HF_OK)
 			return HF_ERR_BAD_REPLY;
 		if (need == 0)
@@ -279,8 +279,8 @@ read_some(struct hf_client *c)
 	if (in->cap == in->len &&
 	    (err = buffer_reserve(in, in->len + READ_SIZE)) != HF_OK)
 		return err;
-	err = channel_read(&c->channel, in->ptr + in->len, in->cap - in->len,
-	    &n);
+	err = client_socket_read(
+	    &c->socket, in->ptr + in->len, in->cap - in->len, &n);
 	if (err != HF_OK)
 		return err;
 	in->len += n;
@@ -291,8 +291,8 @@ static enum hf_err
 write_some(struct hf_client *c, struct pending *p)
 {
 	size_t n;
-	enum hf_err err = channel_write(&c->channel, p->frame.ptr + p->sent,
-	    p->frame.len - p->sent, &n);
+	enum hf_err err = client_socket_write(
+	    &c->socket, p->frame.ptr + p->sent, p->frame.len - p->sent, &n);
 
 	if (err == HF_OK)
 		p->sent += n;
@@ -308,8 +308,8 @@ turn(struct hf_client *c, int64_t deadline)
 {
 	struct pending *p = next_to_write(c);
 	bool readable, writable;
-	enum hf_err err = channel_wait(&c->channel, p != NULL, deadline,
-	    &readable, &writable);
+	enum hf_err err = client_socket_wait(
+	    &c->socket, p != NULL, deadline, &readable, &writable);
 
 	if (err != HF_OK)
 		return err;
@@ -341,12 +341,12 @@ turn_or_lose(struct hf_client *c, int64_t deadline)
 static void
 check_process(struct hf_client *c)
 {
-	struct channel *ch = &c->channel;
+	struct client_socket *s = &c->socket;
 
-	if (ch->fd < 0 || channel_ours(ch))
+	if (s->fd < 0 || client_socket_ours(s))
 		return;
 	/* In a child, what the parent sent is the parent's. */
-	if (ch->pid != getpid())
+	if (s->pid != getpid())
 		fail_all(c, HF_ERR_DISCONNECTED);
 	else
 		connection_lost(c);
@@ -359,7 +359,7 @@ check_process(struct hf_client *c)
 static void
 check_connection(struct hf_client *c)
 {
-	if (c->channel.fd >= 0)
+	if (c->socket.fd >= 0)
 		(void)turn_or_lose(c, 0);
 }
 
@@ -371,7 +371,7 @@ drive(struct hf_client *c, const struct pending *p,
 	enum hf_err err;
 
 	while (p->err == HF_OK && !done(p)) {
-		if (c->channel.fd < 0 &&
+		if (c->socket.fd < 0 &&
 		    (err = reconnect(c, p->deadline, why)) != HF_OK)
 			return err;
 		err = turn_or_lose(c, p->deadline);
@@ -399,7 +399,8 @@ tell_loss(const struct pending *p, struct hf_why *why)
 	if (p->err == HF_ERR_DISCONNECTED)
 		return hf_fail(why, p->err,
 		    "the connection to the service was lost; %s may have been "
-		    "carried out or not", p->op->name);
+		    "carried out or not",
+		    p->op->name);
 	return hf_fail(why, p->err, "%s", hf_err_sentence(p->err));
 }
 
@@ -456,8 +457,8 @@ reply_ready(struct hf_client *c)
 }
 
 static enum hf_err
-open_reply(struct hf_client *c, struct pending *p, void *out,
-    struct hf_why *why)
+open_reply(
+    struct hf_client *c, struct pending *p, void *out, struct hf_why *why)
 {
 	size_t head = frame_header_size(FRAME_IPC) + FRAME_ID;
 	enum hf_err err = reply_ready(c);
@@ -468,8 +469,9 @@ open_reply(struct hf_client *c, struct pending *p, void *out,
 	message = &c->reply->message;
 	*message = p->reply;
 	p->reply = (struct buffer){ 0 };
-	err = envelope_open_reply(bytes_of(message->ptr + head,
-	    message->len - head), p->op->out, c->reply->arena, out, why);
+	err = envelope_open_reply(
+	    bytes_of(message->ptr + head, message->len - head), p->op->out,
+	    c->reply->arena, out, why);
 	if (err == HF_OK)
 		return HF_OK;
 	memset(out, 0, p->op->out->size);
@@ -525,8 +527,8 @@ client_receive(struct hf_client *c, const struct op *op, uint32_t ticket,
 }
 
 enum hf_err
-client_call(struct hf_client *c, const struct op *op, const void *in,
-    void *out, struct hf_why *why)
+client_call(struct hf_client *c, const struct op *op, const void *in, void *out,
+    struct hf_why *why)
 {
 	uint32_t ticket;
 	enum hf_err err = client_send(c, op, in, &ticket, why);
@@ -553,7 +555,7 @@ hf_prepare(const char *address, int timeout_ms, struct hf_client **out,
 		address = secure_getenv("HOLDFAST_SOCKET");
 	if (address == NULL || *address == '\0')
 		address = default_socket;
-	if ((err = channel_init(&c->channel, address, why)) != HF_OK) {
+	if ((err = client_socket_init(&c->socket, address, why)) != HF_OK) {
 		free(c);
 		return err;
 	}
@@ -612,7 +614,7 @@ hf_set_patience(struct hf_client *c, int patience_ms)
 /* -- One function per operation -- */
 
 enum op_index {
-#define OP(id, symbol, in_, out_, wire, path, cap, flags, verb, sentence)      \
+#define OP(id, symbol, in_, out_, wire, path, cap, flags, verb, sentence) \
 	INDEX_##symbol,
 #include <holdfast/ops.def>
 #undef OP

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "channel.h"
+#include "client_socket.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -52,20 +52,21 @@ nap_until(int64_t deadline, int64_t at_most_ms)
 }
 
 enum hf_err
-channel_init(struct channel *ch, const char *address, struct hf_why *why)
+client_socket_init(
+    struct client_socket *s, const char *address, struct hf_why *why)
 {
 	static const char scheme[] = "ipc://";
 	const char *path = address;
 
 	if (strncmp(path, scheme, sizeof(scheme) - 1) == 0)
 		path += sizeof(scheme) - 1;
-	*ch = (struct channel){ .fd = -1 };
-	if (*path == '\0' || strlen(path) >= sizeof(ch->address.sun_path))
+	*s = (struct client_socket){ .fd = -1 };
+	if (*path == '\0' || strlen(path) >= sizeof(s->address.sun_path))
 		return hf_fail(why, HF_ERR_BAD_SETTINGS,
 		    "the path of the socket must have 1 to %zu bytes",
-		    sizeof(ch->address.sun_path) - 1);
-	ch->address.sun_family = AF_UNIX;
-	memcpy(ch->address.sun_path, path, strlen(path) + 1);
+		    sizeof(s->address.sun_path) - 1);
+	s->address.sun_family = AF_UNIX;
+	memcpy(s->address.sun_path, path, strlen(path) + 1);
 	return HF_OK;
 }
 
@@ -74,10 +75,10 @@ channel_init(struct channel *ch, const char *address, struct hf_why *why)
  * when the listener's backlog is full, and then poll() has nothing to wait on.
  */
 static enum hf_err
-connect_by(const struct channel *ch, int fd, int64_t deadline,
-    struct hf_why *why)
+connect_by(
+    const struct client_socket *s, int fd, int64_t deadline, struct hf_why *why)
 {
-	const char *path = ch->address.sun_path;
+	const char *path = s->address.sun_path;
 
 	for (;;) {
 		int left = remaining_ms(deadline);
@@ -87,10 +88,11 @@ connect_by(const struct channel *ch, int fd, int64_t deadline,
 		if (left == 0)
 			t.tv_usec = 1; /* all zero would be for ever */
 		if (left >= 0)
-			(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t,
-			    sizeof(t));
-		if (connect(fd, (const struct sockaddr *)&ch->address,
-		        sizeof(ch->address)) == 0 || errno == EISCONN)
+			(void)setsockopt(
+			    fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+		if (connect(fd, (const struct sockaddr *)&s->address,
+			sizeof(s->address)) == 0 ||
+		    errno == EISCONN)
 			return HF_OK;
 		if (errno != EINTR && errno != EAGAIN)
 			break;
@@ -99,15 +101,15 @@ connect_by(const struct channel *ch, int fd, int64_t deadline,
 			    "the service at %s accepts no connection", path);
 	}
 	if (errno == ENOENT || errno == ECONNREFUSED)
-		return hf_fail(why, HF_ERR_UNREACHABLE,
-		    "no service listens at %s", path);
+		return hf_fail(
+		    why, HF_ERR_UNREACHABLE, "no service listens at %s", path);
 	return hf_fail(why, HF_ERR_UNREACHABLE, "cannot connect to %s: %s",
 	    path, strerrordesc_np(errno));
 }
 
 /* Writes or reads all of `len` bytes. */
 static enum hf_err
-exchange(const struct channel *ch, bool write, uint8_t *buf, size_t len,
+exchange(const struct client_socket *s, bool write, uint8_t *buf, size_t len,
     int64_t deadline)
 {
 	size_t at = 0;
@@ -115,13 +117,13 @@ exchange(const struct channel *ch, bool write, uint8_t *buf, size_t len,
 	while (at < len) {
 		bool readable, writable;
 		size_t n = 0;
-		enum hf_err err = channel_wait(ch, write, deadline, &readable,
-		    &writable);
+		enum hf_err err = client_socket_wait(
+		    s, write, deadline, &readable, &writable);
 
 		if (err != HF_OK)
 			return err;
-		err = write ? channel_write(ch, buf + at, len - at, &n)
-		            : channel_read(ch, buf + at, len - at, &n);
+		err = write ? client_socket_write(s, buf + at, len - at, &n)
+			    : client_socket_read(s, buf + at, len - at, &n);
 		if (err != HF_OK)
 			return err;
 		at += n;
@@ -130,23 +132,24 @@ exchange(const struct channel *ch, bool write, uint8_t *buf, size_t len,
 }
 
 static enum hf_err
-greet(const struct channel *ch, int64_t deadline, struct hf_why *why)
+greet(const struct client_socket *s, int64_t deadline, struct hf_why *why)
 {
 	uint8_t hello[FRAME_HELLO];
-	const char *path = ch->address.sun_path;
+	const char *path = s->address.sun_path;
 	enum hf_err err;
 
 	frame_hello(FRAME_REQ, hello);
-	err = exchange(ch, true, hello, sizeof(hello), deadline);
+	err = exchange(s, true, hello, sizeof(hello), deadline);
 	if (err == HF_OK)
-		err = exchange(ch, false, hello, sizeof(hello), deadline);
+		err = exchange(s, false, hello, sizeof(hello), deadline);
 	if (err == HF_ERR_TIMEOUT)
-		return hf_fail(why, err, "the service at %s does not answer",
-		    path);
+		return hf_fail(
+		    why, err, "the service at %s does not answer", path);
 	if (err != HF_OK)
 		return hf_fail(why, HF_ERR_UNREACHABLE,
 		    "the service at %s closed the connection at once; it may "
-		    "have too many", path);
+		    "have too many",
+		    path);
 	if (!frame_hello_ok(FRAME_REP, hello))
 		return hf_fail(why, HF_ERR_UNREACHABLE,
 		    "what listens at %s is not a holdfast service", path);
@@ -154,7 +157,8 @@ greet(const struct channel *ch, int64_t deadline, struct hf_why *why)
 }
 
 enum hf_err
-channel_connect(struct channel *ch, int64_t deadline, struct hf_why *why)
+client_socket_connect(
+    struct client_socket *s, int64_t deadline, struct hf_why *why)
 {
 	struct stat st;
 	enum hf_err err;
@@ -168,48 +172,48 @@ channel_connect(struct channel *ch, int64_t deadline, struct hf_why *why)
 		return hf_fail(why, HF_ERR_SYSTEM, "cannot make a socket: %s",
 		    strerrordesc_np(reason));
 	}
-	if ((err = connect_by(ch, fd, deadline, why)) != HF_OK) {
+	if ((err = connect_by(s, fd, deadline, why)) != HF_OK) {
 		(void)close(fd);
 		return err;
 	}
-	ch->fd = fd;
-	ch->pid = getpid();
-	ch->dev = st.st_dev;
-	ch->ino = st.st_ino;
-	if ((err = greet(ch, deadline, why)) != HF_OK)
-		channel_drop(ch);
+	s->fd = fd;
+	s->pid = getpid();
+	s->dev = st.st_dev;
+	s->ino = st.st_ino;
+	if ((err = greet(s, deadline, why)) != HF_OK)
+		client_socket_drop(s);
 	return err;
 }
 
 /* Whether the number still stands for the socket that we opened. */
 static bool
-same_file(const struct channel *ch)
+same_file(const struct client_socket *s)
 {
 	struct stat st;
 
-	return ch->fd >= 0 && fstat(ch->fd, &st) == 0 &&
-	    st.st_dev == ch->dev && st.st_ino == ch->ino;
+	return s->fd >= 0 && fstat(s->fd, &st) == 0 && st.st_dev == s->dev &&
+	    st.st_ino == s->ino;
 }
 
 bool
-channel_ours(const struct channel *ch)
+client_socket_ours(const struct client_socket *s)
 {
-	return ch->pid == getpid() && same_file(ch);
+	return s->pid == getpid() && same_file(s);
 }
 
 void
-channel_drop(struct channel *ch)
+client_socket_drop(struct client_socket *s)
 {
-	if (same_file(ch))
-		(void)close(ch->fd);
-	ch->fd = -1;
+	if (same_file(s))
+		(void)close(s->fd);
+	s->fd = -1;
 }
 
 enum hf_err
-channel_wait(const struct channel *ch, bool want_write, int64_t deadline,
-    bool *readable, bool *writable)
+client_socket_wait(const struct client_socket *s, bool want_write,
+    int64_t deadline, bool *readable, bool *writable)
 {
-	struct pollfd p = { .fd = ch->fd,
+	struct pollfd p = { .fd = s->fd,
 		.events = (short)(want_write ? POLLIN | POLLOUT : POLLIN) };
 	int n;
 
@@ -228,14 +232,14 @@ channel_wait(const struct channel *ch, bool want_write, int64_t deadline,
 }
 
 enum hf_err
-channel_write(const struct channel *ch, const uint8_t *buf, size_t len,
-    size_t *done)
+client_socket_write(
+    const struct client_socket *s, const uint8_t *buf, size_t len, size_t *done)
 {
 	ssize_t n;
 
 	*done = 0;
 	do
-		n = send(ch->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(s->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? HF_OK : HF_ERR_DISCONNECTED;
@@ -244,13 +248,14 @@ channel_write(const struct channel *ch, const uint8_t *buf, size_t len,
 }
 
 enum hf_err
-channel_read(const struct channel *ch, uint8_t *buf, size_t cap, size_t *done)
+client_socket_read(
+    const struct client_socket *s, uint8_t *buf, size_t cap, size_t *done)
 {
 	ssize_t n;
 
 	*done = 0;
 	do
-		n = recv(ch->fd, buf, cap, MSG_DONTWAIT);
+		n = recv(s->fd, buf, cap, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? HF_OK : HF_ERR_DISCONNECTED;

@@ -18,13 +18,19 @@
  * thread-safe; contexts are kept per thread.
  */
 
-/* Once, before any thread: secure heap, fetched algorithms, no atexit. */
+/*
+ * Once, before any thread and before anything else in the process uses OpenSSL
+ * (the library of an HSM does): from then on its freed memory is wiped, and
+ * private keys stand in a locked heap of 4 MiB. When that cannot be locked,
+ * secret_require_lock() decides; call it before this. A second call does
+ * nothing.
+ */
 enum hf_err crypto_init(struct hf_why *why);
 
 /* From OpenSSL's DRBG; drawn in bulk per thread for small sizes. */
 enum hf_err crypto_random(uint8_t *out, size_t len);
 
-/* `out` takes hash->size bytes. */
+/* `out` takes hash->size bytes. HF_ERR_BAD_INPUT for an empty key. */
 enum hf_err crypto_hash(const struct hash_type *hash, struct hf_bytes in,
     uint8_t *out);
 enum hf_err crypto_hmac(const struct hash_type *hash, struct hf_bytes key,
@@ -48,7 +54,8 @@ enum hf_err crypto_open(const struct key_type *type, struct hf_bytes key,
 
 /*
  * New key material of a type, as it is sealed and stored: symmetric and HMAC
- * keys raw (HMAC: `hmac_size` bytes), asymmetric ones as PKCS#8 DER (RFC 5208).
+ * keys raw (HMAC: `hmac_size` bytes, 32 to 512, else HF_ERR_OUT_OF_BOUNDS),
+ * asymmetric ones as PKCS#8 DER (RFC 5208).
  */
 enum hf_err crypto_generate(const struct key_type *type, size_t hmac_size,
     struct secret *material);
@@ -56,11 +63,17 @@ enum hf_err crypto_generate(const struct key_type *type, size_t hmac_size,
 /* An asymmetric key ready for use: a parsed private or public key. */
 struct crypto_key;
 
-/* From PKCS#8 DER; checks that it is of that type. */
+/*
+ * From PKCS#8 DER. HF_ERR_KEY_TYPE when it is another kind, size or curve;
+ * HF_ERR_BAD_INPUT when it is no key, when its halves do not belong together
+ * (so loading costs a signature), for a curve that is spelt out instead of
+ * named, and for an RSA exponent that is even, below 2^16 or above 2^64;
+ * HF_ERR_NO_MEMORY when the locked heap is full.
+ */
 enum hf_err crypto_key_private(const struct key_type *type,
     struct hf_bytes pkcs8, struct crypto_key **out);
 
-/* From SubjectPublicKeyInfo DER (RFC 5280, section 4.1). */
+/* From SubjectPublicKeyInfo DER (RFC 5280, section 4.1); errors as above. */
 enum hf_err crypto_key_public(const struct key_type *type,
     struct hf_bytes spki, struct crypto_key **out);
 
@@ -69,7 +82,10 @@ void crypto_key_free(struct crypto_key *key);
 
 /*
  * SubjectPublicKeyInfo of a key: DER into `out` (1,024 bytes are always enough,
- * *len is set), or from DER to PEM text with a NUL (2,048 are).
+ * *len is set), or from DER to PEM text with a NUL (2,048 are), or from PEM.
+ * HF_ERR_BUFFER_TOO_SMALL; HF_ERR_BAD_INPUT for a PEM that is no "PUBLIC KEY"
+ * or has something after it. What is in the DER is not looked at: that is
+ * crypto_key_public's.
  */
 enum hf_err crypto_key_spki(const struct crypto_key *key, uint8_t *out,
     size_t cap, size_t *len);
@@ -79,8 +95,10 @@ enum hf_err crypto_pem_spki(struct hf_text pem, uint8_t *out, size_t cap,
 
 /*
  * RSA-OAEP (RFC 8017, section 7.1), SHA-256 for hash and MGF1, empty label.
- * encrypt writes the modulus size. decrypt writes at most that, sets *len, and
- * answers every kind of failure with the one HF_ERR_AUTH_FAILED.
+ * encrypt writes the modulus size; HF_ERR_BAD_INPUT when `in` is longer than
+ * that less 66. decrypt writes at most the modulus size, sets *len, and answers
+ * every ciphertext that fails with the one HF_ERR_AUTH_FAILED. A key of another
+ * family is HF_ERR_KEY_TYPE, a public one HF_ERR_NO_PRIVATE_PART.
  */
 enum hf_err crypto_oaep_encrypt(const struct crypto_key *key,
     struct hf_bytes in, uint8_t *out, size_t *len);
@@ -101,7 +119,9 @@ enum { CRYPTO_SIGNATURE_MAX = 512, CRYPTO_HASH_MAX = 64 };
 /*
  * sign: `in` is the message, or its digest when how->prehashed. ECDSA comes
  * out as how->encoding says. HF_ERR_BAD_INPUT when a digest has the wrong
- * length, HF_ERR_BAD_ALGORITHM when `how` does not fit the key.
+ * length, HF_ERR_BAD_ALGORITHM when `how` does not fit the key (Ed25519 takes
+ * whole messages only, and no hash goes with prehashed PKCS#1 v1.5 only),
+ * HF_ERR_NO_PRIVATE_PART for a public key. `out` takes CRYPTO_SIGNATURE_MAX.
  * verify: HF_OK, or HF_ERR_SIGNATURE_WRONG when it does not match;
  * HF_ERR_BAD_SIGNATURE when it cannot be one.
  */

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "crypto.h"
+
+#include <assert.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/provider.h>
+#include <openssl/rand.h>
+
+#include "../lib/bytes.h"
+#include "crypto_state.h"
+
+enum {
+	/* The private numbers of some 2,000 keys of RSA-4096. */
+	HEAP_BYTES = 4 << 20,
+	HEAP_SMALLEST = 32,
+	/* Some 340 nonces; one page of locked memory. */
+	POOL_BYTES = 4096 - sizeof(size_t),
+	POOL_LARGEST = 64,
+	AEAD_MAX = 1 << 30, /* EVP_CipherUpdate counts in int */
+	HASHES = 16,
+};
+
+/* There in a process that LeakSanitizer checks, else NULL. */
+extern void __lsan_register_root_region(const void *, size_t)
+    __attribute__((weak));
+
+struct aead {
+	enum key_type_id id;
+	const char *openssl;
+};
+
+/* clang-format off */
+static const struct aead aeads[] = {
+	{ KEY_AES256_GCM96,      "AES-256-GCM" },
+	{ KEY_AES128_GCM96,      "AES-128-GCM" },
+	{ KEY_CHACHA20_POLY1305, "ChaCha20-Poly1305" },
+};
+/* clang-format on */
+enum { AEADS = sizeof(aeads) / sizeof(aeads[0]) };
+
+/*
+ * Made once by crypto_init and read-only from then on: what is fetched from
+ * OpenSSL's providers by name would otherwise be looked up under a lock for
+ * each operation.
+ */
+static struct {
+	bool ready;
+	OSSL_LIB_CTX *lib;
+	EVP_CIPHER *cipher[AEADS];
+	EVP_MD *md[HASHES];
+	EVP_MAC *hmac;
+	pthread_key_t thread;
+} state;
+
+/*
+ * Random bytes in advance. It stands in a secret because that is wiped in a
+ * child of fork(): there `left` is 0, so parent and child never draw the same
+ * nonce.
+ */
+struct pool {
+	size_t left;
+	uint8_t bytes[POOL_BYTES];
+};
+
+struct thread {
+	EVP_CIPHER_CTX *cipher;
+	EVP_MD_CTX *md;
+	struct secret pool; /* struct pool */
+};
+
+enum hf_err
+crypto_fail(enum hf_err err)
+{
+	unsigned long code;
+
+	while ((code = ERR_get_error()) != 0)
+		if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
+			err = HF_ERR_NO_MEMORY;
+	return err;
+}
+
+/* -- Set-up -- */
+
+/*
+ * OpenSSL frees copies of private keys without wiping them (the DER that a
+ * decoder read, the block that RSA decrypted), so its allocator does it.
+ */
+static void
+wiping_free(void *ptr, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	if (ptr == NULL)
+		return;
+	bytes_wipe(ptr, malloc_usable_size(ptr));
+	free(ptr);
+}
+
+static void *
+plain_malloc(size_t len, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return len == 0 ? NULL : malloc(len);
+}
+
+static void *
+wiping_realloc(void *ptr, size_t len, const char *file, int line)
+{
+	size_t old = ptr == NULL ? 0 : malloc_usable_size(ptr);
+	void *moved = plain_malloc(len, file, line);
+
+	if (moved != NULL && old > 0)
+		memcpy(moved, ptr, old < len ? old : len);
+	if (moved != NULL || len == 0)
+		wiping_free(ptr, file, line);
+	return moved;
+}
+
+/*
+ * LeakSanitizer does not look into the secure heap by itself, and would take
+ * for lost what only OpenSSL's random generators in there point to. The whole
+ * heap asked for at once is where it begins.
+ */
+static void
+heap_show_to_leak_check(void)
+{
+	void *heap = CRYPTO_secure_malloc(HEAP_BYTES, __FILE__, __LINE__);
+
+	CRYPTO_secure_free(heap, __FILE__, __LINE__);
+	if (heap != NULL)
+		__lsan_register_root_region(heap, HEAP_BYTES);
+}
+
+/*
+ * OpenSSL's secure heap, where it keeps private numbers. It tells with a 2
+ * that the heap works but is not locked; whether that is good enough is what
+ * the process said to secret_require_lock(), so secret_alloc() is asked for
+ * as much locked memory.
+ */
+static enum hf_err
+heap_init(struct hf_why *why)
+{
+	AUTO_SECRET probe = { 0 };
+	int made = CRYPTO_secure_malloc_init(HEAP_BYTES, HEAP_SMALLEST);
+
+	if (made != 0 && __lsan_register_root_region != NULL)
+		heap_show_to_leak_check();
+	if (made == 1)
+		return HF_OK;
+	if (made == 0)
+		return hf_fail(why, HF_ERR_NO_MEMORY,
+		    "OpenSSL's secure heap of %d bytes could not be made",
+		    HEAP_BYTES);
+	if (secret_alloc(&probe, HEAP_BYTES) != HF_OK)
+		return hf_fail(why, HF_ERR_MEMORY_LOCK,
+		    "OpenSSL's secure heap of %d bytes could not be locked; "
+		    "raise RLIMIT_MEMLOCK",
+		    HEAP_BYTES);
+	return HF_OK;
+}
+
+static enum hf_err
+fetch_all(struct hf_why *why)
+{
+	for (size_t i = 0; i < AEADS; i++) {
+		const char *name = aeads[i].openssl;
+
+		state.cipher[i] = EVP_CIPHER_fetch(state.lib, name, NULL);
+		if (state.cipher[i] == NULL)
+			return hf_fail(
+			    why, HF_ERR_CRYPTO, "OpenSSL has no %s", name);
+	}
+	assert(hash_types_count <= HASHES);
+	for (size_t i = 0; i < hash_types_count; i++) {
+		const char *name = hash_types[i].openssl;
+
+		state.md[i] = EVP_MD_fetch(state.lib, name, NULL);
+		if (state.md[i] == NULL)
+			return hf_fail(
+			    why, HF_ERR_CRYPTO, "OpenSSL has no %s", name);
+	}
+	state.hmac = EVP_MAC_fetch(state.lib, "HMAC", NULL);
+	if (state.hmac == NULL)
+		return hf_fail(why, HF_ERR_CRYPTO, "OpenSSL has no HMAC");
+	return HF_OK;
+}
+
+static void
+thread_free(void *ptr)
+{
+	struct thread *t = ptr;
+
+	EVP_CIPHER_CTX_free(t->cipher);
+	EVP_MD_CTX_free(t->md);
+	secret_free(&t->pool);
+	free(t);
+}
+
+/*
+ * No atexit handler: the library of an HSM may call OpenSSL while the process
+ * ends. No configuration file: it may name a PKCS#11 engine or provider, and
+ * behind that could be this daemon's own module.
+ */
+static const uint64_t init_flags =
+    OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_LOAD_CONFIG;
+
+enum hf_err
+crypto_init(struct hf_why *why)
+{
+	enum hf_err err;
+
+	if (state.ready)
+		return HF_OK;
+	if (CRYPTO_set_mem_functions(
+		plain_malloc, wiping_realloc, wiping_free) != 1)
+		return hf_fail(why, HF_ERR_CRYPTO,
+		    "OpenSSL was in use before its memory could be set up");
+	if (OPENSSL_init_crypto(init_flags, NULL) != 1)
+		return hf_fail(why, HF_ERR_CRYPTO, "OpenSSL does not start");
+	if ((err = heap_init(why)) != HF_OK)
+		return crypto_fail(err);
+	state.lib = OSSL_LIB_CTX_new();
+	if (state.lib == NULL ||
+	    OSSL_PROVIDER_load(state.lib, "default") == NULL)
+		return crypto_fail(hf_fail(why, HF_ERR_CRYPTO,
+		    "OpenSSL's default provider does not load"));
+	if ((err = fetch_all(why)) != HF_OK)
+		return crypto_fail(err);
+	if (pthread_key_create(&state.thread, thread_free) != 0)
+		return hf_fail(why, HF_ERR_NO_MEMORY,
+		    "no key for data of a thread is left");
+	state.ready = true;
+	return HF_OK;
+}
+
+OSSL_LIB_CTX *
+crypto_lib(void)
+{
+	return state.lib;
+}
+
+const EVP_MD *
+crypto_md(const struct hash_type *hash)
+{
+	return state.md[hash - hash_types];
+}
+
+/* -- What a thread keeps -- */
+
+static struct thread *
+thread_new(void)
+{
+	struct thread *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->cipher = EVP_CIPHER_CTX_new();
+	t->md = EVP_MD_CTX_new();
+	if (t->cipher == NULL || t->md == NULL ||
+	    secret_alloc(&t->pool, sizeof(struct pool)) != HF_OK ||
+	    pthread_setspecific(state.thread, t) != 0) {
+		thread_free(t);
+		return NULL;
+	}
+	return t;
+}
+
+/* NULL when there is no memory for it, or before crypto_init. */
+static struct thread *
+thread_self(void)
+{
+	struct thread *t;
+
+	if (!state.ready)
+		return NULL;
+	t = pthread_getspecific(state.thread);
+	return t != NULL ? t : thread_new();
+}
+
+EVP_MD_CTX *
+crypto_md_ctx(void)
+{
+	struct thread *t = thread_self();
+
+	return t == NULL ? NULL : t->md;
+}
+
+/* -- Random -- */
+
+static enum hf_err
+random_draw(uint8_t *out, size_t len)
+{
+	if (RAND_bytes_ex(state.lib, out, len, 0) != 1)
+		return crypto_fail(HF_ERR_CRYPTO);
+	return HF_OK;
+}
+
+static enum hf_err
+pool_take(struct pool *pool, uint8_t *out, size_t len)
+{
+	enum hf_err err;
+
+	if (pool->left < len) {
+		if ((err = random_draw(pool->bytes, POOL_BYTES)) != HF_OK)
+			return err;
+		pool->left = POOL_BYTES;
+	}
+	pool->left -= len;
+	memcpy(out, pool->bytes + pool->left, len);
+	bytes_wipe(pool->bytes + pool->left, len);
+	return HF_OK;
+}
+
+enum hf_err
+crypto_random(uint8_t *out, size_t len)
+{
+	struct thread *t = thread_self();
+
+	if (t == NULL)
+		return HF_ERR_CRYPTO;
+	if (len > POOL_LARGEST)
+		return random_draw(out, len);
+	return pool_take((struct pool *)(void *)t->pool.ptr, out, len);
+}
+
+/* -- Hashes -- */
+
+enum hf_err
+crypto_hash(const struct hash_type *hash, struct hf_bytes in, uint8_t *out)
+{
+	EVP_MD_CTX *ctx = crypto_md_ctx();
+	bool ok;
+
+	if (ctx == NULL)
+		return HF_ERR_CRYPTO;
+	ok = EVP_DigestInit_ex2(ctx, crypto_md(hash), NULL) == 1 &&
+	    EVP_DigestUpdate(ctx, crypto_ptr(in), in.len) == 1 &&
+	    EVP_DigestFinal_ex(ctx, out, NULL) == 1;
+	(void)EVP_MD_CTX_reset(ctx);
+	return ok ? HF_OK : crypto_fail(HF_ERR_CRYPTO);
+}
+
+enum hf_err
+crypto_sha256(struct hf_bytes in, uint8_t out[32])
+{
+	return crypto_hash(hash_type_by_name(TEXT("sha2-256")), in, out);
+}
+
+enum hf_err
+crypto_hmac(const struct hash_type *hash, struct hf_bytes key,
+    struct hf_bytes in, uint8_t *out)
+{
+	char name[16];
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(
+		    OSSL_MAC_PARAM_DIGEST, name, 0),
+		OSSL_PARAM_construct_end(),
+	};
+	size_t len;
+
+	if (!state.ready)
+		return HF_ERR_CRYPTO;
+	if (key.len == 0)
+		return HF_ERR_BAD_INPUT;
+	(void)snprintf(name, sizeof(name), "%s", hash->openssl);
+
+	AUTO_MAC_CTX ctx = EVP_MAC_CTX_new(state.hmac);
+
+	if (ctx == NULL || EVP_MAC_init(ctx, key.ptr, key.len, params) != 1 ||
+	    EVP_MAC_update(ctx, crypto_ptr(in), in.len) != 1 ||
+	    EVP_MAC_final(ctx, out, &len, hash->size) != 1)
+		return crypto_fail(HF_ERR_CRYPTO);
+	return HF_OK;
+}
+
+/* -- AEAD -- */
+
+/* What an AEAD operation is given, its lengths checked. */
+struct aead_job {
+	const EVP_CIPHER *cipher;
+	const uint8_t *key;
+	const uint8_t *nonce;
+	struct hf_bytes aad;
+	struct hf_bytes in; /* without the tag */
+	size_t tag;
+};
+
+static enum hf_err
+aead_prepare(const struct key_type *type, struct hf_bytes key,
+    struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
+    struct aead_job *job)
+{
+	const EVP_CIPHER *cipher = NULL;
+
+	for (size_t i = 0; i < AEADS; i++)
+		if (aeads[i].id == type->id)
+			cipher = state.cipher[i];
+	if (type->family != FAMILY_AEAD)
+		return HF_ERR_KEY_TYPE;
+	if (key.len != type->size || nonce.len != type->nonce)
+		return HF_ERR_BAD_INPUT;
+	if (aad.len > AEAD_MAX || in.len > AEAD_MAX)
+		return HF_ERR_OUT_OF_BOUNDS;
+	*job = (struct aead_job){ .cipher = cipher,
+		.key = key.ptr,
+		.nonce = nonce.ptr,
+		.aad = aad,
+		.in = in,
+		.tag = type->tag };
+	return HF_OK;
+}
+
+/* Update takes an empty input for an end, so there is none. */
+static bool
+aead_update(EVP_CIPHER_CTX *ctx, uint8_t *out, struct hf_bytes in)
+{
+	int n;
+
+	return in.len == 0 ||
+	    EVP_CipherUpdate(ctx, out, &n, in.ptr, (int)in.len) == 1;
+}
+
+static bool
+aead_encrypt(EVP_CIPHER_CTX *ctx, const struct aead_job *job, uint8_t *out)
+{
+	uint8_t rest[EVP_MAX_BLOCK_LENGTH];
+	int n;
+
+	return EVP_EncryptInit_ex2(
+		   ctx, job->cipher, job->key, job->nonce, NULL) == 1 &&
+	    aead_update(ctx, NULL, job->aad) &&
+	    aead_update(ctx, out, job->in) &&
+	    EVP_EncryptFinal_ex(ctx, rest, &n) == 1 &&
+	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, (int)job->tag,
+		out + job->in.len) == 1;
+}
+
+/* HF_ERR_CRYPTO when OpenSSL fails before the tag is compared. */
+static enum hf_err
+aead_decrypt(EVP_CIPHER_CTX *ctx, const struct aead_job *job, uint8_t *out)
+{
+	uint8_t tag[EVP_MAX_BLOCK_LENGTH];
+	uint8_t rest[EVP_MAX_BLOCK_LENGTH];
+	int n;
+
+	memcpy(tag, job->in.ptr + job->in.len, job->tag);
+	if (EVP_DecryptInit_ex2(ctx, job->cipher, job->key, job->nonce, NULL) !=
+		1 ||
+	    !aead_update(ctx, NULL, job->aad) ||
+	    !aead_update(ctx, out, job->in) ||
+	    EVP_CIPHER_CTX_ctrl(
+		ctx, EVP_CTRL_AEAD_SET_TAG, (int)job->tag, tag) != 1)
+		return HF_ERR_CRYPTO;
+	return EVP_DecryptFinal_ex(ctx, rest, &n) == 1 ? HF_OK
+						       : HF_ERR_AUTH_FAILED;
+}
+
+enum hf_err
+crypto_seal(const struct key_type *type, struct hf_bytes key,
+    struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out)
+{
+	struct thread *t = thread_self();
+	struct aead_job job;
+	enum hf_err err;
+	bool ok;
+
+	if (t == NULL)
+		return HF_ERR_CRYPTO;
+	if ((err = aead_prepare(type, key, nonce, aad, in, &job)) != HF_OK)
+		return err;
+	ok = aead_encrypt(t->cipher, &job, out);
+	(void)EVP_CIPHER_CTX_reset(t->cipher);
+	if (ok)
+		return HF_OK;
+	bytes_wipe(out, in.len + type->tag);
+	return crypto_fail(HF_ERR_CRYPTO);
+}
+
+enum hf_err
+crypto_open(const struct key_type *type, struct hf_bytes key,
+    struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out)
+{
+	struct thread *t = thread_self();
+	struct aead_job job;
+	enum hf_err err;
+
+	if (t == NULL)
+		return HF_ERR_CRYPTO;
+	if (in.len < type->tag)
+		return HF_ERR_BAD_CIPHERTEXT;
+	in.len -= type->tag;
+	if ((err = aead_prepare(type, key, nonce, aad, in, &job)) != HF_OK)
+		return err;
+	err = aead_decrypt(t->cipher, &job, out);
+	(void)EVP_CIPHER_CTX_reset(t->cipher);
+	if (err == HF_OK)
+		return HF_OK;
+	bytes_wipe(out, in.len);
+	return crypto_fail(err);
+}

@@ -61,7 +61,7 @@ struct identity {
 	char *cert; /* TLS: subject CN, or the first DNS or URI SAN */
 	char *cert_subject; /* RFC 2253 */
 	char cert_sha256[65];
-	char label[160]; /* for logs and audit: "uid=1000 pid=42 exe=/usr/bin/x" */
+	char label[160]; /* for logs, audit: "uid=1000 pid=42 exe=/usr/bin/x" */
 };
 
 /*

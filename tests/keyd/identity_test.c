@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <errno.h>
 #include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +14,12 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <seccomp.h>
 
 #include "../../keyd/identity.h"
 #include "../../keyd/identity_proc.h"
@@ -290,19 +292,38 @@ is_not_valid_once_the_process_runs_another_program(void **state)
 	reap(pid, fd);
 }
 
-/* In a process where the kernel seems not to know SO_PEERPIDFD. */
+/* From now on the kernel seems not to know SO_PEERPIDFD. */
+static bool
+forget_peerpidfd(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getsockopt, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 77, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOPROTOOPT),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { sizeof(code) / sizeof(code[0]),
+		code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
 static int
 identify_without_peerpidfd(int fd, pid_t pid)
 {
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	struct identity *id = NULL;
+	socklen_t len = sizeof(int);
+	int pidfd;
 
-	if (ctx == NULL || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-	    seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOPROTOOPT),
-	    SCMP_SYS(getsockopt), 1, SCMP_A2(SCMP_CMP_EQ, 77)) != 0 ||
-	    seccomp_load(ctx) != 0)
+	if (!forget_peerpidfd() ||
+	    getsockopt(fd, SOL_SOCKET, 77, &pidfd, &len) == 0 ||
+	    errno != ENOPROTOOPT)
 		return 2;
-	seccomp_release(ctx);
 	if (identity_of_socket(fd, &id) != HF_OK || id->pid != pid ||
 	    id->pidfd < 0 || id->exe == NULL || !identity_still_valid(id))
 		return 3;
@@ -371,7 +392,7 @@ finds_the_system_unit_in_both_cgroup_versions(void **state)
 }
 
 static void
-does_not_take_what_users_and_containers_name_for_a_system_unit(void **state)
+takes_no_name_that_a_user_or_container_gave_for_a_unit(void **state)
 {
 	(void)state;
 	expect_unit("0::/user.slice/user-1000.slice/user@1000.service/"
@@ -653,7 +674,7 @@ main(void)
 		T(does_without_peerpidfd_on_older_kernels),
 		T(refuses_a_socket_that_is_not_local),
 		T(finds_the_system_unit_in_both_cgroup_versions),
-		T(does_not_take_what_users_and_containers_name_for_a_system_unit),
+		T(takes_no_name_that_a_user_or_container_gave_for_a_unit),
 		T(finds_no_unit_where_there_is_none),
 		T(trusts_only_programs_that_root_alone_can_change),
 		T(does_not_trust_a_file_or_folder_that_others_may_write),

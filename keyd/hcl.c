@@ -191,15 +191,16 @@ hcl_text_end(struct hcl_parser *p)
 enum hf_err
 hcl_text_put_rune(struct hcl_parser *p, uint32_t rune)
 {
-	char out[4];
-	size_t len = rune < 0x80 ? 1 : rune < 0x800 ? 2 : rune < 0x10000 ? 3 : 4;
 	static const uint8_t lead[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+	unsigned len = 1u + (rune >= 0x80) + (rune >= 0x800) +
+	    (rune >= 0x10000);
+	char out[4];
 
 	if (rune == 0)
 		return hcl_refuse(p, "a string may not contain NUL");
 	if (rune > 0x10ffff || (rune >= 0xd800 && rune <= 0xdfff))
 		return hcl_refuse(p, "U+%04X is not a character", rune);
-	for (size_t i = len - 1; i > 0; i--) {
+	for (unsigned i = len - 1; i > 0; i--) {
 		out[i] = (char)(0x80 | (rune & 0x3f));
 		rune >>= 6;
 	}

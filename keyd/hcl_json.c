@@ -127,10 +127,12 @@ parse_member(struct hcl_parser *p, struct hcl_node *object)
 {
 	struct hcl_node *value;
 	struct hf_text key;
+	unsigned line;
 	char buf[24];
 	enum hf_err err;
 
 	skip_space(p);
+	line = p->line;
 	if (!hcl_at(p, '"'))
 		return hcl_refuse(p, "a name in quotes expected, got %s",
 		    hcl_next_words(p, buf));
@@ -147,6 +149,7 @@ parse_member(struct hcl_parser *p, struct hcl_node *object)
 	if ((err = parse_value(p, &value)) != HF_OK)
 		return err;
 	value->key = key;
+	value->line = line;
 	return hcl_node_add(p, object, value);
 }
 

@@ -441,9 +441,15 @@ parse_key(struct hcl_parser *p, struct hf_text *out)
 	return HF_OK;
 }
 
+/* The name of a member, and the line that messages about it give. */
+struct name {
+	struct hf_text key;
+	unsigned line;
+};
+
 static enum hf_err
 parse_assigned(struct hcl_parser *p, struct hcl_node *object,
-    struct hf_text key)
+    struct name name)
 {
 	struct hcl_node *value;
 	enum hf_err err;
@@ -452,34 +458,37 @@ parse_assigned(struct hcl_parser *p, struct hcl_node *object,
 	if ((err = skip_space(p)) != HF_OK ||
 	    (err = parse_value(p, &value)) != HF_OK)
 		return err;
-	value->key = key;
+	value->key = name.key;
+	value->line = name.line;
 	return hcl_node_add(p, object, value);
 }
 
-/* key label label { ... }, with the key read: each label nests one deeper. */
+/* name label label { ... }, with the name read: each label nests one deeper. */
 static enum hf_err
-parse_block(struct hcl_parser *p, struct hcl_node *object, struct hf_text key)
+parse_block(struct hcl_parser *p, struct hcl_node *object, struct name name)
 {
 	struct hcl_node *block;
-	struct hf_text label;
+	struct name label;
 	char buf[24];
 	enum hf_err err;
 
 	if ((err = hcl_node_new(p, HCL_OBJECT, &block)) != HF_OK)
 		return err;
-	block->key = key;
+	block->key = name.key;
+	block->line = name.line;
 	if (hcl_at(p, '{')) {
 		err = parse_object(p, block);
 	} else if (at_key(p)) {
+		label.line = p->line;
 		if ((err = hcl_enter(p)) != HF_OK ||
-		    (err = parse_key(p, &label)) != HF_OK ||
+		    (err = parse_key(p, &label.key)) != HF_OK ||
 		    (err = skip_space(p)) != HF_OK)
 			return err;
 		err = parse_block(p, block, label);
 		hcl_leave(p);
 	} else {
 		err = hcl_refuse(p, "'=', '{' or a label expected after "
-		    "\"%.60s\", got %s", key.ptr, hcl_next_words(p, buf));
+		    "\"%.60s\", got %s", name.key.ptr, hcl_next_words(p, buf));
 	}
 	return err != HF_OK ? err : hcl_node_add(p, object, block);
 }
@@ -487,18 +496,18 @@ parse_block(struct hcl_parser *p, struct hcl_node *object, struct hf_text key)
 static enum hf_err
 parse_member(struct hcl_parser *p, struct hcl_node *object)
 {
-	struct hf_text key;
+	struct name name = { .line = p->line };
 	char buf[24];
 	enum hf_err err;
 
 	if (!at_key(p))
 		return hcl_refuse(p, "a name expected, got %s",
 		    hcl_next_words(p, buf));
-	if ((err = parse_key(p, &key)) != HF_OK ||
+	if ((err = parse_key(p, &name.key)) != HF_OK ||
 	    (err = skip_space(p)) != HF_OK)
 		return err;
-	return hcl_at(p, '=') ? parse_assigned(p, object, key) :
-				parse_block(p, object, key);
+	return hcl_at(p, '=') ? parse_assigned(p, object, name) :
+				parse_block(p, object, name);
 }
 
 /* Up to the end of the text or a "}", which is left to the caller. */

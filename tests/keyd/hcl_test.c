@@ -144,6 +144,24 @@ counts_lines_behind_a_heredoc(void **state)
 }
 
 static void
+gives_a_block_the_line_of_its_last_name(void **state)
+{
+	struct hcl_file *file = NULL;
+	struct hf_why why;
+	const struct hcl_node *n;
+
+	(void)state;
+	assert_int_equal(hcl_parse("f", TEXT("\npath\n\"x\"\n\n{\na\n=\n1 }"),
+	    HF_ERR_BAD_POLICY, &file, &why), HF_OK);
+	n = hcl_get(hcl_root(file), "path");
+	assert_int_equal(n->line, 2);
+	n = hcl_get(n, "x");
+	assert_int_equal(n->line, 3);
+	assert_int_equal(hcl_get(n, "a")->line, 6);
+	hcl_free(file);
+}
+
+static void
 reads_numbers(void **state)
 {
 	(void)state;
@@ -336,6 +354,7 @@ main(void)
 		cmocka_unit_test(refuses_a_string_without_end),
 		cmocka_unit_test(reads_heredocs),
 		cmocka_unit_test(counts_lines_behind_a_heredoc),
+		cmocka_unit_test(gives_a_block_the_line_of_its_last_name),
 		cmocka_unit_test(reads_numbers),
 		cmocka_unit_test(reads_lists_with_a_trailing_comma),
 		cmocka_unit_test(reads_members_with_and_without_commas),

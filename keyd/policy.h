@@ -19,14 +19,34 @@
  *	bind { policies = ["payments"]  subjects = ["unit:shop.service"] }
  *
  * Each *.hcl and *.json file of the policy folder is a policy named after it;
+ * other files are passed over. Names are as in name_valid(); two that differ
+ * only in case are refused. "root" is built in, may do everything, and needs a
+ * bind like any other.
+ *
  * `bind` blocks stand in any file; without `policies` they speak of their own
- * file. Matching is Vault's: "*" only at the end, "+" is one whole segment; of
- * the patterns that match, the most specific alone decides (first wildcard
- * later, then not ending in "*", then fewer "+", then longer, then
+ * file. One of the `subjects` must name the caller (identity.h), and every
+ * one of `require`, where it is given:
+ *
+ *	bind { subjects = ["exe:/usr/sbin/nginx"]  require = ["user:www-data"] }
+ *
+ * Matching is Vault's: "*" only at the end, "+" is one whole segment; of the
+ * patterns that match, the most specific alone decides (exact, then first
+ * wildcard later, then not ending in "*", then fewer "+", then longer, then
  * lexicographically larger); the same pattern in several policies is the union
- * and deny wins; no pattern, no access. Parameter rules (allowed_, denied_,
- * required_parameters) and min_level = "hsm" are honoured; what is not
- * understood is refused at load, never ignored.
+ * and deny wins; no pattern, no access. For a list of "a/b/" the patterns that
+ * match "a/b" compete too, exact ones after those of "a/b/" itself, so that a
+ * deny of either form holds (GHSA-xp3c-3jw3-4vcr).
+ *
+ * Parameter rules are Vault's: names without regard to case, values with "*"
+ * at either end; allowed_ and required_parameters concern create, read, update
+ * and patch, denied_parameters everything. Rules of the same pattern share
+ * them. Beyond Vault: min_level = "hsm".
+ *
+ * Where Vault lets more pass than a reader of the policy expects, less passes:
+ * what a rule past its `expiration` grants is gone but what it forbids stays;
+ * a rule with min_ or max_wrapping_ttl refuses, for nothing is wrapped here;
+ * mfa_methods, control_group, pagination_limit, templates ("{{") and a "*"
+ * inside of a path are refused at load. So is whatever is not understood.
  *
  * A loaded set is immutable. Readers pin it through a grant.
  */
@@ -69,7 +89,11 @@ struct policy_verdict {
 	const char *reason; /* a constant half sentence */
 };
 
-/* One parameter of a request, for parameter rules. */
+/*
+ * One parameter of a request, for parameter rules: a field that was given,
+ * but not the one that stands in the path. A list is given item by item, under
+ * the same name; every item must pass.
+ */
 struct policy_param {
 	const char *name;
 	struct hf_text value; /* numbers in decimal, bool as true/false */
@@ -77,9 +101,9 @@ struct policy_param {
 
 /*
  * May it? `path` is checked again for "..", "." and empty segments, which are
- * refused. All bits of `caps` are needed. `params` may be NULL when the grant
- * has no parameter rules for the path (policy_wants_params tells).
- * Allocates nothing.
+ * refused ("a/b/" is a path, for lists). All bits of `caps` are needed.
+ * `params` may be NULL when the grant has no parameter rules for the path
+ * (policy_wants_params tells). `verdict` may be NULL. Allocates nothing.
  */
 bool policy_check(const struct policy_grant *grant, struct hf_text path,
     unsigned caps, const struct policy_param *params, size_t param_count,
@@ -88,7 +112,7 @@ bool policy_wants_params(const struct policy_grant *grant,
     struct hf_text path);
 /* The set of capabilities on a path (Vault's sys/capabilities). */
 unsigned policy_caps(const struct policy_grant *grant, struct hf_text path);
-/* The protection level that the deciding rule demands: true for hsm. */
+/* The protection level that the deciding pattern demands: true for hsm. */
 bool policy_demands_hsm(const struct policy_grant *grant, struct hf_text path);
 
 /* For listing; `each` gets every policy of the set in force. */

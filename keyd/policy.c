@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "../lib/bytes.h"
+#include "../lib/schema.h"
+#include "policy_rule.h"
+
+enum { ROOT = 0, TABLES_CACHED = 256 };
+
+/* The rules of one combination of policies; many identities share one. */
+struct cached_table {
+	struct policy_mask mask;
+	struct policy_table *table;
+};
+
+/* All policies as of one load. Immutable but for the cache of tables. */
+struct policy_set {
+	atomic_uint refs;
+	uint64_t generation;
+	struct policy *policies; /* [ROOT] is built in */
+	size_t count;
+	pthread_mutex_t lock; /* of the cache; tables in it stay */
+	struct cached_table cache[TABLES_CACHED];
+	size_t cached;
+};
+
+struct policy_store {
+	char *folder;
+	pthread_mutex_t reload; /* one load at a time */
+	pthread_mutex_t lock;   /* of `set` */
+	struct policy_set *set;
+	atomic_uint_least64_t generation;
+};
+
+struct policy_grant {
+	atomic_uint refs;
+	struct policy_set *set;
+	const struct policy_table *table;
+	struct policy_table *own_table; /* when the cache was full */
+	struct policy_mask mask;
+	bool pins_process;
+};
+
+/* -- Sets -- */
+
+static void
+set_unref(struct policy_set *set)
+{
+	if (set == NULL || atomic_fetch_sub(&set->refs, 1) != 1)
+		return;
+	for (size_t i = 0; i < set->cached; i++)
+		policy_table_free(set->cache[i].table);
+	for (size_t i = 0; i < set->count; i++)
+		policy_clear(&set->policies[i]);
+	free(set->policies);
+	(void)pthread_mutex_destroy(&set->lock);
+	free(set);
+}
+
+static enum hf_err
+set_new(struct policy_set **out)
+{
+	struct policy_set *set = calloc(1, sizeof(*set));
+
+	if (set == NULL)
+		return HF_ERR_NO_MEMORY;
+	if (pthread_mutex_init(&set->lock, NULL) != 0) {
+		free(set);
+		return HF_ERR_NO_MEMORY;
+	}
+	atomic_init(&set->refs, 1);
+	set->policies = calloc(POLICIES_MAX, sizeof(*set->policies));
+	if (set->policies != NULL)
+		set->policies[ROOT].name = strdup("root");
+	set->count = 1;
+	if (set->policies == NULL || set->policies[ROOT].name == NULL) {
+		set->count = set->policies == NULL ? 0 : 1;
+		set_unref(set);
+		return HF_ERR_NO_MEMORY;
+	}
+	*out = set;
+	return HF_OK;
+}
+
+static struct policy_set *
+set_ref(struct policy_store *ps)
+{
+	struct policy_set *set;
+
+	(void)pthread_mutex_lock(&ps->lock);
+	set = ps->set;
+	atomic_fetch_add(&set->refs, 1);
+	(void)pthread_mutex_unlock(&ps->lock);
+	return set;
+}
+
+/* -- Loading -- */
+
+/* The length of the name without ".hcl" or ".json"; 0 for other files. */
+static size_t
+stem_length(const char *file)
+{
+	static const char *const ends[] = { ".hcl", ".json" };
+	size_t len = strlen(file);
+
+	for (size_t i = 0; i < 2; i++) {
+		size_t end = strlen(ends[i]);
+
+		if (file[0] != '.' && len > end &&
+		    strcmp(file + len - end, ends[i]) == 0)
+			return len - end;
+	}
+	return 0;
+}
+
+static int
+is_policy_file(const struct dirent *entry)
+{
+	return stem_length(entry->d_name) > 0;
+}
+
+/* Byte order, whatever the locale says. */
+static int
+by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static enum hf_err
+check_name(const struct policy_set *set, const char *path, const char *name,
+    struct hf_why *why)
+{
+	if (!name_valid(text_of(name)))
+		return hf_fail(why, HF_ERR_BAD_POLICY, "%s: the name of a "
+		    "policy is 1 to 128 of a-z A-Z 0-9 . _ - and starts with "
+		    "a letter or a digit", path);
+	for (size_t i = 0; i < set->count; i++) {
+		if (strcasecmp(set->policies[i].name, name) != 0)
+			continue;
+		if (i == ROOT)
+			return hf_fail(why, HF_ERR_BAD_POLICY, "%s: the policy "
+			    "\"root\" is built in", path);
+		return hf_fail(why, HF_ERR_BAD_POLICY, "%s: there is a policy "
+		    "\"%s\" already", path, set->policies[i].name);
+	}
+	if (set->count == POLICIES_MAX)
+		return hf_fail(why, HF_ERR_BAD_POLICY,
+		    "%s: more than %d policies", path, POLICIES_MAX - 1);
+	return HF_OK;
+}
+
+static enum hf_err
+load_file(struct policy_set *set, const char *path, const char *name,
+    struct hf_why *why)
+{
+	struct hcl_file *file = NULL;
+	enum hf_err err;
+
+	if ((err = check_name(set, path, name, why)) != HF_OK ||
+	    (err = hcl_load(path, HF_ERR_BAD_POLICY, &file, why)) != HF_OK)
+		return err;
+	return policy_parse(name, file, &set->policies[set->count++], why);
+}
+
+static enum hf_err
+load_entry(struct policy_set *set, const char *folder, const char *entry,
+    struct hf_why *why)
+{
+	char *path = NULL, *name = NULL;
+	enum hf_err err = HF_ERR_NO_MEMORY;
+
+	if (asprintf(&path, "%s/%s", folder, entry) < 0)
+		path = NULL;
+	name = strndup(entry, stem_length(entry));
+	if (path != NULL && name != NULL)
+		err = load_file(set, path, name, why);
+	free(path);
+	free(name);
+	return err;
+}
+
+/* Whoever may add a file to the folder decides who may do what. */
+static enum hf_err
+check_folder(const char *folder, struct hf_why *why)
+{
+	struct stat st;
+
+	if (stat(folder, &st) != 0)
+		return hf_fail(why, HF_ERR_BAD_POLICY, "%s: %s", folder,
+		    strerror(errno));
+	if (st.st_mode & S_IWOTH)
+		return hf_fail(why, HF_ERR_BAD_POLICY, "%s: anybody may write "
+		    "to this folder; take that away with chmod o-w", folder);
+	return HF_OK;
+}
+
+static enum hf_err
+load_folder(struct policy_set *set, const char *folder, struct hf_why *why)
+{
+	struct dirent **entries;
+	enum hf_err err;
+	int count;
+
+	if ((err = check_folder(folder, why)) != HF_OK)
+		return err;
+	count = scandir(folder, &entries, is_policy_file, by_name);
+	if (count < 0)
+		return hf_fail(why, HF_ERR_BAD_POLICY, "%s: %s", folder,
+		    strerror(errno));
+	for (int i = 0; i < count; i++) {
+		if (err == HF_OK)
+			err = load_entry(set, folder, entries[i]->d_name, why);
+		free(entries[i]);
+	}
+	free(entries);
+	return err;
+}
+
+/* -- Binds -- */
+
+static bool
+find_policy(const struct policy_set *set, struct hf_text name, size_t *out)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (text_is(name, set->policies[i].name)) {
+			*out = i;
+			return true;
+		}
+	return false;
+}
+
+/* Which policies a bind block of policy `own` speaks of. */
+static enum hf_err
+resolve_bind(const struct policy_set *set, size_t own,
+    struct policy_bind *bind, struct hf_why *why)
+{
+	size_t i;
+
+	if (bind->policies == NULL) {
+		mask_add(&bind->mask, own);
+		return HF_OK;
+	}
+	for (const struct hcl_node *n = bind->policies->first; n != NULL;
+	     n = n->next) {
+		if (!find_policy(set, n->text, &i))
+			return hcl_fail(set->policies[own].file, n, why,
+			    "there is no policy \"%.60s\"", n->text.ptr);
+		mask_add(&bind->mask, i);
+	}
+	return HF_OK;
+}
+
+/* Notes the subjects of a bind, as written, in the policies it speaks of. */
+static enum hf_err
+note_subjects(struct policy_set *set, const struct policy_bind *bind)
+{
+	const struct hcl_node *list = hcl_get(bind->node, "subjects");
+
+	for (size_t i = 0; i < set->count; i++) {
+		struct policy *policy = &set->policies[i];
+		const char **grown;
+
+		if (!mask_has(&bind->mask, i))
+			continue;
+		grown = reallocarray(policy->subjects,
+		    policy->subject_count + list->count, sizeof(grown[0]));
+		if (grown == NULL)
+			return HF_ERR_NO_MEMORY;
+		policy->subjects = grown;
+		for (const struct hcl_node *n = list->first; n != NULL;
+		     n = n->next)
+			grown[policy->subject_count++] = n->text.ptr;
+	}
+	return HF_OK;
+}
+
+static enum hf_err
+resolve_binds(struct policy_set *set, struct hf_why *why)
+{
+	enum hf_err err;
+
+	for (size_t i = 0; i < set->count; i++)
+		for (size_t j = 0; j < set->policies[i].bind_count; j++) {
+			struct policy_bind *bind = &set->policies[i].binds[j];
+
+			if ((err = resolve_bind(set, i, bind, why)) != HF_OK ||
+			    (err = note_subjects(set, bind)) != HF_OK)
+				return err;
+		}
+	return HF_OK;
+}
+
+static enum hf_err
+set_load(const char *folder, struct policy_set **out, struct hf_why *why)
+{
+	struct policy_set *set;
+	enum hf_err err;
+
+	if ((err = set_new(&set)) != HF_OK)
+		return err;
+	if ((err = load_folder(set, folder, why)) != HF_OK ||
+	    (err = resolve_binds(set, why)) != HF_OK) {
+		set_unref(set);
+		return err;
+	}
+	*out = set;
+	return HF_OK;
+}
+
+/* -- The store of the set in force -- */
+
+enum hf_err
+policy_reload(struct policy_store *ps, struct hf_why *why)
+{
+	struct policy_set *set = NULL, *old;
+	enum hf_err err;
+
+	(void)pthread_mutex_lock(&ps->reload);
+	err = set_load(ps->folder, &set, why);
+	if (err == HF_OK) {
+		set->generation = atomic_load(&ps->generation) + 1;
+		(void)pthread_mutex_lock(&ps->lock);
+		old = ps->set;
+		ps->set = set;
+		atomic_store(&ps->generation, set->generation);
+		(void)pthread_mutex_unlock(&ps->lock);
+		set_unref(old);
+	}
+	(void)pthread_mutex_unlock(&ps->reload);
+	return err;
+}
+
+enum hf_err
+policy_open(const char *folder, struct policy_store **out, struct hf_why *why)
+{
+	struct policy_store *ps = calloc(1, sizeof(*ps));
+	enum hf_err err;
+
+	if (ps == NULL)
+		return HF_ERR_NO_MEMORY;
+	if (pthread_mutex_init(&ps->reload, NULL) != 0) {
+		free(ps);
+		return HF_ERR_NO_MEMORY;
+	}
+	if (pthread_mutex_init(&ps->lock, NULL) != 0) {
+		(void)pthread_mutex_destroy(&ps->reload);
+		free(ps);
+		return HF_ERR_NO_MEMORY;
+	}
+	atomic_init(&ps->generation, 0);
+	ps->folder = strdup(folder);
+	err = ps->folder == NULL ? HF_ERR_NO_MEMORY : policy_reload(ps, why);
+	if (err != HF_OK) {
+		policy_close(ps);
+		return err;
+	}
+	*out = ps;
+	return HF_OK;
+}
+
+void
+policy_close(struct policy_store *ps)
+{
+	if (ps == NULL)
+		return;
+	set_unref(ps->set);
+	(void)pthread_mutex_destroy(&ps->lock);
+	(void)pthread_mutex_destroy(&ps->reload);
+	free(ps->folder);
+	free(ps);
+}
+
+uint64_t
+policy_generation(const struct policy_store *ps)
+{
+	return atomic_load(&ps->generation);
+}
+
+void
+policy_each(struct policy_store *ps,
+    void (*each)(void *ctx, const struct policy_info *info), void *ctx)
+{
+	struct policy_set *set = set_ref(ps);
+
+	for (size_t i = 0; i < set->count; i++) {
+		const struct policy *policy = &set->policies[i];
+		const struct policy_info info = {
+			.name = policy->name,
+			.file = i == ROOT ? "" : hcl_name(policy->file),
+			.rules = policy->rule_count,
+			.subjects = policy->subjects,
+			.subject_count = policy->subject_count,
+		};
+
+		each(ctx, &info);
+	}
+	set_unref(set);
+}
+
+/* -- Grants -- */
+
+static bool
+is_of_process(const struct subject *subject)
+{
+	return subject->kind == SUBJECT_EXE || subject->kind == SUBJECT_UNIT;
+}
+
+/*
+ * Whether a bind is for this identity. *pins is set when it is so only while
+ * the process runs the same program.
+ */
+static bool
+bind_applies(const struct policy_bind *bind, const struct identity *id,
+    bool *pins)
+{
+	bool named = false, of_process = false;
+
+	for (size_t i = 0; i < bind->subject_count; i++) {
+		if (!subject_names(&bind->subjects[i], id))
+			continue;
+		named = true;
+		of_process |= is_of_process(&bind->subjects[i]);
+	}
+	for (size_t i = 0; i < bind->require_count; i++) {
+		if (!subject_names(&bind->require[i], id))
+			return false;
+		of_process |= is_of_process(&bind->require[i]);
+	}
+	*pins |= named && of_process;
+	return named;
+}
+
+static void
+bound_policies(const struct policy_set *set, const struct identity *id,
+    struct policy_mask *mask, bool *pins)
+{
+	for (size_t i = 0; i < set->count; i++)
+		for (size_t j = 0; j < set->policies[i].bind_count; j++) {
+			const struct policy_bind *bind =
+			    &set->policies[i].binds[j];
+
+			if (!bind_applies(bind, id, pins))
+				continue;
+			for (size_t w = 0; w < POLICY_MASK_WORDS; w++)
+				mask->words[w] |= bind->mask.words[w];
+		}
+}
+
+static const struct policy_table *
+cached(const struct policy_set *set, const struct policy_mask *mask)
+{
+	for (size_t i = 0; i < set->cached; i++)
+		if (memcmp(&set->cache[i].mask, mask, sizeof(*mask)) == 0)
+			return set->cache[i].table;
+	return NULL;
+}
+
+/* The table of the grant's policies, from the cache or into it. */
+static enum hf_err
+find_table(struct policy_grant *grant)
+{
+	struct policy_set *set = grant->set;
+	struct policy_table *table;
+	enum hf_err err = HF_OK;
+
+	(void)pthread_mutex_lock(&set->lock);
+	grant->table = cached(set, &grant->mask);
+	if (grant->table == NULL &&
+	    (err = policy_table_new(set->policies, set->count, &grant->mask,
+	    &table)) == HF_OK) {
+		grant->table = table;
+		if (set->cached < TABLES_CACHED)
+			set->cache[set->cached++] =
+			    (struct cached_table){ grant->mask, table };
+		else
+			grant->own_table = table;
+	}
+	(void)pthread_mutex_unlock(&set->lock);
+	return err;
+}
+
+enum hf_err
+policy_grant_for(struct policy_store *ps, const struct identity *id,
+    struct policy_grant **out)
+{
+	struct policy_grant *grant = calloc(1, sizeof(*grant));
+	enum hf_err err;
+
+	if (grant == NULL)
+		return HF_ERR_NO_MEMORY;
+	atomic_init(&grant->refs, 1);
+	grant->set = set_ref(ps);
+	bound_policies(grant->set, id, &grant->mask, &grant->pins_process);
+	if ((err = find_table(grant)) != HF_OK) {
+		policy_grant_free(grant);
+		return err;
+	}
+	*out = grant;
+	return HF_OK;
+}
+
+struct policy_grant *
+policy_grant_ref(struct policy_grant *grant)
+{
+	atomic_fetch_add(&grant->refs, 1);
+	return grant;
+}
+
+void
+policy_grant_free(struct policy_grant *grant)
+{
+	if (grant == NULL || atomic_fetch_sub(&grant->refs, 1) != 1)
+		return;
+	policy_table_free(grant->own_table);
+	set_unref(grant->set);
+	free(grant);
+}
+
+uint64_t
+policy_grant_generation(const struct policy_grant *grant)
+{
+	return grant->set->generation;
+}
+
+bool
+policy_grant_pins_process(const struct policy_grant *grant)
+{
+	return grant->pins_process;
+}
+
+size_t
+policy_grant_names(const struct policy_grant *grant, const char **names,
+    size_t cap)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < grant->set->count; i++) {
+		if (!mask_has(&grant->mask, i))
+			continue;
+		if (n < cap)
+			names[n] = grant->set->policies[i].name;
+		n++;
+	}
+	return n;
+}
+
+/* -- Questions -- */
+
+static const struct policy_verdict root_verdict = {
+	.allowed = true,
+	.pattern = "*",
+	.policy = "root",
+	.file = "",
+	.reason = "root may do everything",
+};
+
+static bool
+is_root(const struct policy_grant *grant)
+{
+	return mask_has(&grant->mask, ROOT);
+}
+
+bool
+policy_check(const struct policy_grant *grant, struct hf_text path,
+    unsigned caps, const struct policy_param *params, size_t param_count,
+    struct policy_verdict *verdict)
+{
+	struct policy_verdict ignored;
+
+	if (verdict == NULL)
+		verdict = &ignored;
+	if (!policy_path_valid(path))
+		*verdict = (struct policy_verdict){
+			.reason = "the path is empty, too long, or has an "
+				  "empty, \".\" or \"..\" segment",
+		};
+	else if (is_root(grant))
+		*verdict = root_verdict;
+	else
+		policy_decide(policy_table_find(grant->table, path,
+		    (caps & HF_CAP_LIST) != 0), caps, params, param_count,
+		    verdict);
+	return verdict->allowed;
+}
+
+/* The entries for a path as itself and as a list, which may differ. */
+static size_t
+find_both(const struct policy_grant *grant, struct hf_text path,
+    const struct policy_entry *found[2])
+{
+	size_t n = 0;
+
+	if (!policy_path_valid(path) || is_root(grant))
+		return 0;
+	for (int list = 0; list < 2; list++) {
+		found[n] = policy_table_find(grant->table, path, list == 1);
+		n += found[n] != NULL;
+	}
+	return n;
+}
+
+bool
+policy_wants_params(const struct policy_grant *grant, struct hf_text path)
+{
+	const struct policy_entry *found[2];
+	size_t n = find_both(grant, path, found);
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < found[i]->rule_count; j++) {
+			const struct policy_rule *rule = found[i]->rules[j];
+
+			if (rule->allowed != NULL || rule->denied != NULL ||
+			    rule->required != NULL)
+				return true;
+		}
+	return false;
+}
+
+bool
+policy_demands_hsm(const struct policy_grant *grant, struct hf_text path)
+{
+	const struct policy_entry *found[2];
+	size_t n = find_both(grant, path, found);
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < found[i]->rule_count; j++)
+			if (found[i]->rules[j]->wants_hsm)
+				return true;
+	return false;
+}
+
+unsigned
+policy_caps(const struct policy_grant *grant, struct hf_text path)
+{
+	enum {
+		ALL = HF_CAP_CREATE | HF_CAP_READ | HF_CAP_UPDATE |
+		    HF_CAP_PATCH | HF_CAP_DELETE | HF_CAP_LIST | HF_CAP_SUDO,
+	};
+	const struct policy_entry *entry;
+
+	if (!policy_path_valid(path))
+		return HF_CAP_DENY;
+	if (is_root(grant))
+		return ALL;
+	entry = policy_table_find(grant->table, path, true);
+	return entry == NULL ? 0 : policy_entry_caps(entry);
+}

@@ -1,0 +1,2 @@
+a
+path "{{identity.entity.id}}/*" { capabilities = ["read"] }

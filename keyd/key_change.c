@@ -221,7 +221,8 @@ static enum hf_err
 fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
     size_t key_size)
 {
-	size_t len = 0, spki_len = 0;
+	size_t len = 0, spki_len = 0, no_spki = 0;
+	uint8_t unused[SPKI_MAX]; /* a MAC key has no public half */
 	enum hf_err err;
 
 	hierarchy_wrap_id(keys->hierarchy, f->wrap_id);
@@ -239,8 +240,8 @@ fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
 		return HF_OK;
 	/* Every version can also make MACs; at level hsm inside the HSM. */
 	if ((err = hsm_key_make(keys->hsm, key_type_by_id(KEY_HMAC), HMAC_KEY,
-	    f->wrap_id, f->hmac_id, f->hmac_wrapped, &len, NULL,
-	    NULL)) != HF_OK)
+	    f->wrap_id, f->hmac_id, f->hmac_wrapped, &len, unused,
+	    &no_spki)) != HF_OK)
 		return err;
 	f->rec.hsm_hmac_id = bytes_of(f->hmac_id, HSM_ID);
 	f->rec.hsm_hmac_wrapped = bytes_of(f->hmac_wrapped, len);

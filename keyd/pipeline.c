@@ -19,7 +19,7 @@
 
 enum {
 	PARAMS_MAX = 64,       /* a schema has at most as many fields */
-	AUDIT_LINE_MAX = 8192, /* names, paths and hashes fit; nothing else is
+	LINE_BUFFER = 8192,  /* names, paths and hashes fit; nothing else is
 	                          in a line */
 };
 
@@ -346,7 +346,7 @@ static enum hf_err
 audit_intent(struct request *rq)
 {
 	struct audit_line line;
-	char buf[AUDIT_LINE_MAX];
+	char buf[LINE_BUFFER];
 	enum hf_err err;
 
 	if (rq->intent_written)
@@ -370,7 +370,7 @@ static enum hf_err
 audit_outcome(struct request *rq, enum hf_err result)
 {
 	struct audit_line line;
-	char buf[AUDIT_LINE_MAX];
+	char buf[LINE_BUFFER];
 
 	if (rq->intent_written) {
 		audit_line_start(&line, buf, sizeof(buf), "response");

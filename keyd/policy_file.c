@@ -332,9 +332,6 @@ read_pattern(const struct parse *p, const struct hcl_node *block,
 	if (t.len == 0 || t.len > POLICY_PATH_MAX)
 		return refuse(p, block, "a path of 1 to %d bytes expected",
 		    POLICY_PATH_MAX);
-	if (strstr(t.ptr, "{{") != NULL)
-		return refuse(p, block, "path \"%.80s\": templates are not "
-		    "supported", t.ptr);
 	star = strchr(t.ptr, '*');
 	if (star != NULL && star[1] != '\0')
 		return refuse(p, block, "path \"%.80s\": \"*\" stands only at "
@@ -359,6 +356,19 @@ read_path(const struct parse *p, const struct hcl_node *block)
 		return err;
 	if (rule.caps & HF_CAP_DENY)
 		rule.caps = HF_CAP_DENY; /* nothing else counts then */
+	/*
+	 * A template names a path of the caller's Vault entity. Callers here
+	 * have none, so it names no path, as for a token without an entity in
+	 * Vault; Vault's own "default" policy has such rules. What forbids is
+	 * not passed over.
+	 */
+	if (strstr(rule.pattern.ptr, "{{") != NULL) {
+		if (rule.caps & HF_CAP_DENY)
+			return refuse(p, block, "path \"%.80s\": a template "
+			    "cannot deny: callers have no Vault entity",
+			    rule.pattern.ptr);
+		return HF_OK;
+	}
 	p->policy->rules[p->policy->rule_count++] = rule;
 	return HF_OK;
 }

@@ -31,6 +31,7 @@ struct server {
 	enum key_level default_level;
 	const char *default_prefix;
 	uint64_t started;     /* seconds since 1970 */
+	int hsm_changed_fd;   /* eventfd, written when the HSM changes state */
 	_Atomic bool stopping;
 	_Atomic uint64_t audit_ids;
 	/* Counted for metrics: by operation (index in ops[]) and by outcome. */

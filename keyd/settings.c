@@ -56,13 +56,12 @@ static const struct setting rows[] = {
 	{ TOP("state_dir", PATH, state_dir, "/var/lib/holdfast"), .min = 1, .doc = "The folder of the store." },
 	{ TOP("policy_dir", PATH, policy_dir, "/etc/holdfast/policy.d"), .min = 1, .doc = "The folder of the policy files, *.hcl and *.json." },
 	{ TOP("events", EVENTS, events, "ipc:///run/holdfast/events.sock"), .doc = "Where the event feed is published (nng PUB): ipc:// and a path. Empty: nowhere." },
-	{ TOP("metrics", PATH, metrics, ""), .doc = "A file to keep written with metrics in the Prometheus text format, for the textfile collector of node_exporter. Empty: none." },
 	{ TOP("log_level", CHOICE, log_level, "info"), .words = "error|warning|info|debug", .doc = "How much is logged: error, warning, info or debug." },
 	{ TOP("io_threads", INTEGER, transport.io_threads, "0"), .max = 64, .doc = "Threads that serve connections. 0: as many as cores, at most 4." },
 	{ TOP("workers", INTEGER, transport.workers, "0"), .max = 256, .doc = "Threads for what waits for the HSM or the disk. 0: cores + 2." },
 	{ TOP("upsert", BOOL, upsert, "false"), .doc = "Whether encrypting with a key that does not exist makes the key, for callers with the capability \"create\", as Vault does." },
 	{ TOP("default_level", TEXT, default_level, "wrapped"), .words = "wrapped|hsm", .doc = "Protection level of new keys for which none is asked: wrapped (used in locked memory of the daemon) or hsm (used inside the HSM)." },
-	{ TOP("seccomp", BOOL, seccomp, "true"), .doc = "Whether the daemon gives up the system calls that it does not need. Turn it off only for an HSM library that needs others." },
+	{ TOP("key_cache", INTEGER, key_cache, "10000"), .min = 1, .max = 10000000, .doc = "Opened keys that are kept in memory at most; others are opened anew when used." },
 	{ TOP("drain_seconds", INTEGER, drain_seconds, "10"), .max = 3600, .doc = "How long a stop waits for requests in flight." },
 
 	{ LIMIT(message, "16777216", 65536, 268435456), .doc = "Bytes of a request." },
@@ -81,7 +80,7 @@ static const struct setting rows[] = {
 	{ .block = "hsm", TOP("deadline_ms", INTEGER, hsm.deadline_ms, "5000"), .min = 10, .max = 600000, .doc = "Milliseconds that a request waits for the HSM." },
 
 	{ .block = "audit", TOP("file", PATH, audit.file, "/var/log/holdfast/audit.log"), .min = 1, .doc = "The audit log." },
-	{ .block = "audit", TOP("public_key", PATH, audit.public_key, "/var/lib/holdfast/audit.pem"), .min = 1, .doc = "Where the key that checks its signatures is written." },
+	{ .block = "audit", TOP("public_key", PATH, audit.public_key, "/var/log/holdfast/audit.pub"), .min = 1, .doc = "Where the key that checks its signatures is written." },
 	{ .block = "audit", TOP("sync", CHOICE, audit.sync_every, "group"), .words = "group|every", .doc = "When lines are forced to the disk: group (changes wait for it, reads do not) or every (all wait)." },
 	{ .block = "audit", TOP("checkpoint_lines", INTEGER, audit.checkpoint_lines, "10000"), .min = 1, .max = 100000000, .doc = "Lines after which the HSM signs a checkpoint." },
 	{ .block = "audit", TOP("checkpoint_seconds", INTEGER, audit.checkpoint_seconds, "60"), .min = 1, .max = 86400, .doc = "Seconds after which it does, when there were lines." },
@@ -625,7 +624,8 @@ settings_print_defaults(FILE *out)
 	for (size_t i = 0; i < ROWS; i++) {
 		if (!same_block(&rows[i], block)) {
 			(void)fprintf(out, "%s\n%s {\n",
-			    block == NULL ? "" : "}\n", rows[i].block);
+			    block == NULL ? "" : "}\n",
+			    rows[i].block == NULL ? "" : rows[i].block);
 			block = rows[i].block;
 		} else {
 			(void)fputc('\n', out);

@@ -25,11 +25,10 @@ struct settings {
 	const char *state_dir;     /* holds the store */
 	const char *policy_dir;    /* *.hcl and *.json */
 	const char *events;        /* "ipc:///..."; NULL: none */
-	const char *metrics;       /* file to keep written; NULL: none */
 	const char *default_level; /* "wrapped" or "hsm" */
 	enum log_level log_level;
 	bool upsert;               /* encrypt may create a key (Vault does) */
-	bool seccomp;
+	uint64_t key_cache;        /* opened keys that are kept */
 	unsigned drain_seconds;    /* for what is in flight at the end */
 	struct transport_settings transport;
 	struct hsm_settings hsm;

@@ -48,6 +48,12 @@ secret_require_lock(bool required)
 	atomic_store(&heap.require_lock, required);
 }
 
+bool
+secret_lock_required(void)
+{
+	return atomic_load(&heap.require_lock);
+}
+
 static size_t
 page_size(void)
 {
@@ -68,12 +74,13 @@ pages_map(size_t len, uint8_t **out)
 		(void)munmap(p, len + 2 * page);
 		return HF_ERR_NO_MEMORY;
 	}
-	if (mlock(p + page, len) != 0 && atomic_load(&heap.require_lock)) {
+	if ((mlock(p + page, len) != 0 ||
+	    madvise(p + page, len, MADV_DONTDUMP) != 0 ||
+	    madvise(p + page, len, MADV_WIPEONFORK) != 0) &&
+	    atomic_load(&heap.require_lock)) {
 		(void)munmap(p, len + 2 * page);
 		return HF_ERR_MEMORY_LOCK;
 	}
-	(void)madvise(p + page, len, MADV_DONTDUMP);
-	(void)madvise(p + page, len, MADV_WIPEONFORK);
 	*out = p + page;
 	return HF_OK;
 }

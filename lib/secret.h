@@ -32,6 +32,7 @@ struct secret {
  * process, with somebody else's RLIMIT_MEMLOCK, does not. Default: not.
  */
 void secret_require_lock(bool required);
+bool secret_lock_required(void);
 
 /* Zeroed memory of `len` bytes, 1 to 64 MiB. `s` must be empty. */
 enum hf_err secret_alloc(struct secret *s, size_t len);

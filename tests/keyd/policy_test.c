@@ -843,8 +843,22 @@ refuses_what_would_allow_more_when_ignored(void **state)
 	    "control_group: approval");
 	expect_refused(state, "path \"a\" { pagination_limit = 5 }",
 	    "pagination_limit: ");
-	expect_refused(state, "path \"a/{{identity.entity.id}}\" { }",
-	    "templates are not supported");
+	expect_refused(state,
+	    "path \"a/{{identity.entity.id}}\" { capabilities = [\"deny\"] }",
+	    "a template cannot deny");
+}
+
+static void
+templates_name_no_path_as_nobody_has_a_vault_entity(void **state)
+{
+	struct fixture *f = *state;
+
+	use(state, BIND "path \"a/{{identity.entity.id}}/*\" "
+	    "{ capabilities = [\"read\"] }\n" PATH("b", "\"read\""));
+	assert_false(policy_check(f->grant,
+	    TEXT("a/{{identity.entity.id}}/x"), HF_CAP_READ, NULL, 0, NULL));
+	assert_true(policy_check(f->grant, TEXT("b"), HF_CAP_READ, NULL, 0,
+	    NULL));
 }
 
 static void
@@ -1347,6 +1361,7 @@ main(void)
 		T(refuses_by_a_rule_that_asks_for_wrapping),
 		T(demands_the_level_of_the_deciding_pattern),
 		T(refuses_what_would_allow_more_when_ignored),
+		T(templates_name_no_path_as_nobody_has_a_vault_entity),
 		T(refuses_what_it_does_not_understand),
 		T(binds_other_policies_by_name),
 		T(applies_a_bind_only_with_all_that_it_requires),

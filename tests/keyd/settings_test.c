@@ -88,10 +88,9 @@ gives_the_defaults_for_an_empty_file(void **state)
 	assert_string_equal(s.state_dir, "/var/lib/holdfast");
 	assert_string_equal(s.policy_dir, "/etc/holdfast/policy.d");
 	assert_string_equal(s.events, "ipc:///run/holdfast/events.sock");
-	assert_null(s.metrics);
 	assert_int_equal(s.log_level, LOG_LEVEL_INFO);
 	assert_false(s.upsert);
-	assert_true(s.seccomp);
+	assert_int_equal(s.key_cache, 10000);
 	assert_string_equal(s.default_level, "wrapped");
 	assert_int_equal(s.transport.limits.message, 16777216);
 	assert_int_equal(s.transport.tls_count, 0);
@@ -164,10 +163,9 @@ takes_empty_for_none_where_that_makes_sense(void **state)
 {
 	struct settings s;
 
-	load(*state, "socket = \"\" events = \"\" metrics = \"\"", &s);
+	load(*state, "socket = \"\" events = \"\"", &s);
 	assert_null(s.transport.socket);
 	assert_null(s.events);
-	assert_null(s.metrics);
 	settings_free(&s);
 	expect_refused(state, "state_dir = \"\"", ":1: state_dir: may not be");
 	expect_refused(state, "hsm { uri = \"\" }", "hsm.uri: may not be");

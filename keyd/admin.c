@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/bytes.h"
+#include "crypto.h"
+#include "daemon.h"
+
+enum { WAIT_MS = 30000 };
+
+/* The HSM must answer now: somebody is waiting for it. */
+static enum hf_err
+wait_ready(struct hsm *hsm, struct hf_why *why)
+{
+	enum hf_err err = hsm_wait_ready(hsm, WAIT_MS);
+	struct hsm_info info;
+
+	if (err == HF_OK)
+		return HF_OK;
+	hsm_info(hsm, &info);
+	return hf_fail(why, err, "%s%s%s", hf_err_sentence(err),
+	    info.reason[0] == '\0' ? "" : ": ", info.reason);
+}
+
+static enum hf_err
+print_audit_key(struct server *s, const struct settings *settings)
+{
+	uint8_t id[HSM_ID], spki[1024];
+	char pem[2048];
+	size_t len;
+	FILE *f;
+	enum hf_err err;
+
+	hierarchy_audit_id(s->hierarchy, id);
+	if ((err = hsm_audit_public(s->hsm, id, spki, &len)) != HF_OK ||
+	    (err = crypto_spki_pem(bytes_of(spki, len), pem,
+	        sizeof(pem))) != HF_OK)
+		return err;
+	(void)printf("Audit key: %s (keep a copy elsewhere: "
+	    "'holdfast audit verify' needs it)\n", settings->audit.public_key);
+	f = fopen(settings->audit.public_key, "we");
+	if (f == NULL)
+		return HF_ERR_SYSTEM;
+	if (fputs(pem, f) < 0) {
+		(void)fclose(f);
+		return HF_ERR_SYSTEM;
+	}
+	return fclose(f) == 0 ? HF_OK : HF_ERR_SYSTEM;
+}
+
+static enum hf_err
+init_run(struct server *s, const struct settings *settings, struct hf_why *why)
+{
+	struct hsm_info info;
+	bool before;
+	enum hf_err err;
+
+	if ((err = daemon_open_keys(s, settings, why)) != HF_OK ||
+	    (err = wait_ready(s->hsm, why)) != HF_OK)
+		return err;
+	before = hierarchy_initialized(s->hierarchy);
+	if ((err = hierarchy_init(s->hierarchy, why)) != HF_OK)
+		return err;
+	hsm_info(s->hsm, &info);
+	(void)printf("Token: %s (%s, serial %s)\n", info.token,
+	    info.manufacturer, info.serial);
+	(void)printf("Master key: version %llu%s\n",
+	    (unsigned long long)hierarchy_master_version(s->hierarchy),
+	    before ? ", was there already" : ", made now");
+	return print_audit_key(s, settings);
+}
+
+enum hf_err
+admin_init(const struct settings *settings, struct hf_why *why)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	enum hf_err err;
+
+	if (s == NULL)
+		return HF_ERR_NO_MEMORY;
+	s->hsm_changed_fd = -1;
+	err = init_run(s, settings, why);
+	daemon_close_keys(s);
+	free(s);
+	return err;
+}
+
+static void
+print_probe(const struct hsm_probe *p)
+{
+	(void)printf("Token: %s\n", p->token);
+	for (size_t i = 0; i < p->count; i++)
+		(void)printf("%-26s %-7s %-46s %s\n", p->rows[i].name,
+		    p->rows[i].result, p->rows[i].use, p->rows[i].note);
+	for (size_t i = 0; i < p->quirk_count; i++)
+		(void)printf("quirk: %s\n", p->quirks[i]);
+}
+
+enum hf_err
+admin_probe(const struct settings *settings, struct hf_why *why)
+{
+	struct hsm_probe probe;
+	struct hsm *hsm = NULL;
+	enum hf_err err;
+
+	if ((err = hsm_open(&settings->hsm, NULL, NULL, &hsm, why)) != HF_OK)
+		return err;
+	if ((err = wait_ready(hsm, why)) == HF_OK &&
+	    (err = hsm_probe_run(hsm, &probe)) == HF_OK) {
+		print_probe(&probe);
+		hsm_probe_free(&probe);
+	}
+	hsm_close(hsm);
+	return err;
+}
+
+enum hf_err
+admin_backup(const struct settings *settings, const char *file,
+    struct hf_why *why)
+{
+	char path[DAEMON_PATH];
+	enum hf_err err;
+
+	if ((err = daemon_store_path(settings, path)) != HF_OK ||
+	    (err = store_backup(path, file, why)) != HF_OK)
+		return err;
+	(void)printf("%s: a copy of %s; it can be opened only with the HSM "
+	    "that holds the master key\n", file, path);
+	return HF_OK;
+}
+
+enum hf_err
+admin_restore(const struct settings *settings, const char *file,
+    struct hf_why *why)
+{
+	char path[DAEMON_PATH];
+	enum hf_err err;
+
+	if ((err = daemon_store_path(settings, path)) != HF_OK ||
+	    (err = store_restore(file, path, why)) != HF_OK)
+		return err;
+	(void)printf("%s: restored from %s; the old store is %s"
+	    ".before-restore\n", path, file, path);
+	return HF_OK;
+}
+
+static void
+print_policy(void *ctx, const struct policy_info *info)
+{
+	(void)ctx;
+	(void)printf("%s: %zu rules, for", info->name, info->rules);
+	for (size_t i = 0; i < info->subject_count; i++)
+		(void)printf(" %s", info->subjects[i]);
+	(void)printf("%s\n", info->subject_count == 0 ? " nobody" : "");
+}
+
+enum hf_err
+admin_check_policy(const char *folder, struct hf_why *why)
+{
+	struct policy_store *ps;
+	enum hf_err err = policy_open(folder, &ps, why);
+
+	if (err != HF_OK)
+		return err;
+	policy_each(ps, print_policy, NULL);
+	policy_close(ps);
+	return HF_OK;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "audit_backing.h"
+
+#include <string.h>
+
+#include "../lib/bytes.h"
+#include "crypto.h"
+
+enum { HEAD_BYTES = 8 + 32 + 8, HASH_KEY = 32 };
+
+#define HEAD_NAME TEXT("audit/head")
+#define HASH_KEY_NAME TEXT("audit/hash-key")
+
+static enum hf_err
+sign(void *ctx, const uint8_t digest[32], uint8_t out[64])
+{
+	struct server *s = ctx;
+	uint8_t id[HSM_ID];
+
+	if (!hierarchy_initialized(s->hierarchy))
+		return HF_ERR_HSM_UNINITIALIZED;
+	hierarchy_audit_id(s->hierarchy, id);
+	return hsm_audit_sign(s->hsm, id, digest, out);
+}
+
+static enum hf_err
+public_key(void *ctx, uint8_t *out, size_t cap, size_t *len)
+{
+	struct server *s = ctx;
+	uint8_t id[HSM_ID];
+	struct hsm_info info;
+
+	*len = 0;
+	hsm_info(s->hsm, &info);
+	if (cap < 1024 || info.state != HSM_READY ||
+	    !hierarchy_initialized(s->hierarchy))
+		return HF_OK; /* not yet */
+	hierarchy_audit_id(s->hierarchy, id);
+	return hsm_audit_public(s->hsm, id, out, len);
+}
+
+static enum hf_err
+load(void *ctx, struct audit_head *out)
+{
+	struct server *s = ctx;
+	struct store_value v = { 0 };
+	enum hf_err err = store_get(s->store, HEAD_NAME, &v);
+
+	*out = (struct audit_head){ 0 };
+	if (err == HF_ERR_NOT_FOUND)
+		return HF_OK;
+	if (err != HF_OK)
+		return err;
+	if (v.len == HEAD_BYTES) {
+		out->sequence = get_u64(v.ptr);
+		memcpy(out->hash, v.ptr + 8, 32);
+		out->checkpoint = get_u64(v.ptr + 40);
+	} else {
+		err = HF_ERR_STORE_DAMAGED;
+	}
+	store_value_free(&v);
+	return err;
+}
+
+static enum hf_err
+save(void *ctx, const struct audit_head *head)
+{
+	struct server *s = ctx;
+	uint8_t buf[HEAD_BYTES];
+
+	put_u64(buf, head->sequence);
+	memcpy(buf + 8, head->hash, 32);
+	put_u64(buf + 40, head->checkpoint);
+	return store_commit(s->store, NULL, 0,
+	    &(struct store_write){ HEAD_NAME, bytes_of(buf, sizeof(buf)) }, 1,
+	    NULL);
+}
+
+enum hf_err
+audit_backing_open(struct server *s, const struct audit_settings *settings,
+    struct audit **out, struct hf_why *why)
+{
+	struct audit_backing backing = { .ctx = s, .sign = sign, .load = load,
+		.save = save, .public_key = public_key };
+	enum hf_err err;
+
+	/* Until the keyrings are open nobody can tell what a hash stands for. */
+	if ((err = crypto_random(backing.hash_key, HASH_KEY)) != HF_OK)
+		return err;
+	err = audit_open(settings, &backing, out, why);
+	bytes_wipe(backing.hash_key, sizeof(backing.hash_key));
+	return err;
+}
+
+static enum hf_err
+hash_key_make(struct server *s, struct secret *out)
+{
+	uint8_t sealed[HASH_KEY + SEAL_EXTRA];
+	enum hf_err err;
+
+	if ((err = secret_alloc(out, HASH_KEY)) != HF_OK ||
+	    (err = crypto_random(out->ptr, HASH_KEY)) != HF_OK ||
+	    (err = hierarchy_seal(s->hierarchy, TEXT("default"), HASH_KEY_NAME,
+	        secret_view(out), sealed)) != HF_OK)
+		return err;
+	return store_commit(s->store, NULL, 0,
+	    &(struct store_write){ HASH_KEY_NAME,
+	        bytes_of(sealed, sizeof(sealed)) }, 1, NULL);
+}
+
+enum hf_err
+audit_backing_unlocked(struct server *s)
+{
+	AUTO_SECRET key = { 0 };
+	struct store_value v = { 0 };
+	enum hf_err err = store_get(s->store, HASH_KEY_NAME, &v);
+
+	if (err == HF_ERR_NOT_FOUND) {
+		err = hash_key_make(s, &key);
+	} else if (err == HF_OK) {
+		err = hierarchy_unseal(s->hierarchy, HASH_KEY_NAME,
+		    bytes_of(v.ptr, v.len), &key);
+		store_value_free(&v);
+	}
+	if (err == HF_OK && key.len != HASH_KEY)
+		err = HF_ERR_STORE_DAMAGED;
+	return err == HF_OK ? audit_set_hash_key(s->audit, key.ptr) : err;
+}

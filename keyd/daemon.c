@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../lib/bytes.h"
+#include "../lib/secret.h"
+#include "audit_backing.h"
+#include "crypto.h"
+#include "events.h"
+#include "log.h"
+
+enum {
+	TICK_MS = 1000,
+	WAIT_FOR_HSM_MS = 5000, /* at start; then it goes on without */
+};
+
+/* What the main thread waits for besides signals. */
+struct loop {
+	struct server *server;
+	int signals;
+	int hsm_changed; /* eventfd, written by the HSM's watch */
+	bool unlocked;   /* all keyring keys are in memory */
+	uint64_t next_destroy;
+};
+
+enum hf_err
+daemon_store_path(const struct settings *settings, char out[DAEMON_PATH])
+{
+	int n = snprintf(out, DAEMON_PATH, "%s/store.db", settings->state_dir);
+
+	return n < 0 || n >= DAEMON_PATH ? HF_ERR_BAD_SETTINGS : HF_OK;
+}
+
+enum hf_err
+daemon_harden(struct hf_why *why)
+{
+	struct rlimit none = { 0, 0 };
+
+	if (prctl(PR_SET_DUMPABLE, 0) != 0 ||
+	    setrlimit(RLIMIT_CORE, &none) != 0)
+		return hf_fail(why, HF_ERR_SYSTEM,
+		    "core dumps cannot be turned off: %s", strerror(errno));
+	(void)umask(077);
+	secret_require_lock(true);
+	return crypto_init(why);
+}
+
+/* -- Keys: store, HSM, hierarchy -- */
+
+static void
+on_hsm_change(void *ctx, const struct hsm_info *info)
+{
+	struct server *s = ctx;
+	uint64_t one = 1;
+
+	if (info->state == HSM_READY)
+		log_info("HSM: ready (token %s)", info->token);
+	else
+		log_warning("HSM: %s%s%s", hsm_state_name(info->state),
+		    info->reason[0] == '\0' ? "" : ": ", info->reason);
+	if (s->hsm_changed_fd >= 0 &&
+	    write(s->hsm_changed_fd, &one, sizeof(one)) < 0)
+		return; /* full: the loop will look anyway */
+}
+
+static enum hf_err
+make_state_dir(const char *dir, struct hf_why *why)
+{
+	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		return hf_fail(why, HF_ERR_SYSTEM,
+		    "state_dir %s cannot be made: %s", dir, strerror(errno));
+	return HF_OK;
+}
+
+enum hf_err
+daemon_open_keys(struct server *s, const struct settings *settings,
+    struct hf_why *why)
+{
+	char path[DAEMON_PATH];
+	enum hf_err err;
+
+	if ((err = make_state_dir(settings->state_dir, why)) != HF_OK ||
+	    (err = daemon_store_path(settings, path)) != HF_OK ||
+	    (err = store_open(path, &s->store, why)) != HF_OK ||
+	    (err = hsm_open(&settings->hsm, on_hsm_change, s, &s->hsm,
+	        why)) != HF_OK)
+		return err;
+	return hierarchy_open(s->store, s->hsm, &s->hierarchy, why);
+}
+
+void
+daemon_close_keys(struct server *s)
+{
+	hierarchy_close(s->hierarchy);
+	hsm_close(s->hsm);
+	store_close(s->store);
+}
+
+/* -- Events -- */
+
+void
+server_event(struct server *server, const char *event, const char *subject)
+{
+	events_publish(server->events, event, subject);
+}
+
+/* -- Putting together -- */
+
+static enum hf_err
+open_parts(struct server *s, const struct settings *settings,
+    struct hf_why *why)
+{
+	enum key_level level = LEVEL_WRAPPED;
+	enum hf_err err;
+
+	s->settings = settings;
+	s->started = (uint64_t)time(NULL);
+	s->upsert = settings->upsert;
+	s->default_prefix = "vault";
+	if (!key_level_by_name(text_of(settings->default_level), &level))
+		return HF_ERR_BAD_SETTINGS;
+	s->default_level = level;
+	if ((err = daemon_open_keys(s, settings, why)) != HF_OK ||
+	    (err = keys_open(s->store, s->hierarchy, s->hsm,
+	        settings->key_cache, &s->keys)) != HF_OK ||
+	    (err = policy_open(settings->policy_dir, &s->policy,
+	        why)) != HF_OK ||
+	    (err = audit_backing_open(s, &settings->audit, &s->audit,
+	        why)) != HF_OK)
+		return err;
+	return transport_open(&settings->transport, s, &s->transport, why);
+}
+
+/* The feed last: its library starts threads. */
+static enum hf_err
+start_parts(struct server *s, const struct settings *settings,
+    struct hf_why *why)
+{
+	enum hf_err err;
+
+	if (settings->events != NULL &&
+	    (err = events_open(settings->events, s->policy, &s->events,
+	        why)) != HF_OK)
+		return err;
+	return transport_start(s->transport);
+}
+
+static void
+close_parts(struct server *s)
+{
+	transport_close(s->transport);
+	events_close(s->events);
+	audit_close(s->audit);
+	keys_close(s->keys);
+	policy_close(s->policy);
+	daemon_close_keys(s);
+}
+
+/* -- What happens over time -- */
+
+static void
+on_destroyed(void *ctx, const char *name, uint64_t version)
+{
+	struct server *s = ctx;
+	struct audit_line line;
+	char buf[1024];
+	uint64_t ticket;
+
+	audit_line_start(&line, buf, sizeof(buf), "scheduled");
+	audit_line_text(&line, "op", TEXT("key.version_destroyed"));
+	audit_line_text(&line, "name", text_of(name));
+	audit_line_uint(&line, "version", version);
+	if (audit_append(s->audit, &line, &ticket) != HF_OK ||
+	    audit_flush(s->audit, ticket, true) != HF_OK)
+		log_error("the destruction of version %llu of key %s could "
+		    "not be written to the audit log",
+		    (unsigned long long)version, name);
+	log_info("key %s: version %llu was destroyed as scheduled", name,
+	    (unsigned long long)version);
+	server_event(s, "key.version_destroyed", name);
+}
+
+static void
+destroy_due(struct loop *l)
+{
+	uint64_t now = (uint64_t)time(NULL);
+	struct audit_info info;
+	enum hf_err err;
+
+	audit_info(l->server->audit, &info);
+	if (!l->unlocked || info.broken)
+		return; /* no trace, no work */
+	err = keys_destroy_due(l->server->keys, now, on_destroyed, l->server,
+	    &l->next_destroy);
+	if (err != HF_OK)
+		log_warning("scheduled destruction: %s", hf_err_sentence(err));
+}
+
+static void
+try_unlock(struct loop *l)
+{
+	struct server *s = l->server;
+	struct hf_why why = { "" };
+	struct hsm_info info;
+	enum hf_err err;
+
+	hsm_info(s->hsm, &info);
+	server_event(s, info.state == HSM_READY ? "hsm.ready" : "hsm.lost", "");
+	if (info.state != HSM_READY || l->unlocked)
+		return;
+	if (!hierarchy_initialized(s->hierarchy)) {
+		log_warning("%s", hf_err_sentence(HF_ERR_HSM_UNINITIALIZED));
+		return;
+	}
+	err = hierarchy_unlock(s->hierarchy, &why);
+	if (err == HF_OK)
+		err = audit_backing_unlocked(s);
+	l->unlocked = err == HF_OK;
+	if (err != HF_OK)
+		log_error("%s", why.text[0] != '\0' ? why.text
+		                                    : hf_err_sentence(err));
+	else
+		log_info("master key version %llu: keyrings are open",
+		    (unsigned long long)hierarchy_master_version(s->hierarchy));
+}
+
+static void
+on_hangup(struct server *s)
+{
+	struct hf_why why = { "" };
+	enum hf_err err;
+
+	(void)sd_notify(0, "RELOADING=1");
+	if ((err = policy_reload(s->policy, &why)) != HF_OK)
+		log_error("policies: %s; the old ones stay in force", why.text);
+	else {
+		log_info("policies loaded");
+		server_event(s, "policy.reloaded", "");
+	}
+	if ((err = audit_reopen(s->audit)) != HF_OK)
+		log_error("audit log: %s", hf_err_sentence(err));
+	(void)sd_notify(0, "READY=1");
+}
+
+/* False: stop. */
+static bool
+on_signal(struct loop *l)
+{
+	struct signalfd_siginfo info;
+
+	if (read(l->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return true;
+	if (info.ssi_signo != SIGHUP)
+		return false;
+	on_hangup(l->server);
+	return true;
+}
+
+static void
+loop_run(struct loop *l)
+{
+	struct pollfd fds[] = {
+		{ .fd = l->signals, .events = POLLIN },
+		{ .fd = l->hsm_changed, .events = POLLIN },
+	};
+	uint64_t count;
+
+	for (;;) {
+		if (poll(fds, 2, TICK_MS) < 0 && errno != EINTR)
+			return;
+		if ((fds[0].revents & POLLIN) != 0 && !on_signal(l))
+			return;
+		if ((fds[1].revents & POLLIN) != 0 &&
+		    read(l->hsm_changed, &count, sizeof(count)) > 0)
+			try_unlock(l);
+		audit_tick(l->server->audit);
+		if (l->next_destroy <= (uint64_t)time(NULL))
+			destroy_due(l);
+		(void)sd_notify(0, "WATCHDOG=1");
+	}
+}
+
+/* -- Running -- */
+
+static enum hf_err
+block_signals(int *fd)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 ||
+	    signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return HF_ERR_SYSTEM;
+	*fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return *fd < 0 ? HF_ERR_SYSTEM : HF_OK;
+}
+
+static enum hf_err
+run_server(struct server *s, const struct settings *settings, struct loop *l,
+    struct hf_why *why)
+{
+	enum hf_err err;
+
+	if ((err = open_parts(s, settings, why)) != HF_OK)
+		return err;
+	/* An HSM that is slow or away does not keep the service from starting;
+	 * one that is unsuitable does. */
+	err = hsm_wait_ready(s->hsm, WAIT_FOR_HSM_MS);
+	if (err == HF_ERR_HSM_UNSUITABLE) {
+		struct hsm_info info;
+
+		hsm_info(s->hsm, &info);
+		return hf_fail(why, err, "%s", info.reason);
+	}
+	if (err != HF_OK)
+		log_warning("%s", hf_err_sentence(err));
+	try_unlock(l);
+	if ((err = start_parts(s, settings, why)) != HF_OK)
+		return err;
+	(void)sd_notify(0, "READY=1");
+	log_info("ready on %s", settings->transport.socket == NULL
+	    ? "TLS only" : settings->transport.socket);
+	loop_run(l);
+	(void)sd_notify(0, "STOPPING=1");
+	log_info("stopping");
+	atomic_store(&s->stopping, true);
+	transport_stop(s->transport, settings->drain_seconds * 1000);
+	return HF_OK;
+}
+
+enum hf_err
+daemon_run(const struct settings *settings, struct hf_why *why)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	struct loop l = { .server = s, .signals = -1 };
+	enum hf_err err;
+
+	if (s == NULL)
+		return HF_ERR_NO_MEMORY;
+	s->hsm_changed_fd = l.hsm_changed = eventfd(0, EFD_CLOEXEC |
+	    EFD_NONBLOCK);
+	if (l.hsm_changed < 0 || block_signals(&l.signals) != HF_OK) {
+		free(s);
+		return hf_fail(why, HF_ERR_SYSTEM, "%s", strerror(errno));
+	}
+	err = run_server(s, settings, &l, why);
+	close_parts(s);
+	(void)close(l.signals);
+	(void)close(l.hsm_changed);
+	free(s);
+	return err;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_EVENTS_H
+#define KEYD_EVENTS_H
+
+#include <holdfast/err.h>
+
+#include "policy.h"
+
+/*
+ * The event feed: a PUB socket of nng (the only file that includes it), one
+ * message an event, "<event> <JSON>", so that a subscriber can filter by the
+ * event's name. Who may listen is asked of policy: read on sys/events, by uid
+ * and groups. Slow subscribers lose events; nobody waits for them. nng starts
+ * threads of its own: open the feed after the last fork.
+ */
+struct events;
+
+enum hf_err events_open(const char *url, struct policy_store *policy,
+    struct events **out, struct hf_why *why);
+void events_close(struct events *events);
+
+/* Never blocks. `subject` is a name or "". */
+void events_publish(struct events *events, const char *event,
+    const char *subject);
+
+#endif

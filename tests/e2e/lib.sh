@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# For end-to-end tests: a token, a configuration and a daemon in a private
+# folder $T, all gone at the end. BUILD_DIR and SOURCE_DIR come from ctest.
+set -euo pipefail
+
+: "${BUILD_DIR:?run by ctest}" "${SOURCE_DIR:?run by ctest}"
+T=$(mktemp -d "${TMPDIR:-/tmp}/holdfast-e2e.XXXXXX")
+chmod 755 "$T" # other users of a test must reach the socket
+PATH="$BUILD_DIR/bin:$PATH"
+export HOLDFAST_SOCKET="$T/keyd.sock"
+export HOLDFAST_CONFIG="$T/keyd.conf"
+export HOLDFAST_EVENTS="ipc://$T/events.sock"
+export SOFTHSM2_CONF="$T/softhsm2.conf"
+DAEMON_PID=
+checks=0
+
+fail() {
+	echo "FAILED: $*" >&2
+	if [ -f "$T/keyd.log" ]; then
+		echo "--- keyd.log" >&2
+		tail -20 "$T/keyd.log" >&2
+	fi
+	exit 1
+}
+
+ok() {
+	checks=$((checks + 1))
+	echo "ok $checks - $*"
+}
+
+# expect NAME COMMAND...: the command must succeed
+expect() {
+	local name=$1
+	shift
+	"$@" || fail "$name"
+	ok "$name"
+}
+
+# refuse NAME STATUS TEXT COMMAND...: must end with STATUS and say TEXT
+refuse() {
+	local name=$1 status=$2 text=$3 got=0
+	shift 3
+	"$@" >"$T/out" 2>"$T/err" </dev/null || got=$?
+	[ "$got" = "$status" ] || fail "$name: status $got instead of $status: $(cat "$T/err")"
+	grep -qF -- "$text" "$T/err" || fail "$name: says '$(cat "$T/err")' instead of '$text'"
+	ok "$name"
+}
+
+make_token() {
+	mkdir -p "$T/tokens"
+	printf 'directories.tokendir = %s/tokens\nobjectstore.backend = file\nlog.level = ERROR\n' \
+		"$T" >"$SOFTHSM2_CONF"
+	printf '1234\n' >"$T/pin"
+	chmod 600 "$T/pin"
+	softhsm2-util --init-token --free --label holdfast --so-pin 5678 --pin 1234 >/dev/null
+}
+
+# Everything for the one who runs the test, nothing for others.
+make_policy() {
+	mkdir -p "$T/policy.d"
+	cat >"$T/policy.d/admin.hcl" <<-END
+	path "*" { capabilities = ["create", "read", "update", "delete", "list", "sudo"] }
+	bind { subjects = ["uid:$(id -u)"] }
+	END
+}
+
+# make_config [MORE...]: lines to add to keyd.conf
+make_config() {
+	cat >"$T/keyd.conf" <<-END
+	socket = "keyd.sock"
+	state_dir = "state"
+	policy_dir = "policy.d"
+	events = "ipc://events.sock"
+	hsm {
+	  uri = "pkcs11:token=holdfast?module-path=/usr/lib/softhsm/libsofthsm2.so"
+	  pin = "file:pin"
+	}
+	audit {
+	  file = "audit.log"
+	  public_key = "audit.pub"
+	}
+	END
+	local line
+	for line in "$@"; do
+		printf '%s\n' "$line" >>"$T/keyd.conf"
+	done
+}
+
+start_daemon() {
+	holdfast-keyd --config "$T/keyd.conf" >>"$T/keyd.log" 2>&1 &
+	DAEMON_PID=$!
+	local i
+	for i in $(seq 200); do
+		holdfast status >/dev/null 2>&1 && return 0
+		kill -0 "$DAEMON_PID" 2>/dev/null || fail "the daemon ended at its start ($i)"
+		sleep 0.05
+	done
+	fail "the daemon does not answer"
+}
+
+# stop_daemon [SIGNAL]
+stop_daemon() {
+	[ -n "$DAEMON_PID" ] || return 0
+	kill "${1:--TERM}" "$DAEMON_PID" 2>/dev/null || true
+	wait "$DAEMON_PID" 2>/dev/null || true
+	DAEMON_PID=
+}
+
+# A whole service, ready.
+start_service() {
+	make_token
+	make_policy
+	make_config "$@"
+	holdfast-keyd --config "$T/keyd.conf" --init >/dev/null 2>>"$T/keyd.log" ||
+		fail "holdfast-keyd --init"
+	start_daemon
+}
+
+cleanup() {
+	local status=$?
+	stop_daemon -KILL
+	if declare -F more_cleanup >/dev/null; then more_cleanup; fi
+	rm -rf "$T"
+	exit "$status"
+}
+trap cleanup EXIT

@@ -13,15 +13,21 @@
 #include "key_type.h"
 
 /*
- * The door to the HSM: the only file that knows PKCS#11 on this side (with
- * hsm_alg.c, its table of mechanisms). One process opens the token and logs in
- * once; an anchor session stays, the others form a pool. Calls block, up to
- * the deadline in the settings, and belong on worker threads. Errors are
- * sorted into classes here (data, ambiguous, session, handle, login, device);
- * device errors start one recovery (finalize, initialize, find the slot by the
- * token's serial, log in, find the keys, known-answer test) and everybody else
- * waits for it up to the deadline or gets HF_ERR_HSM_UNAVAILABLE. A PIN that
- * was refused is never tried again.
+ * The door to the HSM: hsm.c and the hsm_*.c beside it are the only files that
+ * know PKCS#11 on this side. One process opens the token and logs in once; an
+ * anchor session stays, the others form a pool. Calls block, up to the
+ * deadline in the settings, and belong on worker threads. Errors are sorted
+ * into classes here (data, ambiguous, session, handle, login, device); device
+ * errors start one recovery (finalize, initialize, find the slot by the
+ * token's serial, log in, known-answer test) and everybody else waits for it
+ * up to the deadline or gets HF_ERR_HSM_UNAVAILABLE. A PIN that was refused is
+ * never tried again.
+ *
+ * Besides their own errors all calls may give HF_ERR_HSM_UNAVAILABLE,
+ * HF_ERR_HSM_PIN, HF_ERR_HSM_UNSUITABLE (the state), HF_ERR_BUSY (too many
+ * wait), HF_ERR_TIMEOUT (no session within the deadline), HF_ERR_HSM_MECHANISM
+ * (it cannot do this), HF_ERR_HSM_REFUSED (it would not), and
+ * HF_ERR_SHUTTING_DOWN. One HSM at a time for each module in a process.
  */
 struct hsm;
 
@@ -31,12 +37,13 @@ struct hsm_settings {
 	const char *uri; /* RFC 7512: token (or serial), module-path */
 	const char *pin_source;
 	unsigned sessions;    /* 0: number of cores + 1 */
-	unsigned deadline_ms; /* for a call, waiting included */
+	unsigned deadline_ms; /* for a call to begin, by waiting; 0: 10 s */
 };
 
 enum hsm_state {
-	HSM_ABSENT,      /* never reached yet, or lost; recovery goes on */
-	HSM_RECOVERING,
+	HSM_ABSENT,      /* not reached, for longer than a deadline; calls fail
+	                    at once, recovery goes on */
+	HSM_RECOVERING,  /* being reached, at first or again; calls wait */
 	HSM_READY,
 	HSM_PIN_REFUSED, /* final until restart */
 	HSM_UNSUITABLE,  /* a known answer was wrong; final until restart */
@@ -52,7 +59,10 @@ struct hsm_info {
 	char module[256], token[33], serial[17], manufacturer[33], model[17];
 };
 
-/* Called on each change of state, from whatever thread noticed it. */
+/*
+ * Called on each change of state, in order, from the thread that recovers: it
+ * must not wait for a call to the HSM.
+ */
 typedef void hsm_watch_fn(void *ctx, const struct hsm_info *info);
 
 /*
@@ -91,13 +101,14 @@ enum hsm_role {
  */
 enum hf_err hsm_object_make(struct hsm *hsm, enum hsm_role role,
     const uint8_t id[HSM_ID], const char *label);
-/* HF_OK with *found set. */
+/* HF_OK with *found set; never from a token that lost our login. */
 enum hf_err hsm_object_find(struct hsm *hsm, enum hsm_role role,
     const uint8_t id[HSM_ID], bool *found);
 /* Absent is success. */
 enum hf_err hsm_object_destroy(struct hsm *hsm, enum hsm_role role,
     const uint8_t id[HSM_ID]);
-/* SubjectPublicKeyInfo of the audit key; `out` takes 1,024 bytes. */
+/* SubjectPublicKeyInfo of the audit key; `out` takes 1,024 bytes.
+ * HF_ERR_NOT_FOUND when there is none; hsm_audit_sign too. */
 enum hf_err hsm_audit_public(struct hsm *hsm, const uint8_t id[HSM_ID],
     uint8_t *out, size_t *len);
 /* ECDSA over a SHA-256 digest; r || s, 64 bytes. */
@@ -107,7 +118,10 @@ enum hf_err hsm_audit_sign(struct hsm *hsm, const uint8_t id[HSM_ID],
 /*
  * AES-256-GCM with a master key. The nonce (12 bytes) is drawn by the callee
  * and comes first: nonce || ciphertext || tag, in.len + 28 bytes. An HSM that
- * makes its own nonce gets its way (probed at start).
+ * makes its own nonce gets its way (probed at start). `in` is not empty.
+ * HF_ERR_HSM_UNINITIALIZED when there is no such key, HF_ERR_AUTH_FAILED when
+ * what is opened is not what was sealed, HF_ERR_BAD_CIPHERTEXT when it is too
+ * short to be.
  */
 enum { HSM_SEAL_EXTRA = 28 };
 enum hf_err hsm_seal(struct hsm *hsm, const uint8_t id[HSM_ID],
@@ -132,19 +146,28 @@ struct hsm_key {
 /*
  * Makes a key inside the HSM and wraps it out. `wrapped` takes 4,096 bytes;
  * *wrapped_len 0 means it is resident. `spki` (1,024 bytes) gets the public
- * key of asymmetric types. Not repeated on an unknown outcome.
+ * key of asymmetric types. Tried before it is given out. Not repeated on an
+ * unknown outcome: hsm_key_drop() then removes what may have become resident.
+ * HF_ERR_NOT_FOUND when there is no such wrapping key. hmac_size is 32 to 512.
  */
 enum hf_err hsm_key_make(struct hsm *hsm, const struct key_type *type,
     size_t hmac_size, const uint8_t wrap_id[HSM_ID], const uint8_t id[HSM_ID],
     uint8_t *wrapped, size_t *wrapped_len, uint8_t *spki, size_t *spki_len);
-/* Forgets the session object, destroys the resident one. */
+/* Forgets the session object, destroys the resident one; absent is success. */
 enum hf_err hsm_key_drop(struct hsm *hsm, const struct hsm_key *key);
 
 /*
- * The operations, inside the HSM. AEAD: nonce from the caller, ciphertext ||
- * tag out. decrypt_rsa is OAEP with SHA-256 and an empty label; where the HSM
- * lacks that, raw RSA and constant-time unpadding. sign and its encodings as
- * in crypto_sign. hmac as in crypto_hmac.
+ * The operations, inside the HSM. AEAD: nonce (12 bytes) from the caller, in
+ * an HSM that takes one; encrypt writes ciphertext || tag, in.len + 16 bytes;
+ * decrypt in.len - 16, and only when they are authentic (HF_ERR_AUTH_FAILED,
+ * HF_ERR_BAD_CIPHERTEXT). decrypt_rsa is OAEP with SHA-256 and an empty label,
+ * `out` takes the modulus size; where the HSM lacks that, raw RSA and
+ * constant-time unpadding; one error, HF_ERR_AUTH_FAILED. sign and its
+ * encodings as in crypto_sign. hmac as in crypto_hmac; some HSMs want a key as
+ * long as the hash (HF_ERR_HSM_MECHANISM). For all of them a wrapped key that
+ * was changed is HF_ERR_AUTH_FAILED, a resident one that is gone
+ * HF_ERR_NOT_FOUND, and a type that cannot do it HF_ERR_KEY_TYPE or, for
+ * signatures, HF_ERR_BAD_ALGORITHM.
  */
 enum hf_err hsm_key_encrypt(struct hsm *hsm, const struct hsm_key *key,
     struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
@@ -176,6 +199,7 @@ struct hsm_probe {
 	size_t quirk_count;
 };
 
+/* Takes a second or so, and one session more than the pool has. */
 enum hf_err hsm_probe_run(struct hsm *hsm, struct hsm_probe *out);
 void hsm_probe_free(struct hsm_probe *probe);
 

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hsm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../lib/bytes.h"
+#include "hsm_internal.h"
+#include "log.h"
+
+enum {
+	RANDOM_CHUNK = 4096, /* some HSMs have a limit near this */
+	CLOSE_GRACE_MS = 5000,
+	DEADLINE_DEFAULT_MS = 10000,
+};
+
+const char *
+hsm_state_name(enum hsm_state state)
+{
+	static const char *const names[] = {
+		[HSM_ABSENT] = "absent",
+		[HSM_RECOVERING] = "recovering",
+		[HSM_READY] = "ready",
+		[HSM_PIN_REFUSED] = "pin_refused",
+		[HSM_UNSUITABLE] = "unsuitable",
+	};
+
+	return (size_t)state < sizeof(names) / sizeof(names[0]) ? names[state]
+								: "unknown";
+}
+
+static unsigned
+sessions_wanted(unsigned setting)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned count = setting;
+
+	if (count == 0)
+		count = cores < 1 ? 2 : (unsigned)cores + 1;
+	return count > SESSIONS_MAX ? SESSIONS_MAX : count;
+}
+
+static void
+hsm_init(struct hsm *hsm, const struct hsm_settings *settings)
+{
+	pthread_condattr_t monotonic;
+
+	hsm->want_sessions = sessions_wanted(settings->sessions);
+	hsm->deadline_ms = settings->deadline_ms != 0 ? settings->deadline_ms
+						      : DEADLINE_DEFAULT_MS;
+	hsm->state = hsm->info.state = HSM_RECOVERING;
+	hsm->info.since = (uint64_t)time(NULL);
+	hsm->lost_at = clock_ms();
+	(void)pthread_condattr_init(&monotonic);
+	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&hsm->changed, &monotonic);
+	(void)pthread_cond_init(&hsm->freed, &monotonic);
+	(void)pthread_condattr_destroy(&monotonic);
+	(void)pthread_mutex_init(&hsm->lock, NULL);
+	(void)pthread_mutex_init(&hsm->handles.lock, NULL);
+	(void)pthread_mutex_init(&hsm->make_lock, NULL);
+}
+
+static void
+hsm_free(struct hsm *hsm)
+{
+	secret_free(&hsm->pin);
+	token_unload(hsm);
+	(void)pthread_mutex_destroy(&hsm->make_lock);
+	(void)pthread_mutex_destroy(&hsm->handles.lock);
+	(void)pthread_mutex_destroy(&hsm->lock);
+	(void)pthread_cond_destroy(&hsm->freed);
+	(void)pthread_cond_destroy(&hsm->changed);
+	free(hsm);
+}
+
+enum hf_err
+hsm_open(const struct hsm_settings *settings, hsm_watch_fn *watch, void *ctx,
+    struct hsm **out, struct hf_why *why)
+{
+	struct hsm *hsm;
+	enum hf_err err;
+
+	if (settings->uri == NULL || settings->pin_source == NULL)
+		return hf_fail(why, HF_ERR_BAD_SETTINGS,
+		    "the HSM needs a URI and the source of its PIN");
+	hsm = calloc(1, sizeof(*hsm));
+	if (hsm == NULL)
+		return HF_ERR_NO_MEMORY;
+	hsm_init(hsm, settings);
+	hsm->watch = watch;
+	hsm->watch_ctx = ctx;
+	err = token_load(hsm, settings->uri, why);
+	if (err == HF_OK)
+		err = pin_read(settings->pin_source, &hsm->pin, why);
+	if (err == HF_OK &&
+	    pthread_create(&hsm->thread, NULL, recover_main, hsm) != 0)
+		err = hf_fail(why, HF_ERR_SYSTEM,
+		    "the HSM's thread could not be started");
+	if (err != HF_OK) {
+		hsm_free(hsm);
+		return err;
+	}
+	*out = hsm;
+	return HF_OK;
+}
+
+/* Lock is held. */
+static bool
+calls_ended(const struct hsm *hsm)
+{
+	return hsm->ended && hsm->in_flight == 0 && hsm->waiters == 0;
+}
+
+/* Everybody out, as far as the module lets them. */
+static bool
+calls_end(struct hsm *hsm)
+{
+	struct timespec until =
+	    clock_at(clock_ms() + hsm->deadline_ms + CLOSE_GRACE_MS);
+	bool late = false, ended;
+
+	(void)pthread_mutex_lock(&hsm->lock);
+	hsm->closing = true;
+	(void)pthread_cond_broadcast(&hsm->changed);
+	(void)pthread_cond_broadcast(&hsm->freed);
+	while (!calls_ended(hsm) && !late)
+		late = pthread_cond_timedwait(
+			   &hsm->changed, &hsm->lock, &until) != 0;
+	ended = calls_ended(hsm);
+	(void)pthread_mutex_unlock(&hsm->lock);
+	return ended;
+}
+
+void
+hsm_close(struct hsm *hsm)
+{
+	if (hsm == NULL)
+		return;
+	if (!calls_end(hsm)) {
+		/* Pulling the module from under a thread that hangs in it
+		 * would crash; the process is about to end anyway. */
+		log_error("HSM: a call does not return; left as it is");
+		return;
+	}
+	(void)pthread_join(hsm->thread, NULL);
+	token_disconnect(hsm);
+	hsm_free(hsm);
+}
+
+enum hf_err
+hsm_wait_ready(struct hsm *hsm, unsigned ms)
+{
+	struct timespec until = clock_at(clock_ms() + ms);
+	enum hsm_state state;
+	bool late = false;
+
+	(void)pthread_mutex_lock(&hsm->lock);
+	while ((hsm->state == HSM_ABSENT || hsm->state == HSM_RECOVERING) &&
+	    !hsm->closing && !late)
+		late = pthread_cond_timedwait(
+			   &hsm->changed, &hsm->lock, &until) != 0;
+	state = hsm->state;
+	(void)pthread_mutex_unlock(&hsm->lock);
+	if (state == HSM_PIN_REFUSED)
+		return HF_ERR_HSM_PIN;
+	if (state == HSM_UNSUITABLE)
+		return HF_ERR_HSM_UNSUITABLE;
+	return state == HSM_READY ? HF_OK : HF_ERR_HSM_UNAVAILABLE;
+}
+
+void
+hsm_info(struct hsm *hsm, struct hsm_info *out)
+{
+	(void)pthread_mutex_lock(&hsm->lock);
+	*out = hsm->info;
+	(void)pthread_mutex_unlock(&hsm->lock);
+}
+
+struct random_work {
+	uint8_t *out;
+	size_t len;
+};
+
+static enum hf_err
+random_work(struct hsm_call *call, void *arg)
+{
+	const struct random_work *w = arg;
+
+	for (size_t done = 0; done < w->len;) {
+		size_t n = w->len - done;
+		enum hf_err err;
+
+		if (n > RANDOM_CHUNK)
+			n = RANDOM_CHUNK;
+		err = call_check(call,
+		    call->fn->C_GenerateRandom(
+			call->session, w->out + done, n));
+		if (err != HF_OK)
+			return err;
+		done += n;
+	}
+	return HF_OK;
+}
+
+enum hf_err
+hsm_random(struct hsm *hsm, uint8_t *out, size_t len)
+{
+	struct random_work w = { out, len };
+
+	return hsm_run(hsm, RUN_SAFE, random_work, &w);
+}

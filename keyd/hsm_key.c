@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "../lib/bytes.h"
+#include "crypto.h"
+#include "hsm_internal.h"
+
+/*
+ * Keys at level hsm. One is made as a session object that may be wrapped,
+ * wrapped at once, tried after being unwrapped as it will be for each use
+ * (never extractable), and destroyed. What this HSM cannot wrap (SoftHSM:
+ * Ed25519) becomes a token object instead, never extractable from its birth.
+ */
+
+enum { WRAPPED_MAX = 4096, SPKI_MAX = 1024, HMAC_MIN = 32, HMAC_MAX = 512 };
+
+struct key_work {
+	const struct key_type *type;
+	const struct hsm_alg *alg;
+	size_t size; /* of a symmetric key, bytes */
+	const uint8_t *wrap_id;
+	const uint8_t *id;
+	uint8_t *wrapped;
+	size_t wrapped_len;
+	uint8_t *spki;
+	size_t spki_len;
+	bool wrappable; /* out: it could be wrapped, and used after */
+};
+
+struct key_pair {
+	CK_OBJECT_HANDLE key, public;
+};
+
+CK_RV
+key_unwrap(struct hsm_call *call, CK_SESSION_HANDLE session,
+    const struct key_type *type, CK_OBJECT_HANDLE wrap, struct hf_bytes wrapped,
+    CK_OBJECT_HANDLE *out)
+{
+	const struct hsm_alg *alg = hsm_alg_of(type);
+	CK_MECHANISM m = mechanism(call->hsm->traits.wrap);
+	struct key_template t = { 0 };
+
+	if (m.mechanism == 0)
+		return CKR_MECHANISM_INVALID;
+	template_number(&t, CKA_CLASS, alg->class);
+	template_number(&t, CKA_KEY_TYPE, alg->ckk);
+	template_key(&t, alg->class, alg->use, 0);
+	return call->fn->C_UnwrapKey(session, &m, wrap, unconst(wrapped.ptr),
+	    wrapped.len, t.a, t.count, out);
+}
+
+static enum hf_err
+key_generate(struct hsm_call *call, struct key_work *w, unsigned flags,
+    struct key_pair *pair)
+{
+	CK_MECHANISM m = mechanism(w->alg->generate);
+	struct key_template key = { 0 }, public = { 0 };
+
+	template_key(&key, w->alg->class, w->alg->use, flags);
+	template_bytes(&key, CKA_ID, bytes_of(w->id, HSM_ID));
+	pair->public = CK_INVALID_HANDLE;
+	if (w->alg->class == CKO_SECRET_KEY) {
+		template_number(&key, CKA_VALUE_LEN, w->size);
+		return call_check(call,
+		    call->fn->C_GenerateKey(
+			call->session, &m, key.a, key.count, &pair->key));
+	}
+	template_public(&public, w->alg, w->type->bits, false);
+	return call_check(call,
+	    call->fn->C_GenerateKeyPair(call->session, &m, public.a,
+		public.count, key.a, key.count, &pair->public, &pair->key));
+}
+
+static void
+object_drop(struct hsm_call *call, CK_OBJECT_HANDLE object)
+{
+	if (object != CK_INVALID_HANDLE)
+		(void)call->fn->C_DestroyObject(call->session, object);
+}
+
+/* -- Is what was unwrapped the key that was made? -- */
+
+/* The same sample under both must give the same. */
+static enum hf_err
+symmetric_same(struct hsm_call *call, const struct key_work *w,
+    CK_OBJECT_HANDLE a, CK_OBJECT_HANDLE b)
+{
+	static const uint8_t text[16] = "holdfast sample";
+	uint8_t nonce[GCM_NONCE], first[64], second[64];
+	size_t first_len = sizeof(first), second_len = sizeof(second);
+	CK_MECHANISM m = mechanism(CKM_SHA256_HMAC);
+	struct hf_bytes in = bytes_of(text, sizeof(text));
+	struct hf_bytes none = { NULL, 0 };
+	enum hf_err err;
+
+	if (w->type->family == FAMILY_AEAD) {
+		err = call_check(call,
+		    call->fn->C_GenerateRandom(
+			call->session, nonce, sizeof(nonce)));
+		if (err == HF_OK)
+			err = gcm_encrypt(call, call->hsm->traits.nonce, a,
+			    nonce, none, in, first);
+		if (err == HF_OK)
+			err = gcm_decrypt(call, b, nonce, none,
+			    bytes_of(first, sizeof(text) + GCM_TAG), second);
+		if (err == HF_OK && memcmp(second, text, sizeof(text)) != 0)
+			return HF_ERR_HSM_REFUSED;
+		return err;
+	}
+	err = call_crypt(call, CRYPT_SIGN, &m, a, in, first, &first_len);
+	if (err == HF_OK)
+		err = call_crypt(
+		    call, CRYPT_SIGN, &m, b, in, second, &second_len);
+	if (err == HF_OK &&
+	    !bytes_equal(
+		bytes_of(first, first_len), bytes_of(second, second_len)))
+		return HF_ERR_HSM_REFUSED;
+	return err;
+}
+
+/* A signature by the private half verifies under the public one. */
+static enum hf_err
+pair_consistent(
+    struct hsm_call *call, const struct key_work *w, CK_OBJECT_HANDLE key)
+{
+	static const uint8_t text[] = "holdfast sample";
+	static const enum sign_scheme schemes[] = {
+		[FAMILY_RSA] = SIGN_PKCS1V15,
+		[FAMILY_EC] = SIGN_ECDSA,
+		[FAMILY_EDDSA] = SIGN_EDDSA,
+	};
+	struct sign_how how = { .scheme = schemes[w->type->family],
+		.hash = hash_type_by_name(TEXT("sha2-256")) };
+	struct hf_bytes in = bytes_of(text, sizeof(text));
+	uint8_t signature[CRYPTO_SIGNATURE_MAX];
+	struct crypto_key *public = NULL;
+	struct signing s;
+	size_t len;
+	enum hf_err err = signing_prepare(&s, w->type, &how, in);
+
+	if (err == HF_OK)
+		err = signing_do(&s, call, w->type, &how, key, signature, &len);
+	if (err == HF_OK)
+		err = crypto_key_public(
+		    w->type, bytes_of(w->spki, w->spki_len), &public);
+	if (err == HF_OK)
+		err = crypto_verify(public, &how, in, bytes_of(signature, len));
+	crypto_key_free(public);
+	return err;
+}
+
+static enum hf_err
+key_try(struct hsm_call *call, const struct key_work *w, CK_OBJECT_HANDLE made,
+    CK_OBJECT_HANDLE unwrapped)
+{
+	if (w->alg->class == CKO_SECRET_KEY)
+		return symmetric_same(call, w, made, unwrapped);
+	return pair_consistent(call, w, unwrapped);
+}
+
+/* -- Making -- */
+
+static enum hf_err
+key_public(
+    struct hsm_call *call, struct key_work *w, const struct key_pair *pair)
+{
+	w->spki_len = 0;
+	if (pair->public == CK_INVALID_HANDLE)
+		return HF_OK;
+	return object_spki(call, pair->public, w->type, w->spki, &w->spki_len);
+}
+
+/* The HSM has no way to do it with such a key; nothing is wrong. */
+static enum hf_err
+not_wrappable(struct hsm_call *call, struct key_work *w)
+{
+	call_forgive(call);
+	w->wrappable = false;
+	return HF_OK;
+}
+
+static enum hf_err
+key_wrap(struct hsm_call *call, struct key_work *w, CK_OBJECT_HANDLE wrap,
+    CK_OBJECT_HANDLE key)
+{
+	CK_MECHANISM m = mechanism(call->hsm->traits.wrap);
+	CK_OBJECT_HANDLE back;
+	CK_ULONG len = WRAPPED_MAX;
+	enum hf_err err = call_check(call,
+	    call->fn->C_WrapKey(
+		call->session, &m, wrap, key, w->wrapped, &len));
+
+	if (err == HF_ERR_HSM_MECHANISM)
+		return not_wrappable(call, w);
+	if (err != HF_OK)
+		return err;
+	err = call_check(call,
+	    key_unwrap(call, call->session, w->type, wrap,
+		bytes_of(w->wrapped, len), &back));
+	if (err != HF_OK && call->class == CLASS_DATA)
+		return not_wrappable(call, w);
+	if (err != HF_OK)
+		return err;
+	err = key_try(call, w, key, back);
+	object_drop(call, back);
+	if (err == HF_OK)
+		w->wrapped_len = len;
+	return err;
+}
+
+/* Whatever happens, nothing that may be wrapped stays behind. */
+static enum hf_err
+make_under(struct hsm_call *call, struct key_work *w, CK_OBJECT_HANDLE wrap)
+{
+	struct key_pair pair;
+	enum hf_err err;
+
+	w->wrappable = call->hsm->traits.wrap != 0;
+	if (!w->wrappable)
+		return HF_OK;
+	err = key_generate(call, w, KEY_EXTRACTABLE, &pair);
+	if (err == HF_ERR_HSM_REFUSED && call->class == CLASS_DATA)
+		return not_wrappable(call, w); /* some make no such key */
+	if (err != HF_OK)
+		return err;
+	err = key_public(call, w, &pair);
+	if (err == HF_OK)
+		err = key_wrap(call, w, wrap, pair.key);
+	object_drop(call, pair.key);
+	object_drop(call, pair.public);
+	return err;
+}
+
+static enum hf_err
+make_wrapped(struct hsm_call *call, void *arg)
+{
+	struct key_work *w = arg;
+	CK_OBJECT_HANDLE wrap;
+	enum hf_err err = handle_of_role(call, ROLE_WRAP, w->wrap_id, &wrap);
+
+	return err == HF_OK ? make_under(call, w, wrap) : err;
+}
+
+enum hf_err
+key_wrap_test(struct hsm_call *call, const struct key_type *type,
+    CK_OBJECT_HANDLE wrap, bool *wrappable)
+{
+	static const uint8_t id[HSM_ID];
+	uint8_t wrapped[WRAPPED_MAX], spki[SPKI_MAX];
+	struct key_work w = { .type = type,
+		.alg = hsm_alg_of(type),
+		.size = type->family == FAMILY_HMAC ? HMAC_MIN : type->size,
+		.id = id,
+		.wrapped = wrapped,
+		.spki = spki };
+	enum hf_err err = make_under(call, &w, wrap);
+
+	if (err == HF_OK)
+		*wrappable = w.wrappable;
+	return err;
+}
+
+static enum hf_err
+make_resident(struct hsm_call *call, void *arg)
+{
+	struct key_work *w = arg;
+	struct key_pair pair;
+	enum hf_err err = key_generate(call, w, KEY_ON_TOKEN, &pair);
+
+	if (err != HF_OK)
+		return err;
+	w->wrapped_len = 0;
+	err = key_public(call, w, &pair);
+	if (err == HF_OK && w->alg->class == CKO_PRIVATE_KEY)
+		err = pair_consistent(call, w, pair.key);
+	if (err != HF_OK)
+		object_drop(call, pair.key);
+	object_drop(call, pair.public);
+	return err;
+}
+
+enum hf_err
+hsm_key_make(struct hsm *hsm, const struct key_type *type, size_t hmac_size,
+    const uint8_t wrap_id[HSM_ID], const uint8_t id[HSM_ID], uint8_t *wrapped,
+    size_t *wrapped_len, uint8_t *spki, size_t *spki_len)
+{
+	struct key_work w = { .type = type,
+		.alg = hsm_alg_of(type),
+		.size = type->family == FAMILY_HMAC ? hmac_size : type->size,
+		.wrap_id = wrap_id,
+		.id = id,
+		.wrapped = wrapped,
+		.spki = spki };
+	enum hf_err err;
+
+	if (w.alg == NULL)
+		return HF_ERR_HSM_MECHANISM;
+	if (type->family == FAMILY_HMAC &&
+	    (hmac_size < HMAC_MIN || hmac_size > HMAC_MAX))
+		return HF_ERR_OUT_OF_BOUNDS;
+	err = hsm_run(hsm, RUN_ONCE, make_wrapped, &w);
+	if (err == HF_OK && !w.wrappable)
+		err = hsm_run(hsm, RUN_ONCE, make_resident, &w);
+	if (err != HF_OK)
+		return err;
+	*wrapped_len = w.wrapped_len;
+	*spki_len = w.spki_len;
+	return HF_OK;
+}
+
+static enum hf_err
+key_forget(struct hsm_call *call, void *arg)
+{
+	const struct hsm_key *key = arg;
+	const struct hsm_alg *alg = hsm_alg_of(key->type);
+
+	handle_forget(call, HANDLE_KEY, key->id);
+	if (key->wrapped.len > 0)
+		return HF_OK;
+	return object_destroy_all(call, alg->class, key->id);
+}
+
+enum hf_err
+hsm_key_drop(struct hsm *hsm, const struct hsm_key *key)
+{
+	struct hsm_key copy = *key;
+
+	if (hsm_alg_of(key->type) == NULL)
+		return HF_ERR_HSM_MECHANISM;
+	return hsm_run(hsm, RUN_SAFE, key_forget, &copy);
+}

@@ -67,11 +67,7 @@ on_hsm_change(void *ctx, const struct hsm_info *info)
 	struct server *s = ctx;
 	uint64_t one = 1;
 
-	if (info->state == HSM_READY)
-		log_info("HSM: ready (token %s)", info->token);
-	else
-		log_warning("HSM: %s%s%s", hsm_state_name(info->state),
-		    info->reason[0] == '\0' ? "" : ": ", info->reason);
+	(void)info; /* hsm.c logs its states; the loop asks for the latest */
 	if (s->hsm_changed_fd >= 0 &&
 	    write(s->hsm_changed_fd, &one, sizeof(one)) < 0)
 		return; /* full: the loop will look anyway */

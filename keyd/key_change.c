@@ -248,6 +248,28 @@ fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
 	return HF_OK;
 }
 
+/*
+ * What may have been made in the HSM for a version that did not come to be:
+ * looked for under the ids that it would have, wrapped or resident.
+ */
+static void
+fresh_discard(struct keys *keys, const struct key_type *type,
+    const struct fresh *f)
+{
+	struct hsm_key k = { .type = type, .wrapped = f->rec.hsm_wrapped };
+	struct hsm_key mac = { .type = key_type_by_id(KEY_HMAC),
+		.wrapped = f->rec.hsm_hmac_wrapped };
+
+	if (f->rec.level != LEVEL_HSM)
+		return;
+	memcpy(k.id, f->id, HSM_ID);
+	memcpy(mac.id, f->hmac_id, HSM_ID);
+	if (hsm_key_drop(keys->hsm, &k) != HF_OK ||
+	    hsm_key_drop(keys->hsm, &mac) != HF_OK)
+		return; /* orphans in the HSM; nothing refers to them */
+}
+
+
 static enum hf_err
 fresh_make(struct keys *keys, const struct key_type *type,
     enum key_level level, size_t key_size, uint64_t number,
@@ -265,6 +287,7 @@ fresh_make(struct keys *keys, const struct key_type *type,
 	err = level == LEVEL_HSM ? fresh_hsm(f, keys, type, key_size)
 	                         : fresh_wrapped(f, type, key_size);
 	if (err != HF_OK) {
+		fresh_discard(keys, type, f);
 		fresh_free(f);
 		return err;
 	}
@@ -347,29 +370,6 @@ create_taken(struct keys *keys, struct hf_text name, struct key **out)
 	key_unref(*out);
 	*out = NULL;
 	return HF_ERR_NAME_TAKEN;
-}
-
-/* What was made in the HSM for a version that did not come to be. */
-static void
-fresh_discard(struct keys *keys, const struct key_type *type,
-    const struct fresh *f)
-{
-	struct hsm_key k = { .type = type };
-
-	if (f->rec.level != LEVEL_HSM)
-		return;
-	memcpy(k.id, f->id, HSM_ID);
-	memcpy(k.wrap_id, f->wrap_id, HSM_ID);
-	k.wrapped = f->rec.hsm_wrapped;
-	if (hsm_key_drop(keys->hsm, &k) != HF_OK)
-		return; /* a resident orphan; nothing refers to it */
-	if (f->rec.hsm_hmac_id.ptr == NULL)
-		return;
-	k.type = key_type_by_id(KEY_HMAC);
-	memcpy(k.id, f->hmac_id, HSM_ID);
-	k.wrapped = f->rec.hsm_hmac_wrapped;
-	if (hsm_key_drop(keys->hsm, &k) != HF_OK)
-		return;
 }
 
 enum hf_err

@@ -235,6 +235,7 @@ request_allow(struct request *rq)
 	else if (!allowed(rq, caps))
 		return HF_ERR_PERMISSION_DENIED;
 	rq->demand_hsm = policy_demands_hsm(rq->grant, text_of(rq->path));
+	rq->allowed = true;
 	return HF_OK;
 }
 
@@ -330,14 +331,18 @@ audit_describe(struct request *rq, struct audit_line *line)
 	audit_caller(line, rq->who);
 	if (!rq->decoded)
 		return; /* nobody checked what is in there */
+	/* In an object of their own: no field can pass for a member of ours. */
+	audit_line_begin(line, "in");
 	for (size_t i = 0; i < s->count; i++)
 		audit_field(line, rq->server->audit, &s->fields[i], rq->in);
+	audit_line_end(line);
 }
 
 static enum hf_err
 audit_write(struct request *rq, const struct audit_line *line)
 {
-	if (line->full)
+	/* A refusal may be told in part; what is done is told in full. */
+	if (line->full && rq->allowed)
 		return HF_ERR_AUDIT;
 	return audit_append(rq->server->audit, line, &rq->audit_ticket);
 }

@@ -50,6 +50,7 @@ struct request {
 	const char *path;     /* what policy was asked */
 	struct key *key;      /* a reference; NULL: there is none of that name */
 	bool upsert;          /* may create the key */
+	bool allowed;         /* policy said yes */
 	bool demand_hsm;      /* policy allows keys of level hsm only */
 	struct hf_why why;
 	uint64_t audit_id;    /* joins intent and outcome */

@@ -10,17 +10,42 @@
 #include <holdfast/err.h>
 
 /*
- * The audit log: one JSON object a line (RFC 8259), chained. Every line but
- * the first carries "prev", the SHA-256 of the whole line before it; every N
- * lines or T seconds a checkpoint line carries a signature by a key in the HSM
- * over the chain so far, and a counter that the store keeps too, so that a cut
- * tail shows. A line is on its way to the disk before the reply leaves
- * (audit_flush), and on the disk where `sync` is asked for. What cannot be
- * written is not done: the callers refuse the operation.
+ * The audit log: one JSON object a line (RFC 8259), chained.
+ *
+ *	{"seq":12,"time":"2026-01-02T03:04:05.123456Z","type":"...",
+ *	 <members>,"prev":"<64 hex digits>"}
+ *
+ * in this order and without white space between. "seq" goes up by one a line;
+ * "prev" is the SHA-256 of the line before, newline included (64 zeros in the
+ * first line of all). Every N lines or T seconds a checkpoint line carries a
+ * signature by a key in the HSM over the chain so far, and a counter that the
+ * store keeps too, so that a cut tail shows. A line is on its way to the disk
+ * before the reply leaves (audit_flush), and on the disk where `sync` is asked
+ * for. What cannot be written is not done: the callers refuse the operation.
  *
  * Threads append to one buffer; whoever flushes first writes for all.
+ *
+ * Types that the log itself writes:
+ *	start       the daemon opened the log; "file": "new" or "continued"
+ *	reopen      goes on in a new file; "reason": "asked" or "renamed"
+ *	damage      what was found is not what was written; "found": "missing",
+ *	            "shorter", "different", "torn", "removed", "resized", "error"
+ *	recovered   lines "from" to "to" were written late: their callers were
+ *	            told that the log failed, though the lines are here
+ *	checkpoint  "checkpoint": its number, "covers": sequence number of the
+ *	            last line signed, "hash": SHA-256 of that line, "key": SHA-256
+ *	            of the SubjectPublicKeyInfo, "signature": r || s of ECDSA
+ *	            P-256 with SHA-256 over "holdfast-audit-checkpoint-v1", a zero
+ *	            byte, number and sequence number (8 bytes each, big-endian),
+ *	            and the 32 bytes of the hash
  */
 struct audit;
+
+enum {
+	AUDIT_LONGEST = 64 << 10, /* bytes with the newline */
+	AUDIT_MEMBERS_MAX = AUDIT_LONGEST - 512, /* what a caller may fill */
+	AUDIT_BUFFER = 1 << 20, /* waiting for the disk; beyond: HF_ERR_AUDIT */
+};
 
 struct audit_settings {
 	const char *file;
@@ -49,30 +74,50 @@ struct audit_backing {
 	/* SubjectPublicKeyInfo DER of the signing key; 0 length: not yet. */
 	enum hf_err (*public_key)(void *ctx, uint8_t *out, size_t cap,
 	    size_t *len);
+	/* For audit_line_hashed, until audit_set_hash_key. Copied. */
+	uint8_t hash_key[32];
 };
 
 /*
  * Opens the file (0600, made when missing), finds the end of its chain, and
- * compares it with the head in the store. A torn last line (crash) is closed
- * off and noted in the chain; a file that is missing, shorter than the last
+ * compares it with the head in the store. A torn last line (crash) is cut off
+ * and noted in the chain; a file that is missing, shorter than the last
  * checkpoint, or different from it is noted as such in a line and in the log,
  * and the chain goes on from the remembered head: evidence, not refusal.
+ * HF_ERR_AUDIT when the file cannot be had, or another process has it.
  */
 enum hf_err audit_open(const struct audit_settings *settings,
     const struct audit_backing *backing, struct audit **out,
     struct hf_why *why);
 
+/*
+ * The key that audit_line_hashed uses from now on: the one that the hierarchy
+ * keeps, once it is open, so that equal values are found again after a restart.
+ * May be called while lines are made. Copied.
+ */
+enum hf_err audit_set_hash_key(struct audit *audit, const uint8_t key[32]);
+
 /* A last checkpoint, then close. NULL is fine. */
 void audit_close(struct audit *audit);
 
-/* A line under construction, in a caller's buffer; `full` when it was cut. */
+/*
+ * A line under construction, in a caller's buffer. A member that does not fit
+ * is left out as a whole, and `full` is set: the line is still JSON, and gets
+ * "cut":true. Who asked for something allowed then refuses it.
+ */
 struct audit_line {
 	char *buf;
 	size_t cap, len;
 	bool full;
+	bool nested, skipped; /* between audit_line_begin and _end */
 };
 
-/* {"type": type ... the caller adds members; audit_append closes it. */
+/*
+ * Starts with the type; the caller adds members, audit_append the rest. Names
+ * and types are plain ASCII constants; "seq", "time", "type", "prev" and "cut"
+ * are taken. Values may hold anything: control characters are escaped, and
+ * where a text is not UTF-8, its bytes from 0x80 up are escaped as \u00XX.
+ */
 void audit_line_start(struct audit_line *line, char *buf, size_t cap,
     const char *type);
 void audit_line_text(struct audit_line *line, const char *name,
@@ -82,13 +127,20 @@ void audit_line_bool(struct audit_line *line, const char *name, bool v);
 /* "hmac-sha256:<hex>" with the key of this log. */
 void audit_line_hashed(struct audit_line *line, struct audit *audit,
     const char *name, struct hf_bytes value);
+/*
+ * "name":{ ... }: what is added until audit_line_end stands inside, where no
+ * name is taken. One level; for the parameters of a request, whose names the
+ * operations choose.
+ */
+void audit_line_begin(struct audit_line *line, const char *name);
+void audit_line_end(struct audit_line *line);
 /* {"len": n} */
 void audit_line_length(struct audit_line *line, const char *name, size_t len);
 
 /*
  * Puts a line (time, sequence and chain are added) into the buffer. *ticket
  * grows with each line. HF_ERR_AUDIT when the log is broken or the buffer is
- * full: then refuse. Never blocks on the disk.
+ * full: then refuse; no sequence number is used up. Never blocks on the disk.
  */
 enum hf_err audit_append(struct audit *audit, const struct audit_line *line,
     uint64_t *ticket);
@@ -96,11 +148,18 @@ enum hf_err audit_append(struct audit *audit, const struct audit_line *line,
 /*
  * Everything up to `ticket` is written when this returns HF_OK, and synced
  * when `sync` (or the setting) says so. One caller writes for all waiting.
+ *
+ * HF_ERR_AUDIT: it could not be written, now. The log is broken then, every
+ * append fails, and a new attempt is made at most once a second (here and in
+ * audit_tick). The line is kept, and written when the disk takes it again,
+ * followed by a "recovered" line.
  */
 enum hf_err audit_flush(struct audit *audit, uint64_t ticket, bool sync);
 
-/* The file was renamed: go on in a new one, with a line that carries the
- * chain over. */
+/*
+ * The file was renamed: go on in a new one, with a line that carries the chain
+ * over. Nothing happens when it was not.
+ */
 enum hf_err audit_reopen(struct audit *audit);
 
 /*
@@ -123,8 +182,9 @@ void audit_info(struct audit *audit, struct audit_info *out);
 
 struct audit_report {
 	uint64_t lines, first, last; /* sequence numbers */
+	uint8_t first_prev[32]; /* what the first line says came before it */
 	uint64_t checkpoints, last_checkpoint;
-	uint64_t unsigned_lines; /* after the last checkpoint */
+	uint64_t unsigned_lines; /* that no checkpoint covers; not counting it */
 	uint64_t notes; /* lines in which the daemon notes damage */
 	char last_time[40];
 	uint8_t head[32];
@@ -132,8 +192,9 @@ struct audit_report {
 
 /*
  * Walks the files (oldest first) as one chain. HF_ERR_AUDIT_BROKEN with file,
- * line number and reason in `why` at the first thing that does not fit.
- * `expect` (may be NULL): the file must reach at least this head.
+ * line number and reason in `why` at the first thing that does not fit; the
+ * report then tells of the lines before it. The first line's "prev" is taken
+ * as given. `expect` (may be NULL): the files must reach at least this head.
  */
 enum hf_err audit_verify(const char *const *files, size_t count,
     struct hf_bytes spki, const struct audit_head *expect,

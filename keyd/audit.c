@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "audit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../lib/bytes.h"
+#include "audit_log.h"
+#include "crypto.h"
+#include "log.h"
+
+/* What a line has around its members, at most. */
+enum { FRAME = 256 };
+
+time_t
+audit_monotonic(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+enum hf_err
+audit_hash_value(struct audit *audit, struct hf_bytes value, uint8_t out[32])
+{
+	enum hf_err err;
+
+	(void)pthread_rwlock_rdlock(&audit->hash_lock);
+	err = crypto_hmac(
+	    audit->sha256, secret_view(&audit->hash_key), value, out);
+	(void)pthread_rwlock_unlock(&audit->hash_lock);
+	return err;
+}
+
+enum hf_err
+audit_set_hash_key(struct audit *audit, const uint8_t key[32])
+{
+	AUTO_SECRET before = { 0 };
+	struct secret fresh = { 0 };
+	enum hf_err err = secret_copy(&fresh, bytes_of(key, 32));
+
+	if (err != HF_OK)
+		return err;
+	(void)pthread_rwlock_wrlock(&audit->hash_lock);
+	secret_move(&before, &audit->hash_key);
+	secret_move(&audit->hash_key, &fresh);
+	(void)pthread_rwlock_unlock(&audit->hash_lock);
+	return HF_OK;
+}
+
+/* -- Appending -- */
+
+static char *
+put_text(char *p, const char *text, size_t len)
+{
+	memcpy(p, text, len);
+	return p + len;
+}
+
+static char *
+put_digits(char *p, unsigned v, unsigned digits)
+{
+	for (unsigned i = digits; i > 0; i--) {
+		p[i - 1] = (char)('0' + v % 10);
+		v /= 10;
+	}
+	return p + digits;
+}
+
+/* The calendar is asked once a second. */
+static void
+stamp_second(struct audit *a, time_t second)
+{
+	struct tm tm = { 0 };
+	char *p = a->stamp;
+
+	(void)gmtime_r(&second, &tm);
+	p = put_digits(p, (unsigned)tm.tm_year + 1900, 4);
+	*p++ = '-';
+	p = put_digits(p, (unsigned)tm.tm_mon + 1, 2);
+	*p++ = '-';
+	p = put_digits(p, (unsigned)tm.tm_mday, 2);
+	*p++ = 'T';
+	p = put_digits(p, (unsigned)tm.tm_hour, 2);
+	*p++ = ':';
+	p = put_digits(p, (unsigned)tm.tm_min, 2);
+	*p++ = ':';
+	(void)put_digits(p, (unsigned)tm.tm_sec, 2);
+	a->second = second;
+}
+
+static char *
+put_time(struct audit *a, char *p)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	if (now.tv_sec != a->second)
+		stamp_second(a, now.tv_sec);
+	p = put_text(p, a->stamp, 19);
+	*p++ = '.';
+	p = put_digits(p, (unsigned)(now.tv_nsec / 1000), 6);
+	*p++ = 'Z';
+	return p;
+}
+
+#define PUT(p, literal) put_text((p), (literal), sizeof(literal) - 1)
+
+enum hf_err
+audit_append_locked(struct audit *a, const struct audit_line *line)
+{
+	struct audit_buffer *in = &a->in;
+	char *start = in->ptr + in->len, *p = start;
+	uint8_t hash[32];
+
+	if (line->len == 0 || line->len > AUDIT_MEMBERS_MAX ||
+	    line->len + FRAME > AUDIT_BUFFER - in->len)
+		return HF_ERR_AUDIT;
+	p = PUT(p, "{\"seq\":");
+	p += audit_put_uint(p, a->sequence + 1);
+	p = PUT(p, ",\"time\":\"");
+	p = put_time(a, p);
+	p = PUT(p, "\",");
+	p = put_text(p, line->buf, line->len);
+	if (line->full)
+		p = PUT(p, ",\"cut\":true");
+	p = PUT(p, ",\"prev\":\"");
+	hex_encode(a->head, sizeof(a->head), p);
+	p = PUT(p + 2 * sizeof(a->head), "\"}\n");
+
+	size_t len = (size_t)(p - start);
+
+	if (crypto_sha256(bytes_of(start, len), hash) != HF_OK)
+		return HF_ERR_AUDIT; /* nothing was counted yet */
+	memcpy(a->head, hash, sizeof(hash));
+	in->len += len;
+	in->last = ++a->sequence;
+	return HF_OK;
+}
+
+enum hf_err
+audit_append(
+    struct audit *audit, const struct audit_line *line, uint64_t *ticket)
+{
+	enum hf_err err = HF_ERR_AUDIT;
+
+	(void)pthread_mutex_lock(&audit->lock);
+	if (!audit->broken)
+		err = audit_append_locked(audit, line);
+	if (err == HF_OK)
+		*ticket = audit->sequence;
+	(void)pthread_mutex_unlock(&audit->lock);
+	return err;
+}
+
+/* -- Writing -- */
+
+void
+audit_break(struct audit *a, const char *what, int cause)
+{
+	if (!a->broken) {
+		a->late_from = (a->sync_lost ? a->synced : a->written) + 1;
+		(void)snprintf(a->reason, sizeof(a->reason), "%s%s%s", what,
+		    cause == 0 ? "" : ": ", cause == 0 ? "" : strerror(cause));
+		log_error("audit log %s: %s; operations are refused until it "
+			  "can be written",
+		    a->path, a->reason);
+	}
+	a->broken = true;
+	a->failures++;
+	a->tried = audit_monotonic();
+}
+
+/* Up to the last newline among the first `done` bytes of the buffer. */
+static size_t
+whole_lines(const struct audit_buffer *b, size_t done)
+{
+	const char *newline = done == 0 ? NULL : memrchr(b->ptr, '\n', done);
+
+	return newline == NULL ? 0 : (size_t)(newline - b->ptr) + 1;
+}
+
+enum hf_err
+audit_write_out(struct audit *a, off_t *size, int *cause)
+{
+	struct audit_buffer *out = &a->out;
+	off_t base = *size - (off_t)out->done;
+
+	while (out->done < out->len) {
+		ssize_t n =
+		    write(a->fd, out->ptr + out->done, out->len - out->done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			size_t whole = whole_lines(out, out->done);
+
+			*cause = n == 0 ? ENOSPC : errno;
+			if (ftruncate(a->fd, base + (off_t)whole) == 0)
+				out->done = whole;
+			*size = base + (off_t)out->done;
+			return HF_ERR_AUDIT;
+		}
+		out->done += (size_t)n;
+	}
+	*size = base + (off_t)out->done;
+	return HF_OK;
+}
+
+static void
+swap_buffers(struct audit *a)
+{
+	struct audit_buffer empty = a->out;
+
+	if (a->out.done < a->out.len)
+		return; /* the rest of a failed write goes first */
+	empty.len = empty.done = 0;
+	a->out = a->in;
+	a->in = empty;
+}
+
+enum hf_err
+audit_write(struct audit *a)
+{
+	off_t size = a->size;
+	int cause = 0;
+	enum hf_err err;
+
+	a->writing = true;
+	swap_buffers(a);
+	(void)pthread_mutex_unlock(&a->lock);
+	err = audit_write_out(a, &size, &cause);
+	(void)pthread_mutex_lock(&a->lock);
+	a->writing = false;
+	a->size = size;
+	if (err == HF_OK && a->out.last > a->written)
+		a->written = a->out.last;
+	if (err != HF_OK)
+		audit_break(a, "write", cause);
+	(void)pthread_cond_broadcast(&a->change);
+	return err;
+}
+
+/* As audit_write, for the disk. */
+static enum hf_err
+sync_written(struct audit *a)
+{
+	uint64_t upto = a->written;
+	off_t size = a->size;
+	int rc, cause;
+
+	a->syncing = true;
+	(void)pthread_mutex_unlock(&a->lock);
+	rc = fdatasync(a->fd);
+	cause = errno;
+	(void)pthread_mutex_lock(&a->lock);
+	a->syncing = false;
+	if (rc == 0) {
+		a->synced = upto;
+		a->synced_size = size;
+	} else {
+		a->sync_lost = true;
+		audit_break(a, "fdatasync", cause);
+	}
+	(void)pthread_cond_broadcast(&a->change);
+	return rc == 0 ? HF_OK : HF_ERR_AUDIT;
+}
+
+/*
+ * After a failed fdatasync the kernel counts pages as clean that never reached
+ * the disk. They are still in its memory, so they are read and written once
+ * more, and the next fdatasync means what it says again.
+ */
+static bool
+rewrite(int fd, off_t from, off_t to)
+{
+	char buf[16384];
+
+	while (from < to) {
+		size_t len = to - from < (off_t)sizeof(buf)
+		    ? (size_t)(to - from)
+		    : sizeof(buf);
+		ssize_t n = pread(fd, buf, len, from);
+
+		if (n <= 0 || pwrite(fd, buf, (size_t)n, from) != n)
+			return false;
+		from += n;
+	}
+	return true;
+}
+
+static bool
+rewrite_unsynced(int fd, off_t from, off_t to)
+{
+	int flags = fcntl(fd, F_GETFL);
+	bool ok;
+
+	/* Linux appends with pwrite(2) too where O_APPEND is set. */
+	if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_APPEND) != 0)
+		return false;
+	ok = rewrite(fd, from, to) && fdatasync(fd) == 0;
+	return fcntl(fd, F_SETFL, flags) == 0 && ok;
+}
+
+bool
+audit_sync_out(const struct audit *a)
+{
+	if (a->sync_lost)
+		return rewrite_unsynced(a->fd, a->synced_size, a->size);
+	return fdatasync(a->fd) == 0;
+}
+
+static enum hf_err
+mend_sync(struct audit *a)
+{
+	bool ok;
+
+	a->writing = a->syncing = true;
+	(void)pthread_mutex_unlock(&a->lock);
+	ok = audit_sync_out(a);
+	(void)pthread_mutex_lock(&a->lock);
+	a->writing = a->syncing = false;
+	if (ok) {
+		a->sync_lost = false;
+		a->synced = a->written;
+		a->synced_size = a->size;
+	} else {
+		audit_break(a, "fdatasync", EIO);
+	}
+	(void)pthread_cond_broadcast(&a->change);
+	return ok ? HF_OK : HF_ERR_AUDIT;
+}
+
+static void
+note_recovery(struct audit *a, uint64_t late_to)
+{
+	char buf[512];
+	struct audit_line line;
+
+	audit_line_start(&line, buf, sizeof(buf), "recovered");
+	audit_line_text(&line, "reason", text_of(a->reason));
+	if (a->late_from <= late_to) {
+		audit_line_uint(&line, "from", a->late_from);
+		audit_line_uint(&line, "to", late_to);
+	}
+	if (audit_append_locked(a, &line) != HF_OK)
+		log_error("audit log %s: no room for a note", a->path);
+	log_info("audit log %s: it can be written again", a->path);
+}
+
+static void
+wait_for_file(struct audit *a)
+{
+	while (a->writing || a->syncing)
+		(void)pthread_cond_wait(&a->change, &a->lock);
+}
+
+enum hf_err
+audit_mend(struct audit *a)
+{
+	enum hf_err err = HF_OK;
+
+	wait_for_file(a);
+	a->tried = audit_monotonic();
+	if (!a->broken)
+		return HF_OK; /* somebody else did it */
+	if (a->path_lost)
+		return HF_ERR_AUDIT;
+	if (a->sync_lost)
+		err = mend_sync(a);
+	while (err == HF_OK && a->written < a->sequence) {
+		wait_for_file(a);
+		err = audit_write(a);
+	}
+	if (err != HF_OK || !a->broken)
+		return err;
+	a->broken = false;
+	note_recovery(a, a->sequence);
+	return HF_OK;
+}
+
+/* One step towards `ticket` being written, or synced; false to give up. */
+static bool
+flush_step(struct audit *a, uint64_t ticket)
+{
+	if (a->broken) {
+		if (a->tried == audit_monotonic())
+			return false;
+		return audit_mend(a) == HF_OK;
+	}
+	if (a->written < ticket && !a->writing)
+		return audit_write(a) == HF_OK;
+	if (a->written >= ticket && !a->syncing)
+		return sync_written(a) == HF_OK;
+	(void)pthread_cond_wait(&a->change, &a->lock);
+	return true;
+}
+
+enum hf_err
+audit_flush(struct audit *audit, uint64_t ticket, bool sync)
+{
+	bool to_disk = sync || audit->settings.sync_every;
+	enum hf_err err = HF_OK;
+
+	(void)pthread_mutex_lock(&audit->lock);
+
+	uint64_t failures = audit->failures;
+
+	if (ticket > audit->sequence)
+		ticket = audit->sequence;
+	while (audit->written < ticket || (to_disk && audit->synced < ticket)) {
+		if (audit->failures != failures || !flush_step(audit, ticket)) {
+			err = HF_ERR_AUDIT;
+			break;
+		}
+	}
+	(void)pthread_mutex_unlock(&audit->lock);
+	return err;
+}
+
+void
+audit_info(struct audit *audit, struct audit_info *out)
+{
+	(void)pthread_mutex_lock(&audit->lock);
+	*out = (struct audit_info){
+		.file = audit->path,
+		.sequence = audit->sequence,
+		.checkpoint = audit->checkpoint,
+		.checkpoint_sequence = audit->checkpoint_line,
+		.broken = audit->broken,
+	};
+	memcpy(out->head, audit->head, sizeof(out->head));
+	if (audit->broken)
+		memcpy(out->reason, audit->reason, sizeof(out->reason));
+	(void)pthread_mutex_unlock(&audit->lock);
+}
+
+/* -- Opening and closing -- */
+
+static void
+audit_free(struct audit *a)
+{
+	if (a->fd >= 0)
+		(void)close(a->fd);
+	(void)pthread_mutex_destroy(&a->keeping);
+	(void)pthread_mutex_destroy(&a->lock);
+	(void)pthread_cond_destroy(&a->change);
+	(void)pthread_rwlock_destroy(&a->hash_lock);
+	secret_free(&a->hash_key);
+	free(a->in.ptr);
+	free(a->out.ptr);
+	free(a->path);
+	free(a->public_key);
+	free(a);
+}
+
+static char *
+copy_text(const char *text)
+{
+	return text == NULL ? NULL : strdup(text);
+}
+
+static struct audit *
+audit_new(
+    const struct audit_settings *settings, const struct audit_backing *backing)
+{
+	struct audit *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return NULL;
+	a->fd = -1;
+	(void)pthread_mutex_init(&a->keeping, NULL);
+	(void)pthread_mutex_init(&a->lock, NULL);
+	(void)pthread_cond_init(&a->change, NULL);
+	(void)pthread_rwlock_init(&a->hash_lock, NULL);
+	a->settings = *settings;
+	a->backing = *backing;
+	a->path = copy_text(settings->file);
+	a->public_key = copy_text(settings->public_key);
+	a->in.ptr = malloc(AUDIT_BUFFER);
+	a->out.ptr = malloc(AUDIT_BUFFER);
+	a->sha256 = hash_type_by_name(TEXT("sha2-256"));
+	bytes_wipe(a->backing.hash_key, sizeof(a->backing.hash_key));
+	if (a->path == NULL || a->in.ptr == NULL || a->out.ptr == NULL ||
+	    (settings->public_key != NULL && a->public_key == NULL) ||
+	    secret_copy(&a->hash_key, bytes_of(backing->hash_key, 32)) !=
+		HF_OK) {
+		audit_free(a);
+		return NULL;
+	}
+	return a;
+}
+
+static void
+note_damage(
+    struct audit *a, const char *found, const char *name, uint64_t number)
+{
+	char buf[512];
+	struct audit_line line;
+
+	log_error("audit log %s is damaged: %s", a->path, found);
+	audit_line_start(&line, buf, sizeof(buf), "damage");
+	audit_line_text(&line, "found", text_of(found));
+	audit_line_uint(&line, name, number);
+	if (audit_append_locked(a, &line) != HF_OK)
+		log_error("audit log %s: no room for a note", a->path);
+}
+
+/* The file ends with a whole line when this succeeds. */
+static enum hf_err
+close_off(struct audit *a, const struct audit_tail *tail, struct hf_why *why)
+{
+	bool ok = true;
+
+	a->size = tail->size;
+	if (tail->torn > AUDIT_LONGEST) {
+		/* Not a line of ours, so not ours to throw away. */
+		ok = write(a->fd, "\n", 1) == 1;
+		a->size += (off_t)tail->torn + 1;
+	} else if (tail->torn > 0) {
+		ok = ftruncate(a->fd, tail->size) == 0;
+	}
+	if (ok)
+		return HF_OK;
+	return hf_fail(
+	    why, HF_ERR_AUDIT, "audit log %s: %s", a->path, strerror(errno));
+}
+
+static void
+note_start(struct audit *a, const struct audit_tail *tail,
+    const struct audit_head *remembered)
+{
+	static const char *const damage[] = {
+		[AUDIT_NEW] = NULL,
+		[AUDIT_CONTINUED] = NULL,
+		[AUDIT_MISSING] = "missing",
+		[AUDIT_SHORTER] = "shorter",
+		[AUDIT_DIFFERENT] = "different",
+	};
+	char buf[512];
+	struct audit_line line;
+
+	if (tail->torn > 0)
+		note_damage(a, "torn", "bytes", tail->torn);
+	if (damage[tail->found] != NULL)
+		note_damage(
+		    a, damage[tail->found], "expected", remembered->sequence);
+	audit_line_start(&line, buf, sizeof(buf), "start");
+	audit_line_text(&line, "version", TEXT(HOLDFAST_VERSION));
+	audit_line_text(
+	    &line, "file", tail->size == 0 ? TEXT("new") : TEXT("continued"));
+	if (audit_append_locked(a, &line) != HF_OK)
+		log_error("audit log %s: no room for a note", a->path);
+}
+
+static enum hf_err
+take_up_chain(struct audit *a, struct hf_why *why)
+{
+	struct audit_head remembered = { 0 };
+	struct audit_tail tail;
+	struct stat st;
+	enum hf_err err = a->backing.load(a->backing.ctx, &remembered);
+
+	if (err != HF_OK)
+		return hf_fail(why, err,
+		    "audit log %s: the store does not tell its head", a->path);
+	err = audit_tail_find(a->fd, &remembered, &tail);
+	if (err != HF_OK)
+		return hf_fail(
+		    why, HF_ERR_AUDIT, "audit log %s cannot be read", a->path);
+	err = close_off(a, &tail, why);
+	if (err != HF_OK)
+		return err;
+	if (fstat(a->fd, &st) != 0)
+		return hf_fail(why, HF_ERR_AUDIT, "audit log %s: %s", a->path,
+		    strerror(errno));
+	a->synced_size = a->size;
+	a->device = st.st_dev;
+	a->inode = st.st_ino;
+	a->sequence = a->written = a->synced = tail.head.sequence;
+	memcpy(a->head, tail.head.hash, sizeof(a->head));
+	a->checkpoint = tail.head.checkpoint;
+	a->checkpoint_line = remembered.sequence;
+	a->checkpoint_time = audit_monotonic();
+	note_start(a, &tail, &remembered);
+	return HF_OK;
+}
+
+enum hf_err
+audit_open(const struct audit_settings *settings,
+    const struct audit_backing *backing, struct audit **out, struct hf_why *why)
+{
+	struct audit *a = audit_new(settings, backing);
+	struct audit_head head;
+	enum hf_err err;
+
+	if (a == NULL)
+		return HF_ERR_NO_MEMORY;
+	err = audit_file_open(a->path, &a->fd, why);
+	if (err == HF_OK)
+		err = take_up_chain(a, why);
+	if (err == HF_OK && audit_flush(a, a->sequence, true) != HF_OK)
+		err = hf_fail(
+		    why, HF_ERR_AUDIT, "audit log %s: %s", a->path, a->reason);
+	if (err != HF_OK) {
+		audit_free(a);
+		return err;
+	}
+	head = (struct audit_head){ .sequence = a->sequence,
+		.checkpoint = a->checkpoint };
+	memcpy(head.hash, a->head, sizeof(head.hash));
+	audit_save(a, &head);
+	*out = a;
+	return HF_OK;
+}
+
+void
+audit_close(struct audit *audit)
+{
+	char buf[64];
+	struct audit_line line;
+	uint64_t ticket = 0;
+
+	if (audit == NULL)
+		return;
+	(void)pthread_mutex_lock(&audit->lock);
+	if (audit->broken)
+		(void)audit_mend(audit); /* a last attempt */
+	(void)pthread_mutex_unlock(&audit->lock);
+	audit_line_start(&line, buf, sizeof(buf), "stop");
+	if (audit_append(audit, &line, &ticket) != HF_OK ||
+	    audit_flush(audit, ticket, true) != HF_OK)
+		log_error("audit log %s: %s", audit->path, audit->reason);
+	(void)pthread_mutex_lock(&audit->keeping);
+	audit_checkpoint(audit);
+	(void)pthread_mutex_unlock(&audit->keeping);
+	audit_free(audit);
+}

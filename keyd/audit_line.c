@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The members of an audit line as JSON. This runs twice a request, so it
+ * writes by hand what printf would do.
+ */
+#include "audit.h"
+
+#include <string.h>
+
+#include "../lib/bytes.h"
+#include "audit_log.h"
+
+/* What is left of a buffer that a member is written to. */
+struct cursor {
+	char *at;
+	const char *end;
+	bool full;
+};
+
+static void
+add(struct cursor *c, const char *text, size_t len)
+{
+	if (c->full || len > (size_t)(c->end - c->at)) {
+		c->full = true;
+		return;
+	}
+	memcpy(c->at, text, len);
+	c->at += len;
+}
+
+static void
+add_escape(struct cursor *c, uint8_t byte)
+{
+	static const char digits[] = "0123456789abcdef";
+	char text[6] = { '\\', 'u', '0', '0', digits[byte >> 4],
+		digits[byte & 15] };
+
+	if (byte != '"' && byte != '\\') {
+		add(c, text, 6);
+		return;
+	}
+	text[1] = (char)byte;
+	add(c, text, 2);
+}
+
+/* C1 controls are U+0080 to U+009F; a terminal may obey them. */
+static bool
+is_c1(const uint8_t *p, size_t left)
+{
+	return left >= 2 && p[0] == 0xc2 && p[1] < 0xa0;
+}
+
+static bool
+is_plain(uint8_t byte)
+{
+	return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+}
+
+/* The bytes at `p` that can stand as they are. */
+static size_t
+plain_run(const uint8_t *p, size_t left, bool utf8)
+{
+	size_t n = 0;
+
+	while (n < left &&
+	    (is_plain(p[n]) ||
+		(utf8 && p[n] >= 0x80 && !is_c1(p + n, left - n))))
+		n++;
+	return n;
+}
+
+static void
+add_escaped(struct cursor *c, struct hf_text text)
+{
+	const uint8_t *p = (const uint8_t *)text.ptr;
+	size_t i = plain_run(p, text.len, false);
+
+	add(c, text.ptr, i);
+	if (i == text.len)
+		return;
+
+	bool utf8 = utf8_valid(text);
+
+	while (i < text.len) {
+		size_t run = plain_run(p + i, text.len - i, utf8);
+
+		add(c, text.ptr + i, run);
+		i += run;
+		if (i == text.len)
+			return;
+		if (utf8 && is_c1(p + i, text.len - i))
+			i++;
+		add_escape(c, p[i++]);
+	}
+}
+
+size_t
+audit_put_uint(char *out, uint64_t v)
+{
+	char digits[20];
+	size_t n = 0;
+
+	do {
+		digits[n++] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v != 0);
+	for (size_t i = 0; i < n; i++)
+		out[i] = digits[n - 1 - i];
+	return n;
+}
+
+static struct cursor
+member_start(const struct audit_line *line, const char *name)
+{
+	struct cursor c = { line->buf + line->len, line->buf + line->cap,
+		false };
+
+	if (line->len > 0 && line->buf[line->len - 1] != '{')
+		add(&c, ",", 1);
+	add(&c, "\"", 1);
+	add(&c, name, strlen(name));
+	add(&c, "\":", 2);
+	return c;
+}
+
+/* Keeps the member only if all of it is there. */
+static void
+member_end(struct audit_line *line, const struct cursor *c)
+{
+	if (c->full || line->skipped)
+		line->full = true;
+	else
+		line->len = (size_t)(c->at - line->buf);
+}
+
+void
+audit_line_start(
+    struct audit_line *line, char *buf, size_t cap, const char *type)
+{
+	*line = (struct audit_line){
+		.buf = buf,
+		.cap = cap < AUDIT_MEMBERS_MAX ? cap : AUDIT_MEMBERS_MAX,
+	};
+	audit_line_text(line, "type", text_of(type));
+}
+
+void
+audit_line_text(struct audit_line *line, const char *name, struct hf_text value)
+{
+	struct cursor c = member_start(line, name);
+
+	add(&c, "\"", 1);
+	add_escaped(&c, value);
+	add(&c, "\"", 1);
+	member_end(line, &c);
+}
+
+void
+audit_line_uint(struct audit_line *line, const char *name, uint64_t v)
+{
+	struct cursor c = member_start(line, name);
+	char digits[20];
+
+	add(&c, digits, audit_put_uint(digits, v));
+	member_end(line, &c);
+}
+
+void
+audit_line_bool(struct audit_line *line, const char *name, bool v)
+{
+	struct cursor c = member_start(line, name);
+
+	if (v)
+		add(&c, "true", 4);
+	else
+		add(&c, "false", 5);
+	member_end(line, &c);
+}
+
+void
+audit_line_hashed(struct audit_line *line, struct audit *audit,
+    const char *name, struct hf_bytes value)
+{
+	struct cursor c = member_start(line, name);
+	uint8_t mac[32];
+	char hex[2 * sizeof(mac) + 1];
+
+	if (audit_hash_value(audit, value, mac) != HF_OK) {
+		line->full = true;
+		return;
+	}
+	hex_encode(mac, sizeof(mac), hex);
+	add(&c, "\"hmac-sha256:", 13);
+	add(&c, hex, 2 * sizeof(mac));
+	add(&c, "\"", 1);
+	member_end(line, &c);
+}
+
+void
+audit_line_length(struct audit_line *line, const char *name, size_t len)
+{
+	struct cursor c = member_start(line, name);
+	char digits[20];
+
+	add(&c, "{\"len\":", 7);
+	add(&c, digits, audit_put_uint(digits, len));
+	add(&c, "}", 1);
+	member_end(line, &c);
+}
+
+/* Room for the closing brace is set aside, so that it always fits. */
+void
+audit_line_begin(struct audit_line *line, const char *name)
+{
+	struct cursor c = member_start(line, name);
+
+	add(&c, "{}", 2);
+	member_end(line, &c);
+	line->nested = !c.full;
+	line->skipped = c.full; /* and all that should stand inside */
+	if (!line->nested)
+		return;
+	line->len--;
+	line->cap--;
+}
+
+void
+audit_line_end(struct audit_line *line)
+{
+	line->skipped = false;
+	if (!line->nested)
+		return;
+	line->nested = false;
+	line->cap++;
+	line->buf[line->len++] = '}';
+}

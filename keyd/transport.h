@@ -18,22 +18,31 @@
  * Requests of one connection are answered independently, in whatever order
  * they finish.
  *
+ * A message beyond the limits is skipped and answered with too_large or busy;
+ * what is no frame at all ends its connection.
+ *
  * Nobody waits for anybody: a connection that does not read its replies is no
  * longer read from once its output passes a limit, and is closed when it makes
  * no progress within the send deadline.
  */
 struct transport;
 
+/* 0 takes the value in brackets. */
 struct transport_limits {
-	size_t message;            /* bytes of a CBOR message; 16 MiB */
-	unsigned connections;      /* in all */
-	unsigned connections_uid;  /* of one uid (or one certificate) */
-	unsigned in_flight;        /* deferred requests of one connection */
-	unsigned queue;            /* deferred requests in all; beyond: busy */
-	unsigned handshake_ms;     /* for the SP hello, and for TLS */
-	unsigned frame_ms;         /* from the first byte of a frame to its last */
-	unsigned send_ms;          /* without progress on a full socket */
-	unsigned idle_s;           /* 0: for ever */
+	size_t message;            /* bytes of a CBOR message; [16 MiB] */
+	size_t memory;             /* bytes of all messages that are half read,
+	                              deferred or unsent; one uid may take half
+	                              of it; [32 messages] */
+	unsigned connections;      /* in all; a few of them are kept for uid 0
+	                              and the daemon's own; [4096] */
+	unsigned connections_uid;  /* of one uid (or one certificate); [1024] */
+	unsigned in_flight;        /* deferred requests of one connection; [64] */
+	unsigned queue;            /* deferred in all; beyond: busy; [1024] */
+	unsigned handshake_ms;     /* for the SP hello, and TLS; [10 s] */
+	unsigned frame_ms;         /* from the first byte of a frame to its
+	                              last; [30 s] */
+	unsigned send_ms;          /* without progress on a full socket; [30 s] */
+	unsigned idle_s;           /* [for ever] */
 };
 
 struct transport_tls {
@@ -53,14 +62,18 @@ struct transport_settings {
 };
 
 struct transport_stats {
-	uint64_t connections, accepted, refused, requests, deferred, busy;
+	uint64_t connections; /* now */
+	uint64_t accepted, refused;
+	uint64_t requests, deferred;
+	uint64_t busy; /* requests refused for want of room */
 	uint64_t bytes_in, bytes_out, bad_frames, timeouts;
 };
 
 /*
  * Binds and listens; a socket file that nobody serves is replaced, one that
- * somebody serves is an error. Raises RLIMIT_NOFILE as far as needed. A
- * listening Unix socket passed by systemd (LISTEN_FDS) is taken instead.
+ * somebody serves is an error (HF_ERR_NAME_TAKEN). Raises RLIMIT_NOFILE as far
+ * as needed. A listening Unix socket passed by systemd (LISTEN_FDS) is taken
+ * instead. The settings are not needed afterwards.
  */
 enum hf_err transport_open(const struct transport_settings *settings,
     struct server *server, struct transport **out, struct hf_why *why);
@@ -70,11 +83,16 @@ enum hf_err transport_start(struct transport *t);
 
 /*
  * Stops accepting and reading, finishes what is in flight for at most `ms`,
- * sends its replies, joins the threads.
+ * sends its replies, joins the threads. A request that a worker runs cannot be
+ * interrupted and is waited for beyond that, without a reply. Once is enough,
+ * again does nothing.
  */
 void transport_stop(struct transport *t, unsigned ms);
+
+/* Stops at once if need be. NULL is fine. */
 void transport_close(struct transport *t);
 
+/* Any thread, between open and close. */
 void transport_stats(const struct transport *t, struct transport_stats *out);
 
 #endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "channel.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tls_channel.h"
+
+static ssize_t
+plain_result(ssize_t n)
+{
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EINTR ? CHANNEL_AGAIN
+						 : CHANNEL_FAILED;
+}
+
+ssize_t
+channel_read(struct channel *ch, uint8_t *buf, size_t cap)
+{
+	if (ch->tls != NULL)
+		return tls_channel_read(ch->tls, buf, cap);
+	return plain_result(recv(ch->fd, buf, cap, MSG_DONTWAIT));
+}
+
+static ssize_t
+tls_write(struct channel *ch, const struct iovec *iov, size_t n)
+{
+	size_t done = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		ssize_t m =
+		    tls_channel_write(ch->tls, iov[i].iov_base, iov[i].iov_len);
+
+		if (m < 0)
+			return done > 0 && m == CHANNEL_AGAIN ? (ssize_t)done
+							      : m;
+		done += (size_t)m;
+		if ((size_t)m < iov[i].iov_len)
+			break;
+	}
+	return (ssize_t)done;
+}
+
+ssize_t
+channel_write(struct channel *ch, struct iovec *iov, size_t n)
+{
+	struct msghdr msg = { 0 };
+
+	if (ch->tls != NULL)
+		return tls_write(ch, iov, n);
+	if (n == 1)
+		return plain_result(send(ch->fd, iov[0].iov_base,
+		    iov[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL));
+	msg.msg_iov = iov;
+	msg.msg_iovlen = n;
+	return plain_result(sendmsg(ch->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+bool
+channel_pending(const struct channel *ch)
+{
+	return ch->tls != NULL && tls_channel_pending(ch->tls);
+}
+
+bool
+channel_wants_out(const struct channel *ch)
+{
+	return ch->tls != NULL && tls_channel_wants_out(ch->tls);
+}
+
+void
+channel_close(struct channel *ch)
+{
+	tls_channel_free(ch->tls);
+	ch->tls = NULL;
+	if (ch->fd >= 0)
+		(void)close(ch->fd);
+	ch->fd = -1;
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "connection.h"
+
+#include <string.h>
+
+#include "../lib/bytes.h"
+#include "pipeline.h"
+
+enum {
+	HELD_FIRST = 4 * 1024, /* the first buffer of a half frame */
+	HELD_FREE = 64 * 1024, /* a larger one is charged to the peer */
+};
+
+/* -- A request -- */
+
+/*
+ * An exchange with the message in its arena. A message that was read into an
+ * exchange, and is the last thing in there, stays where it is.
+ */
+static struct exchange *
+exchange_for(struct connection *c, struct hf_bytes *message)
+{
+	struct exchange *ex = c->held;
+	uint8_t *copy;
+
+	if (ex != NULL && message->ptr + message->len == ex->buf + ex->end) {
+		c->held = NULL;
+		return ex;
+	}
+	ex = exchange_take(&c->io->pool, c);
+	if (ex == NULL)
+		return NULL;
+	copy = arena_alloc(ex->arena, message->len);
+	if (copy == NULL) {
+		exchange_give(ex);
+		return NULL;
+	}
+	if (message->len > 0)
+		memcpy(copy, message->ptr, message->len);
+	*message = bytes_of(copy, message->len);
+	return ex;
+}
+
+/* To the workers; HF_ERR_BUSY when they have enough to do. */
+static enum hf_err
+submit(
+    struct connection *c, const uint8_t id[FRAME_ID], const struct request *rq)
+{
+	struct hf_bytes message = rq->message;
+	struct exchange *ex = exchange_for(c, &message);
+	enum hf_err err;
+
+	if (ex == NULL)
+		return HF_ERR_NO_MEMORY;
+	exchange_set_request(ex, rq, message);
+	memcpy(ex->id, id, FRAME_ID);
+	ex->work.run = exchange_run;
+	ex->done = c->io->done;
+	err = workers_submit(c->io->workers, &ex->work);
+	if (err != HF_OK)
+		exchange_give(ex);
+	return err;
+}
+
+static void
+defer(struct connection *c, const uint8_t id[FRAME_ID], struct request *rq)
+{
+	uint8_t copy[FRAME_ID];
+	enum hf_err err;
+
+	memcpy(copy, id, FRAME_ID); /* the exchange may be gone in a moment */
+	err = submit(c, copy, rq);
+	if (err == HF_OK) {
+		c->in_flight++;
+		c->io->in_flight++;
+		io_count(&c->io->counters.deferred, 1);
+		return;
+	}
+	if (rq->grant != NULL)
+		pipeline_connection_closed(&rq->grant);
+	turn_want_flush(&c->io->turn, rq->audit_ticket, rq->audit_sync);
+	io_count(&c->io->counters.busy, 1);
+	connection_reply_error(c, copy, err);
+}
+
+static void
+run_request(
+    struct connection *c, const uint8_t id[FRAME_ID], struct hf_bytes message)
+{
+	struct io *io = c->io;
+	struct exchange *current = io->current;
+	struct request rq = { .server = io->server,
+		.who = c->who,
+		.grant_slot = &c->grant,
+		.arena = current->arena,
+		.message = message };
+	enum hf_err err;
+
+	c->budget--;
+	io_count(&io->counters.requests, 1);
+	err = pipeline_run(&rq);
+	if (err == HF_ERR_DEFER) {
+		defer(c, id, &rq);
+	} else {
+		turn_want_flush(&io->turn, rq.audit_ticket, rq.audit_sync);
+		if (err == HF_OK)
+			connection_reply_current(c, id, rq.reply);
+		else
+			connection_close(c);
+	}
+	if (io->current == current) /* no reply left with it */
+		arena_reset(current->arena);
+}
+
+/* -- Frames -- */
+
+static void
+bad_frame(struct connection *c)
+{
+	io_count(&c->io->counters.bad_frames, 1);
+	connection_close(c);
+}
+
+/* The functions below return how many bytes they used up, 0 for too few. */
+
+static size_t
+take_hello(struct connection *c, const uint8_t *in, size_t len)
+{
+	size_t n = FRAME_HELLO - c->hello_len;
+
+	if (n > len)
+		n = len;
+	memcpy(c->hello + c->hello_len, in, n);
+	c->hello_len += n;
+	if (c->hello_len < FRAME_HELLO)
+		return n;
+	if (!frame_hello_ok(FRAME_REQ, c->hello)) {
+		bad_frame(c);
+		return n;
+	}
+	c->phase = PHASE_OPEN;
+	deadline_disarm(&c->deadlines[DEADLINE_HANDSHAKE]);
+	return n;
+}
+
+static size_t
+skip_bytes(struct connection *c, size_t len)
+{
+	size_t n = c->skip < len ? c->skip : len;
+
+	c->skip -= n;
+	return n;
+}
+
+/*
+ * Answers a frame that we will not take in, and skips what is to come of it.
+ * Hanging up would leave its sender to guess.
+ */
+static size_t
+refuse_frame(struct connection *c, const uint8_t *id, size_t need, size_t len,
+    enum hf_err err)
+{
+	c->skip = need;
+	c->budget -= c->budget > 0;
+	connection_reply_error(c, id, err);
+	return skip_bytes(c, len);
+}
+
+static size_t
+take_frame(struct connection *c, const uint8_t *in, size_t len)
+{
+	size_t head = frame_header_size(c->kind);
+	enum hf_err err =
+	    frame_measure(c->kind, in, len, c->io->limits->message, &c->need);
+
+	if (err == HF_ERR_BAD_MESSAGE) {
+		bad_frame(c);
+		return 0;
+	}
+	if (len < head + FRAME_ID)
+		return 0;
+	if (!frame_id_ok(in + head)) {
+		bad_frame(c);
+		return 0;
+	}
+	if (err == HF_ERR_TOO_LARGE)
+		return refuse_frame(c, in + head, c->need, len, err);
+	if (len < c->need)
+		return 0;
+	deadline_disarm(&c->deadlines[DEADLINE_FRAME]);
+	run_request(c, in + head,
+	    bytes_of(in + head + FRAME_ID, c->need - head - FRAME_ID));
+	return c->need;
+}
+
+static bool
+may_run(const struct connection *c)
+{
+	return c->phase != PHASE_CLOSED && c->budget > 0 &&
+	    connection_has_room(c);
+}
+
+/* Takes what is whole. c->more: stopped because it may not run, for now. */
+static size_t
+consume(struct connection *c, const uint8_t *in, size_t len)
+{
+	size_t used = 0;
+	size_t n = 1;
+
+	while (used < len && n > 0 && may_run(c)) {
+		if (c->phase == PHASE_HELLO)
+			n = take_hello(c, in + used, len - used);
+		else if (c->skip > 0)
+			n = skip_bytes(c, len - used);
+		else
+			n = take_frame(c, in + used, len - used);
+		used += n;
+	}
+	c->more = used < len && n > 0;
+	return used;
+}
+
+/* -- What is held -- */
+
+static void
+drop_held(struct connection *c)
+{
+	exchange_give(c->held);
+	c->held = NULL;
+}
+
+/* A buffer of `cap` bytes that begins with those of `in`. */
+static struct exchange *
+held_new(struct connection *c, const uint8_t *in, size_t len, size_t cap)
+{
+	struct exchange *ex = exchange_take(&c->io->pool, c);
+
+	if (ex == NULL)
+		return NULL;
+	if (cap <= HELD_FREE || exchange_charge(ex, c->peer, cap, false))
+		ex->buf = arena_alloc(ex->arena, cap);
+	if (ex->buf == NULL) {
+		exchange_give(ex);
+		return NULL;
+	}
+	memcpy(ex->buf, in, len);
+	ex->cap = cap;
+	ex->end = len;
+	return ex;
+}
+
+static void
+hold(struct connection *c, const uint8_t *in, size_t len)
+{
+	c->held = held_new(c, in, len, len > HELD_FIRST ? len : HELD_FIRST);
+	if (c->held == NULL)
+		connection_close(c);
+}
+
+void
+connection_run_held(struct connection *c)
+{
+	struct exchange *ex = c->held;
+	size_t used = consume(c, ex->buf + ex->start, ex->end - ex->start);
+
+	if (c->held != ex)
+		return; /* closed, or on its way to a worker */
+	ex->start += used;
+	if (ex->start == ex->end) {
+		drop_held(c);
+		return;
+	}
+	if (c->more || ex->start == 0)
+		return;
+	memmove(ex->buf, ex->buf + ex->start, ex->end - ex->start);
+	ex->end -= ex->start;
+	ex->start = 0;
+}
+
+/*
+ * Room to read the rest of the frame into: doubled as its bytes arrive, never
+ * taken on the word of its header.
+ */
+static bool
+held_grow(struct connection *c, size_t want)
+{
+	struct exchange *old = c->held;
+	size_t cap = 2 * old->cap;
+	struct exchange *ex;
+
+	if (old->end < old->cap)
+		return true;
+	ex = held_new(c, old->buf, old->end, cap < want ? cap : want);
+	if (ex == NULL)
+		return false;
+	exchange_give(old);
+	c->held = ex;
+	return true;
+}
+
+/* No room for a frame whose header and id are there. */
+static void
+refuse_held(struct connection *c)
+{
+	struct exchange *ex = c->held;
+	const uint8_t *id = ex->buf + frame_header_size(c->kind);
+
+	io_count(&c->io->counters.busy, 1);
+	(void)refuse_frame(c, id, c->need, ex->end, HF_ERR_BUSY);
+	if (c->held == ex)
+		drop_held(c);
+}
+
+/* -- Reading -- */
+
+static bool
+read_failed(struct connection *c, ssize_t n)
+{
+	if (n > 0) {
+		io_count(&c->io->counters.bytes_in, (uint64_t)n);
+		return false;
+	}
+	if (n == 0)
+		c->ended = true;
+	if (n == CHANNEL_FAILED)
+		connection_close(c);
+	return true;
+}
+
+/* The rest of a frame, up to its end, into its own buffer. */
+static void
+read_held(struct connection *c)
+{
+	size_t want = c->need > 0 ? c->need : FRAME_HEADER_MAX + FRAME_ID;
+	struct exchange *ex;
+	size_t room;
+	ssize_t n;
+
+	if (!held_grow(c, want)) {
+		refuse_held(c);
+		return;
+	}
+	ex = c->held;
+	room = (want < ex->cap ? want : ex->cap) - ex->end;
+	n = channel_read(&c->channel, ex->buf + ex->end, room);
+	if (read_failed(c, n))
+		return;
+	ex->end += (size_t)n;
+	connection_run_held(c);
+}
+
+void
+connection_read(struct connection *c)
+{
+	uint8_t *buf = c->io->read;
+	size_t used;
+	ssize_t n;
+
+	if (c->held != NULL) {
+		read_held(c);
+		return;
+	}
+	n = channel_read(&c->channel, buf, IO_READ);
+	if (read_failed(c, n))
+		return;
+	used = consume(c, buf, (size_t)n);
+	if (used < (size_t)n && c->phase != PHASE_CLOSED)
+		hold(c, buf + used, (size_t)n - used);
+	bytes_wipe(buf, (size_t)n);
+}

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport_fixture.h"
+
+#include <sys/wait.h>
+
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+
+enum { MIB = 1 << 20 };
+
+/* -- What it is for -- */
+
+static void
+answers_a_request(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start(f);
+	fd = connected(f);
+	ask(fd, 1, "hello");
+	hear_text(fd, 1, "hello");
+	ask(fd, 2, "");
+	hear_text(fd, 2, "");
+	(void)close(fd);
+	wait_until(stats(f).connections == 0);
+	assert_int_equal(stats(f).requests, 2);
+	assert_int_equal(stats(f).accepted, 1);
+	assert_int_equal(stats(f).bytes_in, 8 + 13 + 5 + 13);
+	assert_int_equal(stats(f).bytes_out, 8 + 13 + 5 + 13);
+}
+
+static void
+answers_a_request_that_comes_byte_by_byte(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t bytes[FRAME_HELLO + 2 * 20];
+	size_t len = FRAME_HELLO;
+	int fd;
+
+	start(f);
+	fd = dial(f);
+	frame_hello(FRAME_REQ, bytes);
+	len += put_frame(bytes + len, 1, "one", 3);
+	len += put_frame(bytes + len, 2, "defer", 5);
+	for (size_t i = 0; i < len; i++) {
+		send_all(fd, bytes + i, 1);
+		sleep_ms(2);
+	}
+	recv_all(fd, bytes, FRAME_HELLO);
+	hear_text(fd, 1, "one");
+	hear_text(fd, 2, "defer");
+	(void)close(fd);
+}
+
+static void
+serves_a_plain_libnng_client(void **state)
+{
+	struct fixture *f = *state;
+	char url[100], buf[16];
+	size_t len;
+	nng_socket req;
+
+	start(f);
+	(void)snprintf(url, sizeof(url), "ipc://%s", f->socket);
+	assert_int_equal(nng_req0_open(&req), 0);
+	assert_int_equal(nng_socket_set_ms(req, NNG_OPT_RECVTIMEO, 5000), 0);
+	assert_int_equal(nng_dial(req, url, NULL, 0), 0);
+	for (char c = 'a'; c < 'k'; c++) {
+		(void)snprintf(buf, sizeof(buf), "defer %c", c);
+		assert_int_equal(nng_send(req, buf, 7, 0), 0);
+		memset(buf, 0, sizeof(buf));
+		len = sizeof(buf);
+		assert_int_equal(nng_recv(req, buf, &len, 0), 0);
+		assert_int_equal(len, 7);
+		assert_int_equal(buf[6], c);
+	}
+	assert_int_equal(nng_close(req), 0);
+}
+
+static void
+serves_nngcat(void **state)
+{
+	struct fixture *f = *state;
+	char command[200], line[100] = "";
+	FILE *out;
+
+	start(f);
+	(void)snprintf(command, sizeof(command),
+	    "nngcat --req0 --dial ipc://%s --data knock --quoted", f->socket);
+	out = popen(command, "r");
+	assert_non_null(out);
+	assert_non_null(fgets(line, sizeof(line), out));
+	assert_int_equal(pclose(out), 0);
+	assert_string_equal(line, "\"knock\"\n");
+}
+
+static void
+fast_requests_overtake_slow_ones(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start(f);
+	fd = connected(f);
+	ask(fd, 1, "sleep:400");
+	ask(fd, 2, "sleep:100");
+	ask(fd, 3, "fast");
+	hear_text(fd, 3, "fast");
+	hear_text(fd, 2, "sleep:100");
+	hear_text(fd, 1, "sleep:400");
+	(void)close(fd);
+}
+
+static void
+answers_everybody_who_pipelines(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t frames[500 * 20];
+	size_t len = 0;
+	bool heard[500] = { false };
+	char text[16];
+	int fd;
+
+	start(f);
+	fd = connected(f);
+	for (uint32_t i = 0; i < 500; i++) {
+		(void)snprintf(text, sizeof(text), "no %u", i);
+		len += put_frame(frames + len, i, text, strlen(text));
+	}
+	send_all(fd, frames, len);
+	for (uint32_t i = 0; i < 500; i++) {
+		struct reply r = hear(fd);
+
+		assert_true(r.id < 500 && !heard[r.id]);
+		heard[r.id] = true;
+		(void)snprintf(text, sizeof(text), "no %u", r.id);
+		assert_string_equal((char *)r.body, text);
+		free(r.body);
+	}
+	(void)close(fd);
+}
+
+static void
+echo_large(int fd, const char *word, size_t len)
+{
+	uint8_t *body = malloc(len);
+	struct reply r;
+
+	assert_non_null(body);
+	for (size_t i = 0; i < len; i++)
+		body[i] = (uint8_t)(i * 7 >> 3);
+	memcpy(body, word, strlen(word));
+	ask_bytes(fd, 5, body, len);
+	r = hear(fd);
+	assert_int_equal(r.id, 5);
+	assert_int_equal(r.len, len);
+	assert_memory_equal(r.body, body, len);
+	free(r.body);
+	free(body);
+}
+
+static void
+carries_messages_up_to_the_limit(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start(f);
+	fd = connected(f);
+	echo_large(fd, "inline", 16 * MIB);
+	echo_large(fd, "defer", 16 * MIB);
+	echo_large(fd, "inline", 40000);
+	echo_large(fd, "defer", 100000);
+	echo_large(fd, "inline", 16 * MIB);
+	(void)close(fd);
+	wait_until(stats(f).connections == 0);
+}
+
+static void
+answers_after_the_peer_is_done_sending(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start(f);
+	fd = connected(f);
+	ask(fd, 1, "sleep:100");
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	hear_text(fd, 1, "sleep:100");
+	assert_true(is_hung_up(fd));
+	(void)close(fd);
+}
+
+static void
+survives_a_peer_that_is_gone_before_its_reply(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start(f);
+	for (int i = 0; i < 10; i++) {
+		fd = connected(f);
+		ask(fd, 1, "sleep:50");
+		ask(fd, 2, "dlarge:2000000");
+		ask(fd, 3, "large:2000000");
+		(void)close(fd);
+	}
+	wait_until(stats(f).connections == 0);
+	fd = connected(f);
+	ask(fd, 1, "still there");
+	hear_text(fd, 1, "still there");
+	(void)close(fd);
+}
+
+static void
+passes_the_identity_on(void **state)
+{
+	struct fixture *f = *state;
+	char label[32];
+	int fd;
+
+	start(f);
+	fd = connected(f);
+	(void)snprintf(label, sizeof(label), "uid=%u", geteuid());
+	ask(fd, 1, "who");
+	hear_text(fd, 1, label);
+	(void)close(fd);
+}
+
+static void
+drops_what_the_pipeline_hung_on_a_connection(void **state)
+{
+	struct fixture *f = *state;
+	int with = -1, without = -1;
+
+	start(f);
+	with = connected(f);
+	without = connected(f);
+	ask(with, 1, "a");
+	hear_text(with, 1, "a");
+	ask(with, 2, "b");
+	hear_text(with, 2, "b");
+	(void)close(with);
+	(void)close(without);
+	wait_until(stats(f).connections == 0);
+	assert_int_equal(atomic_load(&seen.drops), 1);
+}
+
+static void
+spreads_connections_evenly(void **state)
+{
+	struct fixture *f = *state;
+	int fds[8];
+	char threads[8][16];
+	unsigned like_first = 0;
+
+	start(f);
+	for (size_t i = 0; i < 8; i++) {
+		struct reply r;
+
+		fds[i] = connected(f);
+		ask(fds[i], 1, "thread");
+		r = hear(fds[i]);
+		(void)snprintf(threads[i], 16, "%s", (char *)r.body);
+		free(r.body);
+		like_first += strcmp(threads[i], threads[0]) == 0;
+	}
+	assert_int_equal(like_first, 4);
+	for (size_t i = 0; i < 8; i++)
+		(void)close(fds[i]);
+}
+
+/* -- Audit -- */
+
+static void
+flushes_the_audit_log_once_for_a_batch(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t frames[40 * 20];
+	size_t len = 0;
+	int fd;
+
+	start(f);
+	fd = connected(f);
+	for (uint32_t i = 0; i < 40; i++)
+		len += put_frame(frames + len, i, "audit", 5);
+	send_all(fd, frames, len);
+	for (uint32_t i = 0; i < 40; i++)
+		hear_text(fd, i, "audit");
+	assert_int_equal(atomic_load(&seen.flushes), 1);
+	assert_int_equal(atomic_load(&seen.syncs), 0);
+	ask(fd, 1, "audit-sync");
+	hear_text(fd, 1, "audit-sync");
+	assert_int_equal(atomic_load(&seen.syncs), 1);
+	ask(fd, 2, "no audit");
+	hear_text(fd, 2, "no audit");
+	assert_int_equal(atomic_load(&seen.flushes), 2);
+	(void)close(fd);
+}
+
+static void
+no_reply_leaves_without_its_audit_line(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t frames[10 * 60];
+	size_t len = 0;
+	char *large = malloc(50000);
+	int fd;
+
+	assert_non_null(large);
+	memset(large, 'x', 50000);
+	memcpy(large, "audit", 5);
+	start(f);
+	fd = connected(f);
+	atomic_store(&seen.flush_fails, true);
+	for (uint32_t i = 0; i < 10; i++)
+		len += put_frame(frames + len, i, "audit and some secret", 21);
+	send_all(fd, frames, len);
+	for (uint32_t i = 0; i < 10; i++)
+		hear_text(fd, i, audit_failed);
+	ask(fd, 20, "daudit");
+	hear_text(fd, 20, audit_failed);
+	ask_bytes(fd, 21, large, 50000);
+	hear_text(fd, 21, audit_failed);
+	atomic_store(&seen.flush_fails, false);
+	ask(fd, 22, "audit");
+	hear_text(fd, 22, "audit");
+	(void)close(fd);
+	free(large);
+}
+
+static void
+a_failed_flush_spares_what_a_worker_flushed(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	f->settings.io_threads = 1;
+	start(f);
+	fd = connected(f);
+	ask(fd, 1, "defer");
+	hear_text(fd, 1, "defer");
+	atomic_store(&seen.flush_fails, true);
+	ask(fd, 2, "defer");
+	hear_text(fd, 2, "defer");
+	(void)close(fd);
+}
+
+/* -- The end -- */
+
+static void
+a_graceful_stop_finishes_what_is_in_flight(void **state)
+{
+	struct fixture *f = *state;
+	int busy, idle, fd;
+
+	start(f);
+	idle = connected(f);
+	busy = connected(f);
+	ask(busy, 1, "sleep:300");
+	ask(busy, 2, "sleep:200");
+	wait_until(stats(f).deferred == 2);
+	transport_stop(f->transport, 5000);
+	hear_text(busy, 2, "sleep:200");
+	hear_text(busy, 1, "sleep:300");
+	assert_true(is_hung_up(busy));
+	assert_true(is_hung_up(idle));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	(void)close(fd);
+	(void)close(busy);
+	(void)close(idle);
+}
+
+static void
+a_stop_does_not_wait_beyond_its_time(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	f->settings.workers = 1;
+	start(f);
+	fd = connected(f);
+	for (uint32_t i = 0; i < 20; i++)
+		ask(fd, i, "sleep:300");
+	wait_until(stats(f).deferred == 20);
+	transport_stop(f->transport, 50);
+	/* The one that ran, and perhaps one more that had begun. */
+	assert_true(atomic_load(&seen.runs) <= 20 + 3);
+	assert_true(is_hung_up(fd));
+	(void)close(fd);
+}
+
+static int
+talk_until_hung_up(int fd)
+{
+	static uint8_t buf[200000];
+	size_t len;
+
+	do
+		len = put_frame(buf, 1, "dlarge:100000", 13);
+	while (send(fd, buf, len, MSG_NOSIGNAL) > 0 &&
+	    recv(fd, buf, sizeof(buf), 0) > 0);
+	return 0;
+}
+
+static void
+stops_in_the_middle_of_traffic(void **state)
+{
+	struct fixture *f = *state;
+	pid_t child;
+	int status;
+
+	start(f);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		_exit(talk_until_hung_up(connected(f)));
+	wait_until(stats(f).deferred > 100);
+	transport_stop(f->transport, 200);
+	transport_close(f->transport);
+	f->transport = NULL;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+}
+
+static void
+can_be_closed_without_a_start(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(try_open(f, &f->transport), HF_OK);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int
+main(void)
+{
+	/* The one that forks stands before those that wake libnng. */
+	const struct CMUnitTest tests[] = {
+		TEST(stops_in_the_middle_of_traffic),
+		TEST(answers_a_request),
+		TEST(answers_a_request_that_comes_byte_by_byte),
+		TEST(fast_requests_overtake_slow_ones),
+		TEST(answers_everybody_who_pipelines),
+		TEST(carries_messages_up_to_the_limit),
+		TEST(answers_after_the_peer_is_done_sending),
+		TEST(survives_a_peer_that_is_gone_before_its_reply),
+		TEST(passes_the_identity_on),
+		TEST(drops_what_the_pipeline_hung_on_a_connection),
+		TEST(spreads_connections_evenly),
+		TEST(flushes_the_audit_log_once_for_a_batch),
+		TEST(no_reply_leaves_without_its_audit_line),
+		TEST(a_failed_flush_spares_what_a_worker_flushed),
+		TEST(a_graceful_stop_finishes_what_is_in_flight),
+		TEST(a_stop_does_not_wait_beyond_its_time),
+		TEST(can_be_closed_without_a_start),
+		TEST(serves_nngcat),
+		TEST(serves_a_plain_libnng_client),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -30,7 +30,7 @@ enum {
 #define KEY_FIELD(s) \
 	F(s, "name", name, 1, NAME_MAX_BYTES, REQUIRED | PLAIN | KEYNAME, NULL, "name of the key")
 #define FORMAT_FIELD(s) \
-	F(s, "format", format, 1, 16, PLAIN, FORMATS, "form of what comes out; binary when absent")
+	F(s, "format", format, 1, 16, PLAIN | HIDDEN, FORMATS, "form of what comes out; binary when absent")
 #define STATUS_FIELDS(s, at) \
 	F(s, "error",      at status.error,      0, 1024, 0, NULL, "what was wrong with this item"), \
 	F(s, "error_name", at status.error_name, 0, 64, PLAIN, NULL, "name of that error"), \
@@ -45,7 +45,7 @@ enum {
 	F(s, "associated_data", at associated_data, 0, AAD_MAX, 0, NULL, "authenticated with the data, and needed again to decrypt it"), \
 	F(s, "key_version",     at key_version,     0, VERSION_MAX, PLAIN, NULL, "version to use; the primary one when absent or 0")
 #define ENCRYPT_RESULT(s, at) \
-	F(s, "ciphertext",  at ciphertext,  0, DATA_MAX, DATA, NULL, "the encrypted data"), \
+	F(s, "ciphertext",  at ciphertext,  0, DATA_MAX, DATA | SEALED, NULL, "the encrypted data"), \
 	F(s, "key_version", at key_version, 0, VERSION_MAX, PLAIN, NULL, "version that was used")
 
 SCHEMA(schema_encrypt_item, hf_encrypt_item,
@@ -64,7 +64,7 @@ SCHEMA_PUBLIC(schema_encrypt_out, hf_encrypt_out,
 /* -- decrypt -- */
 
 #define DECRYPT_ITEM(s, at, need) \
-	F(s, "ciphertext",      at ciphertext,      0, DATA_MAX, DATA | (need), NULL, "what encrypt gave, in either form"), \
+	F(s, "ciphertext",      at ciphertext,      0, DATA_MAX, DATA | SEALED | (need), NULL, "what encrypt gave, in either form"), \
 	F(s, "associated_data", at associated_data, 0, AAD_MAX, 0, NULL, "as given to encrypt")
 #define DECRYPT_RESULT(s, at) \
 	F(s, "plaintext",   at plaintext,   0, DATA_MAX, SECRET | DATA, NULL, "the decrypted data"), \
@@ -84,7 +84,7 @@ SCHEMA_PUBLIC(schema_decrypt_out, hf_decrypt_out,
 /* -- rewrap -- */
 
 #define REWRAP_ITEM(s, at, need) \
-	F(s, "ciphertext",      at ciphertext,      0, DATA_MAX, DATA | (need), NULL, "what encrypt gave, in either form"), \
+	F(s, "ciphertext",      at ciphertext,      0, DATA_MAX, DATA | SEALED | (need), NULL, "what encrypt gave, in either form"), \
 	F(s, "associated_data", at associated_data, 0, AAD_MAX, 0, NULL, "as given to encrypt; kept"), \
 	F(s, "key_version",     at key_version,     0, VERSION_MAX, PLAIN, NULL, "version to encrypt under; the primary one when absent or 0")
 
@@ -105,7 +105,7 @@ SCHEMA_PUBLIC(schema_rewrap_out, hf_rewrap_out,
 	F(s, "key_version",     at key_version,     0, VERSION_MAX, PLAIN, NULL, "version to use; the primary one when absent or 0")
 #define DATAKEY_RESULT(s, at) \
 	F(s, "plaintext",   at plaintext,   0, 64, SECRET | DATA, NULL, "the data key"), \
-	F(s, "ciphertext",  at ciphertext,  0, DATA_MAX, DATA, NULL, "the data key, encrypted; decrypt opens it"), \
+	F(s, "ciphertext",  at ciphertext,  0, DATA_MAX, DATA | SEALED, NULL, "the data key, encrypted; decrypt opens it"), \
 	F(s, "key_version", at key_version, 0, VERSION_MAX, PLAIN, NULL, "version that was used")
 
 SCHEMA(schema_datakey_item, hf_datakey_item,
@@ -128,7 +128,7 @@ SCHEMA(schema_input_item, hf_input_item,
 	INPUT_ITEM(hf_input_item, , REQUIRED), REFERENCE_FIELD(hf_input_item));
 
 #define HMAC_RESULT(s, at) \
-	F(s, "hmac",        at hmac,        0, 512, DATA, NULL, "the MAC"), \
+	F(s, "hmac",        at hmac,        0, 512, DATA | SEALED, NULL, "the MAC"), \
 	F(s, "key_version", at key_version, 0, VERSION_MAX, PLAIN, NULL, "version that was used")
 
 SCHEMA(schema_hmac_result, hf_hmac_result,
@@ -150,7 +150,7 @@ SCHEMA_PUBLIC(schema_hmac_out, hf_hmac_out,
 	F(s, "marshaling_algorithm", marshaling_algorithm, 1, 8, PLAIN, "asn1|jws", "ECDSA: DER or r and s side by side; asn1 when absent"), \
 	F(s, "salt_length",          salt_length,          1, 8, PLAIN, NULL, "PSS: auto, hash, or bytes; auto when absent")
 #define SIGN_RESULT(s, at) \
-	F(s, "signature",   at signature,   0, 2048, DATA, NULL, "the signature"), \
+	F(s, "signature",   at signature,   0, 2048, DATA | SEALED, NULL, "the signature"), \
 	F(s, "key_version", at key_version, 0, VERSION_MAX, PLAIN, NULL, "version that was used")
 
 SCHEMA(schema_sign_result, hf_sign_result,
@@ -166,8 +166,8 @@ SCHEMA_PUBLIC(schema_sign_out, hf_sign_out,
 
 #define VERIFY_ITEM(s, at, need) \
 	INPUT_ITEM(s, at, need), \
-	F(s, "signature", at signature, 0, 4096, 0, NULL, "what sign gave, in either form"), \
-	F(s, "hmac",      at hmac,      0, 4096, 0, NULL, "what hmac gave, in either form")
+	F(s, "signature", at signature, 0, 4096, SEALED, NULL, "what sign gave, in either form"), \
+	F(s, "hmac",      at hmac,      0, 4096, SEALED, NULL, "what hmac gave, in either form")
 
 SCHEMA(schema_verify_item, hf_verify_item,
 	VERIFY_ITEM(hf_verify_item, , REQUIRED), REFERENCE_FIELD(hf_verify_item));
@@ -214,8 +214,8 @@ SCHEMA(schema_key_version, hf_key_version,
 	F(hf_key_version, "version",       version,       0, VERSION_MAX, PLAIN, NULL, "number"),
 	F(hf_key_version, "state",         state,         0, 32, PLAIN, "enabled|disabled|destroy-scheduled|destroyed", "state"),
 	F(hf_key_version, "level",         level,         0, 16, PLAIN, "wrapped|hsm", "protection level"),
-	F(hf_key_version, "creation_time", creation_time, 0, INT64_MAX, PLAIN, NULL, "seconds since 1970"),
-	F(hf_key_version, "destroy_time",  destroy_time,  0, INT64_MAX, PLAIN, NULL, "when it will be or was destroyed"),
+	F(hf_key_version, "creation_time", creation_time, 0, INT64_MAX, PLAIN | TIME, NULL, "seconds since 1970"),
+	F(hf_key_version, "destroy_time",  destroy_time,  0, INT64_MAX, PLAIN | TIME, NULL, "when it will be or was destroyed"),
 	F(hf_key_version, "public_key",    public_key,    0, 4096, 0, NULL, "PEM"));
 SCHEMA_PUBLIC(schema_key_info, hf_key_info,
 	F(hf_key_info, "name",                   name,                   0, NAME_MAX_BYTES, PLAIN, NULL, "name"),
@@ -238,7 +238,7 @@ SCHEMA_PUBLIC(schema_key_info, hf_key_info,
 	F(hf_key_info, "soft_deleted",           soft_deleted,           0, 1, PLAIN | ALWAYS, NULL, "all use is refused until it is restored"),
 	F(hf_key_info, "imported_key",           imported_key,           0, 1, PLAIN | ALWAYS, NULL, "came from outside"),
 	F(hf_key_info, "key_size",               key_size,               0, 512, PLAIN, NULL, "hmac keys: bytes"),
-	F(hf_key_info, "creation_time",          creation_time,          0, INT64_MAX, PLAIN | ALWAYS, NULL, "seconds since 1970"),
+	F(hf_key_info, "creation_time",          creation_time,          0, INT64_MAX, PLAIN | TIME | ALWAYS, NULL, "seconds since 1970"),
 	F(hf_key_info, "warning",                warning,                0, 256, 0, NULL, "something to know"),
 	TEXTS(hf_key_info, "aliases", aliases, LIST_MAX, PLAIN, "names that point here"),
 	LIST(hf_key_info, "keys", keys, VERSION_MAX, &schema_key_version, 0, "its versions, oldest first"));
@@ -275,7 +275,7 @@ SCHEMA_PUBLIC(schema_version_in, hf_version_in,
 SCHEMA_PUBLIC(schema_version_destroy_in, hf_version_destroy_in,
 	KEY_FIELD(hf_version_destroy_in),
 	F(hf_version_destroy_in, "version", version, 1, VERSION_MAX, PLAIN | REQUIRED, NULL, "which version"),
-	F(hf_version_destroy_in, "delay",   delay,   0, 31536000, PLAIN, NULL, "seconds until it is destroyed; 30 days when absent"));
+	F(hf_version_destroy_in, "delay",   delay,   0, 31536000, PLAIN | SECONDS, NULL, "seconds until it is destroyed; 30 days when absent"));
 
 /* -- aliases, keyrings -- */
 
@@ -287,7 +287,7 @@ SCHEMA_PUBLIC(schema_alias_list_out, hf_alias_list_out,
 SCHEMA_PUBLIC(schema_keyring_info, hf_keyring_info,
 	F(hf_keyring_info, "name",           name,           1, NAME_MAX_BYTES, PLAIN, NULL, "name"),
 	F(hf_keyring_info, "master_version", master_version, 0, VERSION_MAX, PLAIN, NULL, "version of the master key that wraps it"),
-	F(hf_keyring_info, "creation_time",  creation_time,  0, INT64_MAX, PLAIN, NULL, "seconds since 1970"),
+	F(hf_keyring_info, "creation_time",  creation_time,  0, INT64_MAX, PLAIN | TIME, NULL, "seconds since 1970"),
 	F(hf_keyring_info, "destroyed",      destroyed,      0, 1, PLAIN, NULL, "its key is gone, and with it all below"));
 SCHEMA_PUBLIC(schema_keyring_list_out, hf_keyring_list_out,
 	LIST(hf_keyring_list_out, "keyrings", keyrings, LIST_MAX, &schema_keyring_info, ALWAYS, "keyrings, in order"));
@@ -304,7 +304,7 @@ SCHEMA_PUBLIC(schema_status_out, hf_status_out,
 	F(hf_status_out, "state",             state,             0, 32, PLAIN, "ready|degraded|uninitialized|stopping", "state"),
 	F(hf_status_out, "reason",            reason,            0, 256, 0, NULL, "what is wrong, when not ready"),
 	F(hf_status_out, "pid",               pid,               0, INT64_MAX, PLAIN, NULL, "process of the daemon"),
-	F(hf_status_out, "uptime",            uptime,            0, INT64_MAX, PLAIN | ALWAYS, NULL, "seconds"),
+	F(hf_status_out, "uptime",            uptime,            0, INT64_MAX, PLAIN | SECONDS | ALWAYS, NULL, "seconds"),
 	F(hf_status_out, "hsm_state",         hsm_state,         0, 32, PLAIN, NULL, "state of the HSM"),
 	F(hf_status_out, "master_version",    master_version,    0, VERSION_MAX, PLAIN, NULL, "version of the master key"),
 	F(hf_status_out, "keys",              keys,              0, INT64_MAX, PLAIN | ALWAYS, NULL, "keys in the daemon's cache"),
@@ -327,7 +327,7 @@ SCHEMA_PUBLIC(schema_metrics_out, hf_metrics_out,
 SCHEMA_PUBLIC(schema_hsm_status_out, hf_hsm_status_out,
 	F(hf_hsm_status_out, "state",            state,            0, 32, PLAIN, NULL, "state of the HSM"),
 	F(hf_hsm_status_out, "reason",           reason,           0, 256, 0, NULL, "what is wrong, when not ready"),
-	F(hf_hsm_status_out, "since",            since,            0, INT64_MAX, PLAIN, NULL, "when the state began"),
+	F(hf_hsm_status_out, "since",            since,            0, INT64_MAX, PLAIN | TIME, NULL, "when the state began"),
 	F(hf_hsm_status_out, "generation",       generation,       0, INT64_MAX, PLAIN | ALWAYS, NULL, "grows at each recovery"),
 	F(hf_hsm_status_out, "module",           module,           0, 256, PLAIN, NULL, "PKCS#11 module"),
 	F(hf_hsm_status_out, "token",            token,            0, 64, PLAIN, NULL, "label of the token"),

@@ -41,6 +41,9 @@ enum field_flag {
 	DATA = 32,     /* the command line reads or writes it as a file */
 	ALWAYS = 64,   /* encoded even when it is zero or empty */
 	HIDDEN = 128,  /* no command line option: a command gives it itself */
+	SEALED = 256,  /* a ciphertext, signature or MAC: binary or text form */
+	TIME = 512,    /* seconds since 1970-01-01 UTC */
+	SECONDS = 1024, /* a stretch of time */
 };
 
 struct schema;

@@ -190,6 +190,11 @@ check_rows(const struct schema *schema)
 		assert_int_equal(f->kind == FIELD_LIST, f->item != NULL);
 		if (f->values != NULL)
 			assert_int_equal(f->kind, FIELD_TEXT);
+		if ((f->flags & (DATA | SEALED)) != 0 && f->kind != FIELD_TEXT)
+			assert_int_equal(f->kind, FIELD_BYTES);
+		if ((f->flags & (TIME | SECONDS)) != 0)
+			assert_true(f->kind == FIELD_UINT ||
+			    f->kind == FIELD_OPT);
 		/* A number that must not be zero has to be given. */
 		if (f->kind == FIELD_UINT && f->min > 0)
 			assert_true((f->flags & REQUIRED) != 0);

@@ -45,7 +45,7 @@ struct server_request {
 struct server;
 typedef enum server_act server_fn(struct server *, struct server_request *);
 
-enum { SERVER_CONNECTIONS = 64, SERVER_ROOM = 24 << 20 };
+enum { SERVER_CONNECTIONS = 512, SERVER_ROOM = 24 << 20 };
 
 struct server {
 	char folder[64], path[80];

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion of holdfast; printed by 'holdfast completion bash'.
+
+_holdfast_options() {
+	case "$1" in
+	'encrypt') echo '--associated-data --key-version --type --binary --out --encoding' ;;
+	'decrypt') echo '--associated-data --out --encoding' ;;
+	'rewrap') echo '--associated-data --key-version --binary --out --encoding' ;;
+	'datakey') echo '--bits --associated-data --key-version --binary --out --encoding' ;;
+	'datakey-wrapped') echo '--bits --associated-data --key-version --binary --out --encoding' ;;
+	'hmac') echo '--algorithm --key-version --binary --out --encoding' ;;
+	'sign') echo '--hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length --key-version --binary --out --encoding' ;;
+	'verify') echo '--signature --hmac --hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length' ;;
+	'random') echo '--bytes --source --out --encoding' ;;
+	'hash') echo '--algorithm --out --encoding' ;;
+	'key create') echo '--type --level --keyring --prefix --key-size --exportable --allow-plaintext-backup --deletion-allowed' ;;
+	'key show') echo '' ;;
+	'key list') echo '--after --limit' ;;
+	'key config') echo '--min-decryption-version --min-encryption-version --primary-version --deletion-allowed --exportable --allow-plaintext-backup' ;;
+	'key rotate') echo '' ;;
+	'key trim') echo '' ;;
+	'key delete') echo '' ;;
+	'key soft-delete') echo '' ;;
+	'key undelete') echo '' ;;
+	'key enable') echo '' ;;
+	'key disable') echo '' ;;
+	'key destroy') echo '--delay' ;;
+	'key restore') echo '' ;;
+	'alias set') echo '' ;;
+	'alias delete') echo '' ;;
+	'alias list') echo '--after --limit' ;;
+	'keyring create') echo '' ;;
+	'keyring list') echo '--after --limit' ;;
+	'keyring destroy') echo '--with-keys' ;;
+	'status') echo '' ;;
+	'whoami') echo '' ;;
+	'metrics') echo ' --out --encoding' ;;
+	'hsm status') echo '' ;;
+	'hsm rotate-master') echo '--destroy-old' ;;
+	'policy reload') echo '' ;;
+	'policy list') echo '' ;;
+	'audit status') echo '' ;;
+	esac
+}
+
+_holdfast_values() {
+	case "$1" in
+	'--type') echo 'aes256-gcm96 aes128-gcm96 chacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 rsa-2048 rsa-3072 rsa-4096 hmac' ;;
+	'--algorithm') echo 'sha1 sha2-224 sha2-256 sha2-384 sha2-512 sha3-224 sha3-256 sha3-384 sha3-512' ;;
+	'--hash-algorithm') echo 'sha1 sha2-224 sha2-256 sha2-384 sha2-512 sha3-224 sha3-256 sha3-384 sha3-512 none' ;;
+	'--signature-algorithm') echo 'pss pkcs1v15' ;;
+	'--marshaling-algorithm') echo 'asn1 jws' ;;
+	'--source') echo 'hsm platform all' ;;
+	'--level') echo 'wrapped hsm' ;;
+	'--capability') echo 'create read update patch delete list sudo' ;;
+	'-o') echo 'json table' ;;
+	esac
+}
+
+_holdfast_takes_name() {
+	case "$1" in
+	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore') return 0 ;;
+	esac
+	return 1
+}
+
+_holdfast_verbs='encrypt
+decrypt
+rewrap
+datakey
+datakey-wrapped
+hmac
+sign
+verify
+random
+hash
+key create
+key show
+key list
+key config
+key rotate
+key trim
+key delete
+key soft-delete
+key undelete
+key enable
+key disable
+key destroy
+key restore
+alias set
+alias delete
+alias list
+keyring create
+keyring list
+keyring destroy
+status
+whoami
+metrics
+hsm status
+hsm rotate-master
+policy reload
+policy list
+audit status
+hsm init
+hsm probe
+backup
+restore
+policy check
+policy test
+audit verify
+events
+help
+reference
+completion'
+
+_holdfast() {
+	local cur=${COMP_WORDS[COMP_CWORD]}
+	local prev=${COMP_WORDS[COMP_CWORD-1]}
+	local before="${COMP_WORDS[*]:1:COMP_CWORD-1}" verb='' words='' v
+
+	words=$(_holdfast_values "$prev")
+	if [ -n "$words" ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+		return
+	fi
+	while IFS= read -r v; do
+		case "$before " in
+		"$v "*) [ ${#v} -gt ${#verb} ] && verb=$v ;;
+		"${v% *}" | "${v% *} ") [ "$v" != "${v% *}" ] && words+=" ${v##* }" ;;
+		esac
+		[ -z "$before" ] && words+=" ${v%% *}"
+	done <<<"$_holdfast_verbs"
+	if [ -n "$verb" ] && [[ $cur == -* ]]; then
+		words="$(_holdfast_options "$verb") --socket -o --timeout --help"
+	elif [ -n "$verb" ] && [ "$before" = "$verb" ] &&
+	    _holdfast_takes_name "$verb"; then
+		words+=" $(holdfast --timeout 1 key list 2>/dev/null)"
+	elif [ -n "$verb" ] && [ -z "$words" ]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+}
+
+complete -F _holdfast holdfast

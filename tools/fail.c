@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tool.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* What a person can do about it; an error without a row needs no words. */
+static const struct {
+	enum hf_err err;
+	const char *advice;
+} advices[] = {
+	{ HF_ERR_UNREACHABLE,
+	    "is holdfast-keyd running? --socket or HOLDFAST_SOCKET name "
+	    "another socket" },
+	{ HF_ERR_TIMEOUT, "--timeout SECONDS gives it more time" },
+	{ HF_ERR_DISCONNECTED, "look what was done before you repeat it" },
+	{ HF_ERR_PERMISSION_DENIED,
+	    "'holdfast whoami' tells whom the service takes you for, 'holdfast "
+	    "policy test' which rule is missing" },
+	{ HF_ERR_TOO_LARGE,
+	    "encrypt a data key instead ('holdfast datakey') and use it on "
+	    "the file; 'holdfast seal' for large files is not there yet" },
+	{ HF_ERR_KEY_NOT_FOUND, "'holdfast key list' shows the keys" },
+	{ HF_ERR_ENC_KEY_NOT_FOUND, "'holdfast key list' shows the keys" },
+	{ HF_ERR_SIGN_KEY_NOT_FOUND, "'holdfast key list' shows the keys" },
+	{ HF_ERR_DELETE_REFUSED,
+	    "'holdfast key config NAME --deletion-allowed=yes' allows it" },
+	{ HF_ERR_HSM_UNAVAILABLE, "'holdfast hsm status' tells more" },
+	{ HF_ERR_HSM_PIN, "'holdfast hsm status' tells more" },
+	{ HF_ERR_AUTH_FAILED,
+	    "another key, other associated data, or changed data" },
+	{ HF_ERR_UNKNOWN_OP, "the service may be older than this program" },
+	{ HF_ERR_UNKNOWN_FIELD, "the service may be older than this program" },
+};
+
+/* Errors that this side found, because no answer came. */
+static bool
+is_silence(enum hf_err err)
+{
+	return err == HF_ERR_UNREACHABLE || err == HF_ERR_DISCONNECTED ||
+	    err == HF_ERR_TIMEOUT || err == HF_ERR_BAD_REPLY;
+}
+
+static bool
+is_ours(enum hf_err err)
+{
+	return err == HF_ERR_BAD_SETTINGS || err == HF_ERR_NO_MEMORY ||
+	    err == HF_ERR_SYSTEM;
+}
+
+int
+fail_service(enum hf_err err, const struct hf_why *why)
+{
+	const char *message = why->text[0] != '\0' ? why->text
+	                                           : hf_err_sentence(err);
+
+	(void)fputs("holdfast: ", stderr);
+	/* A message from elsewhere must not speak to the terminal. */
+	for (const char *p = message; *p != '\0'; p++)
+		(void)fputc((unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p,
+		    stderr);
+	(void)fprintf(stderr, " (%s)\n", hf_err_name(err));
+	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
+		if (advices[i].err == err)
+			(void)fprintf(stderr, "holdfast: %s\n",
+			    advices[i].advice);
+	return is_silence(err) ? STATUS_UNREACHABLE
+	    : is_ours(err)     ? STATUS_USAGE
+	                       : STATUS_REFUSED;
+}
+
+int
+fail_usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)fputs("holdfast: ", stderr);
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fputc('\n', stderr);
+	return STATUS_USAGE;
+}
+
+int
+tool_connect(const struct tool *tool, struct hf_client **out)
+{
+	struct hf_why why = { "" };
+	enum hf_err err = hf_connect(tool->socket, tool->timeout_ms, out, &why);
+
+	return err == HF_OK ? STATUS_OK : fail_service(err, &why);
+}

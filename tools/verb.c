@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "tool.h"
+
+enum op_index {
+#define OP(id, symbol, in, out, wire, path, cap, flags, verb, sentence)        \
+	INDEX_##symbol,
+#include <holdfast/ops.def>
+#undef OP
+	OPS
+};
+
+/* clang-format off */
+static const struct verb verbs[] = {
+#define OP(id, symbol, in, out, wire, path, cap, flags, verb, says)            \
+	[INDEX_##symbol] = { .words = (verb), .sentence = (says),              \
+		.op = &ops[INDEX_##symbol] },
+#include <holdfast/ops.def>
+#undef OP
+	{ .words = "hsm init", .run = keyd_hsm_init_run,
+		.synopsis = "[--uri URI] [--pin-source SOURCE]",
+		.sentence = "Make the master key in the HSM, before the service first starts",
+		.help = "Runs 'holdfast-keyd --init'. --uri is the PKCS#11 URI (RFC 7512) of the token,\n"
+			"--pin-source where its PIN comes from: file:PATH, env:NAME, fd:N or cred:NAME;\n"
+			"without them the configuration says both.\n" },
+	{ .words = "hsm probe", .run = keyd_hsm_probe_run,
+		.synopsis = "[--uri URI] [--pin-source SOURCE]",
+		.sentence = "Show what the HSM can do, tried with known answers",
+		.help = "Asks the service; where none runs, or with an option, runs 'holdfast-keyd --probe',\n"
+			"whose options are those of 'holdfast hsm init'.\n" },
+	{ .words = "backup", .run = keyd_backup_run, .synopsis = "FILE",
+		.sentence = "Copy the store to a file, also while the service runs",
+		.help = "The values in it are sealed: useless without the HSM.\n" },
+	{ .words = "restore", .run = keyd_restore_run, .synopsis = "FILE",
+		.sentence = "Put a copy of the store back; the service must not run",
+		.help = "" },
+	{ .words = "policy check", .run = keyd_policy_check_run, .synopsis = "DIR",
+		.sentence = "Tell whether the policy files of a folder are valid",
+		.help = "" },
+	{ .words = "policy test", .run = policy_test_run,
+		.synopsis = "SUBJECT... (OPERATION [NAME] | --path PATH --capability CAP)",
+		.sentence = "Tell whether somebody may do something, and by which rule",
+		.help = "SUBJECT is one of\n"
+			"  --uid UID, --user USER, --gid GID, --group GROUP, --unit UNIT, --exe PATH,\n"
+			"  --cert NAME, or --subject KIND:VALUE\n"
+			"and all that are given describe the one who asks. OPERATION is as in\n"
+			"docs/operations.md (transit.sign) or a verb in quotes ('key rotate'); NAME is the\n"
+			"key. Exit status 0: allowed, 2: denied.\n" },
+	{ .words = "audit verify", .run = audit_verify_run,
+		.synopsis = "[--key PEM] [--expect SEQUENCE:HASH] FILE...",
+		.sentence = "Prove that audit logs are whole, with nothing but the public key",
+		.help = "Several files are walked as one chain, oldest first. The key is audit.pub beside\n"
+			"the last file unless --key names another: keep a copy of it elsewhere, or whoever\n"
+			"rewrites the log can replace the key with it. --expect says how far the log must\n"
+			"reach, as 'holdfast audit status' told before.\n" },
+	{ .words = "events", .run = events_run, .synopsis = "[--url URL] [TYPE]",
+		.sentence = "Follow what happens: rotations, state changes, policy, HSM",
+		.help = "Prints one line an event, a JSON object with -o json. TYPE is the beginning of\n"
+			"the types to show (key). URL is that of the feed, else $HOLDFAST_EVENTS, else\n"
+			"ipc:///run/holdfast/events.sock.\n" },
+	{ .words = "help", .run = help_run, .synopsis = "[VERB]",
+		.sentence = "Show all verbs, or what one takes", .help = "" },
+	{ .words = "reference", .run = reference_run, .synopsis = "",
+		.sentence = "Print the reference of all operations (Markdown)", .help = "" },
+	{ .words = "completion", .run = completion_run, .synopsis = "bash",
+		.sentence = "Print the completion script of a shell", .help = "" },
+};
+/* clang-format on */
+
+enum { VERBS = sizeof(verbs) / sizeof(verbs[0]), LONGEST = 64 };
+
+/* An operation whose verb a special one has taken over. */
+static bool
+is_shadowed(const struct verb *verb)
+{
+	for (size_t i = OPS; verb->op != NULL && i < VERBS; i++)
+		if (strcmp(verbs[i].words, verb->words) == 0)
+			return true;
+	return false;
+}
+
+const struct verb *
+verb_at(size_t i)
+{
+	for (size_t k = 0; k < VERBS; k++)
+		if (verbs[k].words[0] != '\0' && !is_shadowed(&verbs[k]) &&
+		    i-- == 0)
+			return &verbs[k];
+	return NULL;
+}
+
+/* How many words of argv are the verb's; 0 when they are not. */
+static int
+words_matched(const struct verb *verb, int argc, char **argv)
+{
+	const char *p = verb->words;
+	int n = 0;
+
+	while (*p != '\0') {
+		size_t len = strcspn(p, " ");
+
+		if (n == argc || strlen(argv[n]) != len ||
+		    strncmp(argv[n], p, len) != 0)
+			return 0;
+		n++;
+		p += len + (p[len] == ' ');
+	}
+	return n;
+}
+
+const struct verb *
+verb_find(int argc, char **argv, int *used)
+{
+	const struct verb *best = NULL, *verb;
+
+	*used = 0;
+	for (size_t i = 0; (verb = verb_at(i)) != NULL; i++) {
+		int n = words_matched(verb, argc, argv);
+
+		if (n > *used) {
+			*used = n;
+			best = verb;
+		}
+	}
+	return best;
+}
+
+/* Insertions, deletions and changes from one to the other (Levenshtein). */
+static unsigned
+distance(const char *a, const char *b)
+{
+	unsigned row[LONGEST];
+	size_t len = strlen(b);
+
+	if (len >= LONGEST || strlen(a) >= LONGEST)
+		return LONGEST;
+	for (size_t k = 0; k <= len; k++)
+		row[k] = (unsigned)k;
+	for (size_t i = 0; a[i] != '\0'; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = (unsigned)i + 1;
+		for (size_t k = 0; k < len; k++) {
+			unsigned change = diagonal + (a[i] != b[k]);
+			unsigned other = 1 +
+			    (row[k] < row[k + 1] ? row[k] : row[k + 1]);
+
+			diagonal = row[k + 1];
+			row[k + 1] = change < other ? change : other;
+		}
+	}
+	return row[len];
+}
+
+const struct verb *
+verb_nearest(const char *words)
+{
+	const struct verb *best = NULL, *verb;
+	unsigned least = 4; /* more is another word, not a slip */
+
+	for (size_t i = 0; (verb = verb_at(i)) != NULL; i++) {
+		unsigned d = distance(words, verb->words);
+
+		if (d < least) {
+			least = d;
+			best = verb;
+		}
+	}
+	return best;
+}

@@ -76,8 +76,7 @@ defer(struct connection *c, const uint8_t id[FRAME_ID], struct request *rq)
 		io_count(&c->io->counters.deferred, 1);
 		return;
 	}
-	if (rq->grant != NULL)
-		pipeline_connection_closed(&rq->grant);
+	pipeline_abandon(rq, err);
 	turn_want_flush(&c->io->turn, rq->audit_ticket, rq->audit_sync);
 	io_count(&c->io->counters.busy, 1);
 	connection_reply_error(c, copy, err);

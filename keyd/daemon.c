@@ -35,6 +35,7 @@ struct loop {
 	int hsm_changed; /* eventfd, written by the HSM's watch */
 	bool unlocked;   /* all keyring keys are in memory */
 	uint64_t next_destroy;
+	_Atomic bool due_changed; /* the store's list of destructions did */
 };
 
 enum hf_err
@@ -190,6 +191,17 @@ on_destroyed(void *ctx, const char *name, uint64_t version)
 	server_event(s, "key.version_destroyed", name);
 }
 
+/* Whoever wrote it, the next destruction may be another one now. */
+static void
+on_due_commit(void *ctx, struct hf_text key, uint64_t revision)
+{
+	struct loop *l = ctx;
+
+	(void)revision;
+	if (text_starts(key, TEXT("due/")))
+		atomic_store(&l->due_changed, true);
+}
+
 static void
 destroy_due(struct loop *l)
 {
@@ -198,12 +210,16 @@ destroy_due(struct loop *l)
 	enum hf_err err;
 
 	audit_info(l->server->audit, &info);
-	if (!l->unlocked || info.broken)
-		return; /* no trace, no work */
+	if (!l->unlocked || info.broken) { /* no trace, no work: later */
+		l->next_destroy = now + 1;
+		return;
+	}
 	err = keys_destroy_due(l->server->keys, now, on_destroyed, l->server,
 	    &l->next_destroy);
-	if (err != HF_OK)
+	if (err != HF_OK) {
 		log_warning("scheduled destruction: %s", hf_err_sentence(err));
+		l->next_destroy = now + 10;
+	}
 }
 
 static void
@@ -284,7 +300,9 @@ loop_run(struct loop *l)
 		    read(l->hsm_changed, &count, sizeof(count)) > 0)
 			try_unlock(l);
 		audit_tick(l->server->audit);
-		if (l->next_destroy <= (uint64_t)time(NULL))
+		if (atomic_exchange(&l->due_changed, false) ||
+		    (l->next_destroy != 0 &&
+		        l->next_destroy <= (uint64_t)time(NULL)))
 			destroy_due(l);
 		(void)sd_notify(0, "WATCHDOG=1");
 	}
@@ -316,6 +334,7 @@ run_server(struct server *s, const struct settings *settings, struct loop *l,
 
 	if ((err = open_parts(s, settings, why)) != HF_OK)
 		return err;
+	store_watch(s->store, on_due_commit, l);
 	/* An HSM that is slow or away does not keep the service from starting;
 	 * one that is unsuitable does. */
 	err = hsm_wait_ready(s->hsm, WAIT_FOR_HSM_MS);
@@ -345,7 +364,8 @@ enum hf_err
 daemon_run(const struct settings *settings, struct hf_why *why)
 {
 	struct server *s = calloc(1, sizeof(*s));
-	struct loop l = { .server = s, .signals = -1 };
+	/* What came due while nobody ran is looked for at once. */
+	struct loop l = { .server = s, .signals = -1, .due_changed = true };
 	enum hf_err err;
 
 	if (s == NULL)

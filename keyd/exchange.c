@@ -117,6 +117,7 @@ exchange_set_request(
 		.audit_ticket = first->audit_ticket,
 		.audit_sync = first->audit_sync,
 		.grant = first->grant,
+		.op = first->op,
 		.audit_id = first->audit_id,
 		.intent_written = first->intent_written,
 	};
@@ -144,6 +145,8 @@ exchange_run(struct work *work, bool cancelled)
 {
 	struct exchange *ex = (struct exchange *)(void *)work;
 
+	if (cancelled)
+		pipeline_abandon(&ex->rq, HF_ERR_SHUTTING_DOWN);
 	ex->err = cancelled ? HF_ERR_SHUTTING_DOWN : run_and_flush(ex);
 	ex->done(ex);
 }

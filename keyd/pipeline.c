@@ -515,6 +515,17 @@ pipeline_run(struct request *rq)
 	return result;
 }
 
+void
+pipeline_abandon(struct request *rq, enum hf_err result)
+{
+	if (rq->intent_written && audit_outcome(rq, result) != HF_OK)
+		log_warning("%s for %s: no outcome in the audit log",
+		    rq->op->name, rq->who->label);
+	if (rq->op != NULL)
+		count(rq, result);
+	request_release(rq);
+}
+
 size_t
 pipeline_audit_failed(uint8_t *buf, size_t cap)
 {

@@ -18,6 +18,13 @@ enum hf_err pipeline_run(struct request *rq);
  */
 size_t pipeline_audit_failed(uint8_t *buf, size_t cap);
 
+/*
+ * Ends a deferred request that will not be run again: the queue is full, or
+ * the service stops. An intent gets its outcome, references are dropped. The
+ * transport sends the error itself.
+ */
+void pipeline_abandon(struct request *rq, enum hf_err result);
+
 /* Flushes the audit log up to a ticket; the transport calls it for a batch. */
 enum hf_err pipeline_flush(struct server *server, uint64_t ticket, bool sync);
 

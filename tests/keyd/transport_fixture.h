@@ -171,6 +171,14 @@ pipeline_connection_closed(struct policy_grant **grant_slot)
 	atomic_fetch_add(&seen.drops, 1);
 }
 
+void
+pipeline_abandon(struct request *rq, enum hf_err result)
+{
+	must(result != HF_OK);
+	if (rq->grant != NULL)
+		pipeline_connection_closed(&rq->grant);
+}
+
 enum hf_err
 identity_of_socket(int fd, struct identity **out)
 {

@@ -36,11 +36,12 @@ print_audit_key(struct server *s, const struct settings *settings)
 
 	hierarchy_audit_id(s->hierarchy, id);
 	if ((err = hsm_audit_public(s->hsm, id, spki, &len)) != HF_OK ||
-	    (err = crypto_spki_pem(bytes_of(spki, len), pem,
-	        sizeof(pem))) != HF_OK)
+	    (err = crypto_spki_pem(bytes_of(spki, len), pem, sizeof(pem))) !=
+		HF_OK)
 		return err;
 	(void)printf("Audit key: %s (keep a copy elsewhere: "
-	    "'holdfast audit verify' needs it)\n", settings->audit.public_key);
+		     "'holdfast audit verify' needs it)\n",
+	    settings->audit.public_key);
 	f = fopen(settings->audit.public_key, "we");
 	if (f == NULL)
 		return HF_ERR_SYSTEM;
@@ -118,8 +119,8 @@ admin_probe(const struct settings *settings, struct hf_why *why)
 }
 
 enum hf_err
-admin_backup(const struct settings *settings, const char *file,
-    struct hf_why *why)
+admin_backup(
+    const struct settings *settings, const char *file, struct hf_why *why)
 {
 	char path[DAEMON_PATH];
 	enum hf_err err;
@@ -128,13 +129,14 @@ admin_backup(const struct settings *settings, const char *file,
 	    (err = store_backup(path, file, why)) != HF_OK)
 		return err;
 	(void)printf("%s: a copy of %s; it can be opened only with the HSM "
-	    "that holds the master key\n", file, path);
+		     "that holds the master key\n",
+	    file, path);
 	return HF_OK;
 }
 
 enum hf_err
-admin_restore(const struct settings *settings, const char *file,
-    struct hf_why *why)
+admin_restore(
+    const struct settings *settings, const char *file, struct hf_why *why)
 {
 	char path[DAEMON_PATH];
 	enum hf_err err;
@@ -143,7 +145,8 @@ admin_restore(const struct settings *settings, const char *file,
 	    (err = store_restore(file, path, why)) != HF_OK)
 		return err;
 	(void)printf("%s: restored from %s; the old store is %s"
-	    ".before-restore\n", path, file, path);
+		     ".before-restore\n",
+	    path, file, path);
 	return HF_OK;
 }
 

@@ -18,10 +18,10 @@ enum hf_err admin_init(const struct settings *settings, struct hf_why *why);
 enum hf_err admin_probe(const struct settings *settings, struct hf_why *why);
 
 /* A consistent copy of the store, also of one in use; and back. */
-enum hf_err admin_backup(const struct settings *settings, const char *file,
-    struct hf_why *why);
-enum hf_err admin_restore(const struct settings *settings, const char *file,
-    struct hf_why *why);
+enum hf_err admin_backup(
+    const struct settings *settings, const char *file, struct hf_why *why);
+enum hf_err admin_restore(
+    const struct settings *settings, const char *file, struct hf_why *why);
 
 /* Loads a folder of policies and says what is in it. */
 enum hf_err admin_check_policy(const char *folder, struct hf_why *why);

@@ -29,20 +29,19 @@
  *	start       the daemon opened the log; "file": "new" or "continued"
  *	reopen      goes on in a new file; "reason": "asked" or "renamed"
  *	damage      what was found is not what was written; "found": "missing",
- *	            "shorter", "different", "torn", "removed", "resized", "error"
- *	recovered   lines "from" to "to" were written late: their callers were
+ *	            "shorter", "different", "torn", "removed", "resized",
+ *"error" recovered   lines "from" to "to" were written late: their callers were
  *	            told that the log failed, though the lines are here
  *	checkpoint  "checkpoint": its number, "covers": sequence number of the
- *	            last line signed, "hash": SHA-256 of that line, "key": SHA-256
- *	            of the SubjectPublicKeyInfo, "signature": r || s of ECDSA
- *	            P-256 with SHA-256 over "holdfast-audit-checkpoint-v1", a zero
- *	            byte, number and sequence number (8 bytes each, big-endian),
- *	            and the 32 bytes of the hash
+ *	            last line signed, "hash": SHA-256 of that line, "key":
+ *SHA-256 of the SubjectPublicKeyInfo, "signature": r || s of ECDSA P-256 with
+ *SHA-256 over "holdfast-audit-checkpoint-v1", a zero byte, number and sequence
+ *number (8 bytes each, big-endian), and the 32 bytes of the hash
  */
 struct audit;
 
 enum {
-	AUDIT_LONGEST = 64 << 10, /* bytes with the newline */
+	AUDIT_LONGEST = 64 << 10,                /* bytes with the newline */
 	AUDIT_MEMBERS_MAX = AUDIT_LONGEST - 512, /* what a caller may fill */
 	AUDIT_BUFFER = 1 << 20, /* waiting for the disk; beyond: HF_ERR_AUDIT */
 };
@@ -61,19 +60,19 @@ struct audit_settings {
  * then made later. load gives all zero when there is nothing yet.
  */
 struct audit_head {
-	uint64_t sequence;    /* of the last line known */
-	uint8_t hash[32];     /* of that line */
-	uint64_t checkpoint;  /* number of the last checkpoint */
+	uint64_t sequence;   /* of the last line known */
+	uint8_t hash[32];    /* of that line */
+	uint64_t checkpoint; /* number of the last checkpoint */
 };
 struct audit_backing {
 	void *ctx;
-	enum hf_err (*sign)(void *ctx, const uint8_t digest[32],
-	    uint8_t out[64]);
+	enum hf_err (*sign)(
+	    void *ctx, const uint8_t digest[32], uint8_t out[64]);
 	enum hf_err (*load)(void *ctx, struct audit_head *out);
 	enum hf_err (*save)(void *ctx, const struct audit_head *head);
 	/* SubjectPublicKeyInfo DER of the signing key; 0 length: not yet. */
-	enum hf_err (*public_key)(void *ctx, uint8_t *out, size_t cap,
-	    size_t *len);
+	enum hf_err (*public_key)(
+	    void *ctx, uint8_t *out, size_t cap, size_t *len);
 	/* For audit_line_hashed, until audit_set_hash_key. Copied. */
 	uint8_t hash_key[32];
 };
@@ -118,10 +117,10 @@ struct audit_line {
  * are taken. Values may hold anything: control characters are escaped, and
  * where a text is not UTF-8, its bytes from 0x80 up are escaped as \u00XX.
  */
-void audit_line_start(struct audit_line *line, char *buf, size_t cap,
-    const char *type);
-void audit_line_text(struct audit_line *line, const char *name,
-    struct hf_text value);
+void audit_line_start(
+    struct audit_line *line, char *buf, size_t cap, const char *type);
+void audit_line_text(
+    struct audit_line *line, const char *name, struct hf_text value);
 void audit_line_uint(struct audit_line *line, const char *name, uint64_t v);
 void audit_line_bool(struct audit_line *line, const char *name, bool v);
 /* "hmac-sha256:<hex>" with the key of this log. */
@@ -142,8 +141,8 @@ void audit_line_length(struct audit_line *line, const char *name, size_t len);
  * grows with each line. HF_ERR_AUDIT when the log is broken or the buffer is
  * full: then refuse; no sequence number is used up. Never blocks on the disk.
  */
-enum hf_err audit_append(struct audit *audit, const struct audit_line *line,
-    uint64_t *ticket);
+enum hf_err audit_append(
+    struct audit *audit, const struct audit_line *line, uint64_t *ticket);
 
 /*
  * Everything up to `ticket` is written when this returns HF_OK, and synced
@@ -184,8 +183,9 @@ struct audit_report {
 	uint64_t lines, first, last; /* sequence numbers */
 	uint8_t first_prev[32]; /* what the first line says came before it */
 	uint64_t checkpoints, last_checkpoint;
-	uint64_t unsigned_lines; /* that no checkpoint covers; not counting it */
-	uint64_t notes; /* lines in which the daemon notes damage */
+	uint64_t
+	    unsigned_lines; /* that no checkpoint covers; not counting it */
+	uint64_t notes;     /* lines in which the daemon notes damage */
 	char last_time[40];
 	uint8_t head[32];
 };

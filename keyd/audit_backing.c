@@ -80,11 +80,15 @@ enum hf_err
 audit_backing_open(struct server *s, const struct audit_settings *settings,
     struct audit **out, struct hf_why *why)
 {
-	struct audit_backing backing = { .ctx = s, .sign = sign, .load = load,
-		.save = save, .public_key = public_key };
+	struct audit_backing backing = { .ctx = s,
+		.sign = sign,
+		.load = load,
+		.save = save,
+		.public_key = public_key };
 	enum hf_err err;
 
-	/* Until the keyrings are open nobody can tell what a hash stands for. */
+	/* Until the keyrings are open nobody can tell what a hash stands for.
+	 */
 	if ((err = crypto_random(backing.hash_key, HASH_KEY)) != HF_OK)
 		return err;
 	err = audit_open(settings, &backing, out, why);
@@ -101,11 +105,12 @@ hash_key_make(struct server *s, struct secret *out)
 	if ((err = secret_alloc(out, HASH_KEY)) != HF_OK ||
 	    (err = crypto_random(out->ptr, HASH_KEY)) != HF_OK ||
 	    (err = hierarchy_seal(s->hierarchy, TEXT("default"), HASH_KEY_NAME,
-	        secret_view(out), sealed)) != HF_OK)
+		 secret_view(out), sealed)) != HF_OK)
 		return err;
 	return store_commit(s->store, NULL, 0,
-	    &(struct store_write){ HASH_KEY_NAME,
-	        bytes_of(sealed, sizeof(sealed)) }, 1, NULL);
+	    &(struct store_write){
+		HASH_KEY_NAME, bytes_of(sealed, sizeof(sealed)) },
+	    1, NULL);
 }
 
 enum hf_err
@@ -118,8 +123,8 @@ audit_backing_unlocked(struct server *s)
 	if (err == HF_ERR_NOT_FOUND) {
 		err = hash_key_make(s, &key);
 	} else if (err == HF_OK) {
-		err = hierarchy_unseal(s->hierarchy, HASH_KEY_NAME,
-		    bytes_of(v.ptr, v.len), &key);
+		err = hierarchy_unseal(
+		    s->hierarchy, HASH_KEY_NAME, bytes_of(v.ptr, v.len), &key);
 		store_value_free(&v);
 	}
 	if (err == HF_OK && key.len != HASH_KEY)

@@ -46,8 +46,8 @@ batch_run(struct request *rq, const struct batch *b)
 
 	if (b->items == NULL) {
 		if (!b->one_given)
-			return hf_fail(&rq->why, HF_ERR_MISSING_FIELD, "%s",
-			    b->missing);
+			return hf_fail(
+			    &rq->why, HF_ERR_MISSING_FIELD, "%s", b->missing);
 		return b->each(rq, b->ctx, b->one, b->one_result, &rq->why);
 	}
 	if (b->count == 0)

@@ -105,10 +105,10 @@ void connection_reply(struct connection *c, const uint8_t id[FRAME_ID],
     struct hf_bytes body, bool audited);
 
 /* The same for one that lies in the arena of io->current, or is an error. */
-void connection_reply_current(struct connection *c, const uint8_t id[FRAME_ID],
-    struct hf_bytes body);
-void connection_reply_error(struct connection *c, const uint8_t id[FRAME_ID],
-    enum hf_err err);
+void connection_reply_current(
+    struct connection *c, const uint8_t id[FRAME_ID], struct hf_bytes body);
+void connection_reply_error(
+    struct connection *c, const uint8_t id[FRAME_ID], enum hf_err err);
 
 /* Sends a reply from where it lies; takes the exchange. */
 void connection_reply_exchange(struct connection *c, struct exchange *ex);

@@ -31,8 +31,8 @@ enum hf_err crypto_init(struct hf_why *why);
 enum hf_err crypto_random(uint8_t *out, size_t len);
 
 /* `out` takes hash->size bytes. HF_ERR_BAD_INPUT for an empty key. */
-enum hf_err crypto_hash(const struct hash_type *hash, struct hf_bytes in,
-    uint8_t *out);
+enum hf_err crypto_hash(
+    const struct hash_type *hash, struct hf_bytes in, uint8_t *out);
 enum hf_err crypto_hmac(const struct hash_type *hash, struct hf_bytes key,
     struct hf_bytes in, uint8_t *out);
 
@@ -57,8 +57,8 @@ enum hf_err crypto_open(const struct key_type *type, struct hf_bytes key,
  * keys raw (HMAC: `hmac_size` bytes, 32 to 512, else HF_ERR_OUT_OF_BOUNDS),
  * asymmetric ones as PKCS#8 DER (RFC 5208).
  */
-enum hf_err crypto_generate(const struct key_type *type, size_t hmac_size,
-    struct secret *material);
+enum hf_err crypto_generate(
+    const struct key_type *type, size_t hmac_size, struct secret *material);
 
 /* An asymmetric key ready for use: a parsed private or public key. */
 struct crypto_key;
@@ -74,8 +74,8 @@ enum hf_err crypto_key_private(const struct key_type *type,
     struct hf_bytes pkcs8, struct crypto_key **out);
 
 /* From SubjectPublicKeyInfo DER (RFC 5280, section 4.1); errors as above. */
-enum hf_err crypto_key_public(const struct key_type *type,
-    struct hf_bytes spki, struct crypto_key **out);
+enum hf_err crypto_key_public(
+    const struct key_type *type, struct hf_bytes spki, struct crypto_key **out);
 
 /* NULL is fine. A key may be used by many threads; free it when none does. */
 void crypto_key_free(struct crypto_key *key);
@@ -87,11 +87,11 @@ void crypto_key_free(struct crypto_key *key);
  * or has something after it. What is in the DER is not looked at: that is
  * crypto_key_public's.
  */
-enum hf_err crypto_key_spki(const struct crypto_key *key, uint8_t *out,
-    size_t cap, size_t *len);
+enum hf_err crypto_key_spki(
+    const struct crypto_key *key, uint8_t *out, size_t cap, size_t *len);
 enum hf_err crypto_spki_pem(struct hf_bytes spki, char *out, size_t cap);
-enum hf_err crypto_pem_spki(struct hf_text pem, uint8_t *out, size_t cap,
-    size_t *len);
+enum hf_err crypto_pem_spki(
+    struct hf_text pem, uint8_t *out, size_t cap, size_t *len);
 
 /*
  * RSA-OAEP (RFC 8017, section 7.1), SHA-256 for hash and MGF1, empty label.
@@ -135,8 +135,8 @@ enum hf_err crypto_verify(const struct crypto_key *key,
  * section 2.2.3). `out` takes CRYPTO_SIGNATURE_MAX.
  */
 enum hf_err crypto_ecdsa_to_der(struct hf_bytes rs, uint8_t *out, size_t *len);
-enum hf_err crypto_ecdsa_from_der(struct hf_bytes der, size_t field,
-    uint8_t *out);
+enum hf_err crypto_ecdsa_from_der(
+    struct hf_bytes der, size_t field, uint8_t *out);
 
 /*
  * What an HSM that only has CKM_RSA_PKCS must be given: the DigestInfo of
@@ -158,7 +158,7 @@ enum hf_err crypto_spki_ec(const struct key_type *type, struct hf_bytes point,
 /*
  * P-256 verification of an audit checkpoint: r || s over the SHA-256 of `in`.
  */
-enum hf_err crypto_verify_p256(struct hf_bytes spki, struct hf_bytes in,
-    struct hf_bytes rs);
+enum hf_err crypto_verify_p256(
+    struct hf_bytes spki, struct hf_bytes in, struct hf_bytes rs);
 
 #endif

@@ -84,8 +84,8 @@ make_state_dir(const char *dir, struct hf_why *why)
 }
 
 enum hf_err
-daemon_open_keys(struct server *s, const struct settings *settings,
-    struct hf_why *why)
+daemon_open_keys(
+    struct server *s, const struct settings *settings, struct hf_why *why)
 {
 	char path[DAEMON_PATH];
 	enum hf_err err;
@@ -93,8 +93,8 @@ daemon_open_keys(struct server *s, const struct settings *settings,
 	if ((err = make_state_dir(settings->state_dir, why)) != HF_OK ||
 	    (err = daemon_store_path(settings, path)) != HF_OK ||
 	    (err = store_open(path, &s->store, why)) != HF_OK ||
-	    (err = hsm_open(&settings->hsm, on_hsm_change, s, &s->hsm,
-	        why)) != HF_OK)
+	    (err = hsm_open(&settings->hsm, on_hsm_change, s, &s->hsm, why)) !=
+		HF_OK)
 		return err;
 	return hierarchy_open(s->store, s->hsm, &s->hierarchy, why);
 }
@@ -118,8 +118,8 @@ server_event(struct server *server, const char *event, const char *subject)
 /* -- Putting together -- */
 
 static enum hf_err
-open_parts(struct server *s, const struct settings *settings,
-    struct hf_why *why)
+open_parts(
+    struct server *s, const struct settings *settings, struct hf_why *why)
 {
 	enum key_level level = LEVEL_WRAPPED;
 	enum hf_err err;
@@ -133,25 +133,25 @@ open_parts(struct server *s, const struct settings *settings,
 	s->default_level = level;
 	if ((err = daemon_open_keys(s, settings, why)) != HF_OK ||
 	    (err = keys_open(s->store, s->hierarchy, s->hsm,
-	        settings->key_cache, &s->keys)) != HF_OK ||
-	    (err = policy_open(settings->policy_dir, &s->policy,
-	        why)) != HF_OK ||
-	    (err = audit_backing_open(s, &settings->audit, &s->audit,
-	        why)) != HF_OK)
+		 settings->key_cache, &s->keys)) != HF_OK ||
+	    (err = policy_open(settings->policy_dir, &s->policy, why)) !=
+		HF_OK ||
+	    (err = audit_backing_open(s, &settings->audit, &s->audit, why)) !=
+		HF_OK)
 		return err;
 	return transport_open(&settings->transport, s, &s->transport, why);
 }
 
 /* The feed last: its library starts threads. */
 static enum hf_err
-start_parts(struct server *s, const struct settings *settings,
-    struct hf_why *why)
+start_parts(
+    struct server *s, const struct settings *settings, struct hf_why *why)
 {
 	enum hf_err err;
 
 	if (settings->events != NULL &&
-	    (err = events_open(settings->events, s->policy, &s->events,
-	        why)) != HF_OK)
+	    (err = events_open(settings->events, s->policy, &s->events, why)) !=
+		HF_OK)
 		return err;
 	return transport_start(s->transport);
 }
@@ -184,7 +184,7 @@ on_destroyed(void *ctx, const char *name, uint64_t version)
 	if (audit_append(s->audit, &line, &ticket) != HF_OK ||
 	    audit_flush(s->audit, ticket, true) != HF_OK)
 		log_error("the destruction of version %llu of key %s could "
-		    "not be written to the audit log",
+			  "not be written to the audit log",
 		    (unsigned long long)version, name);
 	log_info("key %s: version %llu was destroyed as scheduled", name,
 	    (unsigned long long)version);
@@ -214,8 +214,8 @@ destroy_due(struct loop *l)
 		l->next_destroy = now + 1;
 		return;
 	}
-	err = keys_destroy_due(l->server->keys, now, on_destroyed, l->server,
-	    &l->next_destroy);
+	err = keys_destroy_due(
+	    l->server->keys, now, on_destroyed, l->server, &l->next_destroy);
 	if (err != HF_OK) {
 		log_warning("scheduled destruction: %s", hf_err_sentence(err));
 		l->next_destroy = now + 10;
@@ -243,8 +243,8 @@ try_unlock(struct loop *l)
 		err = audit_backing_unlocked(s);
 	l->unlocked = err == HF_OK;
 	if (err != HF_OK)
-		log_error("%s", why.text[0] != '\0' ? why.text
-		                                    : hf_err_sentence(err));
+		log_error("%s",
+		    why.text[0] != '\0' ? why.text : hf_err_sentence(err));
 	else
 		log_info("master key version %llu: keyrings are open",
 		    (unsigned long long)hierarchy_master_version(s->hierarchy));
@@ -302,7 +302,7 @@ loop_run(struct loop *l)
 		audit_tick(l->server->audit);
 		if (atomic_exchange(&l->due_changed, false) ||
 		    (l->next_destroy != 0 &&
-		        l->next_destroy <= (uint64_t)time(NULL)))
+			l->next_destroy <= (uint64_t)time(NULL)))
 			destroy_due(l);
 		(void)sd_notify(0, "WATCHDOG=1");
 	}
@@ -350,8 +350,9 @@ run_server(struct server *s, const struct settings *settings, struct loop *l,
 	if ((err = start_parts(s, settings, why)) != HF_OK)
 		return err;
 	(void)sd_notify(0, "READY=1");
-	log_info("ready on %s", settings->transport.socket == NULL
-	    ? "TLS only" : settings->transport.socket);
+	log_info("ready on %s",
+	    settings->transport.socket == NULL ? "TLS only"
+					       : settings->transport.socket);
 	loop_run(l);
 	(void)sd_notify(0, "STOPPING=1");
 	log_info("stopping");
@@ -370,8 +371,8 @@ daemon_run(const struct settings *settings, struct hf_why *why)
 
 	if (s == NULL)
 		return HF_ERR_NO_MEMORY;
-	s->hsm_changed_fd = l.hsm_changed = eventfd(0, EFD_CLOEXEC |
-	    EFD_NONBLOCK);
+	s->hsm_changed_fd = l.hsm_changed =
+	    eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (l.hsm_changed < 0 || block_signals(&l.signals) != HF_OK) {
 		free(s);
 		return hf_fail(why, HF_ERR_SYSTEM, "%s", strerror(errno));

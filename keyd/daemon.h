@@ -12,16 +12,16 @@
 
 /* The file of the store below settings->state_dir. */
 enum { DAEMON_PATH = 4096 };
-enum hf_err daemon_store_path(const struct settings *settings,
-    char out[DAEMON_PATH]);
+enum hf_err daemon_store_path(
+    const struct settings *settings, char out[DAEMON_PATH]);
 
 /* What the process owes to its keys: no core dumps, locked memory, no
  * inherited environment secrets. Before anything else. */
 enum hf_err daemon_harden(struct hf_why *why);
 
 /* Opens store, HSM and hierarchy: what `hsm init` and the daemon share. */
-enum hf_err daemon_open_keys(struct server *s, const struct settings *settings,
-    struct hf_why *why);
+enum hf_err daemon_open_keys(
+    struct server *s, const struct settings *settings, struct hf_why *why);
 void daemon_close_keys(struct server *s);
 
 /*

@@ -28,14 +28,13 @@ may_listen(struct policy_store *policy, uint64_t uid)
 	char text[32];
 	bool may = false;
 
-	(void)snprintf(text, sizeof(text), "uid:%llu",
-	    (unsigned long long)uid);
+	(void)snprintf(text, sizeof(text), "uid:%llu", (unsigned long long)uid);
 	subject = text_of(text);
 	if (identity_of_subjects(&subject, 1, &id, NULL) != HF_OK)
 		return false;
 	if (policy_grant_for(policy, id, &grant) == HF_OK) {
-		may = policy_check(grant, TEXT("sys/events"), HF_CAP_READ, NULL,
-		    0, &verdict);
+		may = policy_check(
+		    grant, TEXT("sys/events"), HF_CAP_READ, NULL, 0, &verdict);
 		policy_grant_free(grant);
 	}
 	identity_free(id);
@@ -69,18 +68,19 @@ events_open(const char *url, struct policy_store *policy, struct events **out,
 		free(e);
 		return hf_fail(why, HF_ERR_BAD_SETTINGS,
 		    "events: %s is not an ipc:// address; only there does the "
-		    "kernel tell who listens", url);
+		    "kernel tell who listens",
+		    url);
 	}
 	if ((rc = nng_pub0_open(&e->socket)) != 0) {
 		free(e);
-		return hf_fail(why, HF_ERR_SYSTEM, "events: %s",
-		    nng_strerror(rc));
+		return hf_fail(
+		    why, HF_ERR_SYSTEM, "events: %s", nng_strerror(rc));
 	}
-	if ((rc = nng_pipe_notify(e->socket, NNG_PIPE_EV_ADD_PRE, on_subscriber,
-	    e)) != 0 ||
+	if ((rc = nng_pipe_notify(
+		 e->socket, NNG_PIPE_EV_ADD_PRE, on_subscriber, e)) != 0 ||
 	    (rc = nng_listener_create(&e->listener, e->socket, url)) != 0 ||
-	    (rc = nng_listener_set_int(e->listener, NNG_OPT_IPC_PERMISSIONS,
-	        0666)) != 0 ||
+	    (rc = nng_listener_set_int(
+		 e->listener, NNG_OPT_IPC_PERMISSIONS, 0666)) != 0 ||
 	    (rc = nng_listener_start(e->listener, 0)) != 0) {
 		(void)nng_close(e->socket);
 		free(e);

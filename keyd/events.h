@@ -20,7 +20,7 @@ enum hf_err events_open(const char *url, struct policy_store *policy,
 void events_close(struct events *events);
 
 /* Never blocks. `subject` is a name or "". */
-void events_publish(struct events *events, const char *event,
-    const char *subject);
+void events_publish(
+    struct events *events, const char *event, const char *subject);
 
 #endif

@@ -60,20 +60,20 @@ void exchange_pool_init(struct exchange_pool *pool, unsigned keep, size_t first,
 void exchange_pool_clear(struct exchange_pool *pool);
 
 /* NULL: no memory. */
-struct exchange *exchange_take(struct exchange_pool *pool,
-    struct connection *conn);
+struct exchange *exchange_take(
+    struct exchange_pool *pool, struct connection *conn);
 void exchange_give(struct exchange *ex); /* back to where it came from */
 
 /* As peers_charge; discharged when the exchange goes back. */
-bool exchange_charge(struct exchange *ex, struct peer *peer, size_t len,
-    bool forced);
+bool exchange_charge(
+    struct exchange *ex, struct peer *peer, size_t len, bool forced);
 
 /*
  * Makes `first`, which was deferred, the request of this exchange: its message
  * must be in ex->arena already.
  */
-void exchange_set_request(struct exchange *ex, const struct request *first,
-    struct hf_bytes message);
+void exchange_set_request(
+    struct exchange *ex, const struct request *first, struct hf_bytes message);
 
 /* Runs the request (a struct work's `run`), flushes its audit line, is done. */
 void exchange_run(struct work *work, bool cancelled);

@@ -11,9 +11,9 @@
  * a worker. rq->why may hold a sentence about the error. A handler that is
  * missing is a link error.
  */
-#define OP(id, symbol, in, out, wire, path, cap, flags, verb, sentence)        \
-	enum hf_err op_##symbol(struct request *rq, const struct hf_##in *,    \
-	    struct hf_##out *);
+#define OP(id, symbol, in, out, wire, path, cap, flags, verb, sentence) \
+	enum hf_err op_##symbol(                                        \
+	    struct request *rq, const struct hf_##in *, struct hf_##out *);
 #include <holdfast/ops.def>
 #undef OP
 

@@ -81,8 +81,8 @@ hcl_node_new(struct hcl_parser *p, enum hcl_kind kind, struct hcl_node **out)
 	struct chunk *chunk = file->chunks;
 
 	if (file->nodes == HCL_NODES_MAX)
-		return hcl_refuse(p, "more than %d values in one file",
-		    HCL_NODES_MAX);
+		return hcl_refuse(
+		    p, "more than %d values in one file", HCL_NODES_MAX);
 	if (chunk == NULL || chunk->used == CHUNK) {
 		chunk = calloc(1, sizeof(*chunk));
 		if (chunk == NULL)
@@ -128,18 +128,22 @@ append(struct hcl_node *parent, struct hcl_node *child)
 }
 
 enum hf_err
-hcl_node_add(const struct hcl_parser *p, struct hcl_node *parent,
-    struct hcl_node *child)
+hcl_node_add(
+    const struct hcl_parser *p, struct hcl_node *parent, struct hcl_node *child)
 {
 	if (parent->count == HCL_MEMBERS_MAX)
-		return hcl_refuse(p, "more than %d members in one list or "
-		    "block", HCL_MEMBERS_MAX);
+		return hcl_refuse(p,
+		    "more than %d members in one list or "
+		    "block",
+		    HCL_MEMBERS_MAX);
 	for (struct hcl_node *n = parent->first;
 	     parent->kind == HCL_OBJECT && n != NULL; n = n->next)
 		if (text_equal(n->key, child->key) &&
 		    (is_plain(n) || is_plain(child)))
-			return hcl_refuse(p, "\"%.60s\" is given twice, first "
-			    "on line %u", child->key.ptr, n->line);
+			return hcl_refuse(p,
+			    "\"%.60s\" is given twice, first "
+			    "on line %u",
+			    child->key.ptr, n->line);
 	append(parent, child);
 	return HF_OK;
 }
@@ -148,8 +152,8 @@ enum hf_err
 hcl_enter(struct hcl_parser *p)
 {
 	if (p->depth == HCL_DEPTH_MAX)
-		return hcl_refuse(p, "nested deeper than %d levels",
-		    HCL_DEPTH_MAX);
+		return hcl_refuse(
+		    p, "nested deeper than %d levels", HCL_DEPTH_MAX);
 	p->depth++;
 	return HF_OK;
 }
@@ -192,8 +196,8 @@ enum hf_err
 hcl_text_put_rune(struct hcl_parser *p, uint32_t rune)
 {
 	static const uint8_t lead[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
-	unsigned len = 1u + (rune >= 0x80) + (rune >= 0x800) +
-	    (rune >= 0x10000);
+	unsigned len =
+	    1u + (rune >= 0x80) + (rune >= 0x800) + (rune >= 0x10000);
 	char out[4];
 
 	if (rune == 0)
@@ -223,16 +227,18 @@ hcl_hex(struct hcl_parser *p, unsigned digits, uint32_t *out)
 		else if (low >= 'a' && low <= 'f')
 			v = v << 4 | (uint32_t)(low - 'a' + 10);
 		else
-			return hcl_refuse(p, "%u hexadecimal digits expected "
-			    "in this escape", digits);
+			return hcl_refuse(p,
+			    "%u hexadecimal digits expected "
+			    "in this escape",
+			    digits);
 	}
 	*out = v;
 	return HF_OK;
 }
 
 enum hf_err
-hcl_number(struct hcl_parser *p, struct hcl_node *node,
-    struct hf_text spelling, int base)
+hcl_number(struct hcl_parser *p, struct hcl_node *node, struct hf_text spelling,
+    int base)
 {
 	bool fraction = false;
 	char *rest;
@@ -248,13 +254,13 @@ hcl_number(struct hcl_parser *p, struct hcl_node *node,
 		fraction = true;
 	}
 	if (*rest != '\0')
-		return hcl_refuse(p, "\"%.40s\" is not a number",
-		    node->text.ptr);
+		return hcl_refuse(
+		    p, "\"%.40s\" is not a number", node->text.ptr);
 	if (fraction)
 		return HF_OK;
 	if (errno == ERANGE)
-		return hcl_refuse(p, "the number %.40s is too large",
-		    node->text.ptr);
+		return hcl_refuse(
+		    p, "the number %.40s is too large", node->text.ptr);
 	node->integer = true;
 	node->number = v;
 	return HF_OK;
@@ -368,9 +374,9 @@ parse_whole(struct hcl_parser *p)
 		return err;
 	while (first < p->end && memchr(" \t\r\n", *first, 4) != NULL)
 		first++;
-	err = first < p->end && *first == '{' ?
-	    hcl_parse_json(p, p->file->root) :
-	    hcl_parse_native(p, p->file->root);
+	err = first < p->end && *first == '{'
+	    ? hcl_parse_json(p, p->file->root)
+	    : hcl_parse_native(p, p->file->root);
 	if (err != HF_OK)
 		return err;
 	merge_blocks(p->file->root);
@@ -398,8 +404,8 @@ hcl_parse(const char *name, struct hf_text source, enum hf_err refused,
 	p.at = source.ptr == NULL ? "" : source.ptr;
 	p.end = p.at + source.len;
 	if (source.len > HCL_FILE_MAX)
-		err = hcl_refuse(&p, "the file is larger than %d bytes",
-		    HCL_FILE_MAX);
+		err = hcl_refuse(
+		    &p, "the file is larger than %d bytes", HCL_FILE_MAX);
 	else
 		err = parse_whole(&p);
 	if (err != HF_OK) {
@@ -449,8 +455,10 @@ hcl_load(const char *path, enum hf_err refused, struct hcl_file **out,
 	}
 	if (st.st_mode & S_IWOTH) {
 		(void)close(fd);
-		return hf_fail(why, refused, "%s: anybody may write this file; "
-		    "take that away with chmod o-w", path);
+		return hf_fail(why, refused,
+		    "%s: anybody may write this file; "
+		    "take that away with chmod o-w",
+		    path);
 	}
 	buf = malloc(HCL_FILE_MAX + 1);
 	if (buf == NULL) {
@@ -461,8 +469,8 @@ hcl_load(const char *path, enum hf_err refused, struct hcl_file **out,
 		err = hf_fail(why, refused, "%s: cannot be read: %s", path,
 		    strerror(errno));
 	else
-		err = hcl_parse(path, (struct hf_text){ buf, len }, refused,
-		    out, why);
+		err = hcl_parse(
+		    path, (struct hf_text){ buf, len }, refused, out, why);
 	free(buf);
 	(void)close(fd);
 	return err;

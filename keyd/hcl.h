@@ -43,8 +43,8 @@ struct hcl_node {
 	struct hf_text text; /* STRING: contents; NUMBER and BOOL: as written */
 	bool integer;        /* NUMBER: `number` has it */
 	int64_t number;
-	bool truth;          /* BOOL */
-	size_t count;        /* LIST and OBJECT: members */
+	bool truth;   /* BOOL */
+	size_t count; /* LIST and OBJECT: members */
 	struct hcl_node *first, *last, *next;
 };
 

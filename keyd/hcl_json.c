@@ -29,15 +29,17 @@ put_unicode(struct hcl_parser *p)
 	if (high < 0xd800 || high > 0xdbff)
 		return hcl_text_put_rune(p, high);
 	if (!hcl_take(p, '\\') || !hcl_take(p, 'u'))
-		return hcl_refuse(p, "the second half of a surrogate pair "
+		return hcl_refuse(p,
+		    "the second half of a surrogate pair "
 		    "expected");
 	if ((err = hcl_hex(p, 4, &low)) != HF_OK)
 		return err;
 	if (low < 0xdc00 || low > 0xdfff)
-		return hcl_refuse(p, "the second half of a surrogate pair "
+		return hcl_refuse(p,
+		    "the second half of a surrogate pair "
 		    "expected");
-	return hcl_text_put_rune(p,
-	    0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00));
+	return hcl_text_put_rune(
+	    p, 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00));
 }
 
 static enum hf_err
@@ -49,8 +51,8 @@ put_escape(struct hcl_parser *p)
 
 	if (hcl_take(p, 'u'))
 		return put_unicode(p);
-	letter = p->at == p->end ?
-	    NULL : memchr(letters, *p->at, sizeof(letters) - 1);
+	letter = p->at == p->end ? NULL
+				 : memchr(letters, *p->at, sizeof(letters) - 1);
 	if (letter == NULL)
 		return hcl_refuse(p, "unknown escape in a string");
 	p->at++;
@@ -70,10 +72,12 @@ put_plain(struct hcl_parser *p)
 		return HF_OK;
 	}
 	if (left >= 2 && memcmp(p->at, "${", 2) == 0)
-		return hcl_refuse(p, "interpolation \"${...}\" is not "
+		return hcl_refuse(p,
+		    "interpolation \"${...}\" is not "
 		    "supported; write \"$${\" for a literal \"${\"");
 	if ((unsigned char)*p->at < 0x20)
-		return hcl_refuse(p, "the string has no end; '\"' expected on "
+		return hcl_refuse(p,
+		    "the string has no end; '\"' expected on "
 		    "the same line");
 	hcl_text_put(p, p->at, 1);
 	p->at++;
@@ -144,8 +148,10 @@ parse_member(struct hcl_parser *p, struct hcl_node *object)
 		    key.ptr, hcl_next_words(p, buf));
 	for (struct hcl_node *n = object->first; n != NULL; n = n->next)
 		if (text_equal(n->key, key))
-			return hcl_refuse(p, "\"%.60s\" is given twice, first "
-			    "on line %u", key.ptr, n->line);
+			return hcl_refuse(p,
+			    "\"%.60s\" is given twice, first "
+			    "on line %u",
+			    key.ptr, n->line);
 	if ((err = parse_value(p, &value)) != HF_OK)
 		return err;
 	value->key = key;
@@ -182,8 +188,8 @@ parse_number(struct hcl_parser *p, struct hcl_node *node)
 	struct hf_text all = { p->at, 0 };
 	const char *digits = p->at + (*p->at == '-');
 
-	while (p->at < p->end && (hcl_digit(*p->at) ||
-	       memchr("-+.eE", *p->at, 5) != NULL))
+	while (p->at < p->end &&
+	    (hcl_digit(*p->at) || memchr("-+.eE", *p->at, 5) != NULL))
 		p->at++;
 	all.len = (size_t)(p->at - all.ptr);
 	if (p->at - digits > 1 && digits[0] == '0' && hcl_digit(digits[1]))
@@ -207,7 +213,8 @@ parse_bool(struct hcl_parser *p, struct hcl_node *node)
 		node->text = text_of(words[i]);
 		return HF_OK;
 	}
-	return hcl_refuse(p, "a value expected: a string, number, true, "
+	return hcl_refuse(p,
+	    "a value expected: a string, number, true, "
 	    "false, list or object");
 }
 
@@ -237,8 +244,8 @@ static enum hf_err
 parse_value(struct hcl_parser *p, struct hcl_node **out)
 {
 	/* A function each: the kinds differ in how they are read. */
-	static enum hf_err (*const readers[])(struct hcl_parser *,
-	    struct hcl_node *) = {
+	static enum hf_err (*const readers[])(
+	    struct hcl_parser *, struct hcl_node *) = {
 		[HCL_STRING] = parse_text,
 		[HCL_NUMBER] = parse_number,
 		[HCL_BOOL] = parse_bool,
@@ -249,7 +256,8 @@ parse_value(struct hcl_parser *p, struct hcl_node **out)
 
 	skip_space(p);
 	if (p->at == p->end)
-		return hcl_refuse(p, "a value expected, got the end of the "
+		return hcl_refuse(p,
+		    "a value expected, got the end of the "
 		    "file");
 	if ((err = hcl_enter(p)) != HF_OK ||
 	    (err = hcl_node_new(p, kind_ahead(p), out)) != HF_OK)

@@ -32,7 +32,8 @@ skip_block_comment(struct hcl_parser *p)
 			p->line++;
 	}
 	p->line = begin;
-	return hcl_refuse(p, "the comment that begins here has no end; */ "
+	return hcl_refuse(p,
+	    "the comment that begins here has no end; */ "
 	    "expected");
 }
 
@@ -75,8 +76,8 @@ octal(struct hcl_parser *p)
 {
 	uint32_t v = 0;
 
-	for (int i = 0; i < 3 && p->at < p->end && *p->at >= '0' &&
-	     *p->at <= '7'; i++)
+	for (int i = 0;
+	     i < 3 && p->at < p->end && *p->at >= '0' && *p->at <= '7'; i++)
 		v = v << 3 | (uint32_t)(*p->at++ - '0');
 	return v;
 }
@@ -103,7 +104,8 @@ put_escape(struct hcl_parser *p)
 	if (c >= '0' && c <= '7')
 		return hcl_text_put_rune(p, octal(p));
 	if (c != 'x' && c != 'u' && c != 'U')
-		return hcl_refuse(p, "unknown escape in a string; one of "
+		return hcl_refuse(p,
+		    "unknown escape in a string; one of "
 		    "\\n \\t \\\\ \\\" \\xHH \\uHHHH \\UHHHHHHHH expected");
 	p->at++;
 	err = hcl_hex(p, c == 'x' ? 2 : c == 'u' ? 4 : 8, &rune);
@@ -122,7 +124,8 @@ put_plain(struct hcl_parser *p)
 		return HF_OK;
 	}
 	if (left >= 2 && memcmp(p->at, "${", 2) == 0)
-		return hcl_refuse(p, "interpolation \"${...}\" is not "
+		return hcl_refuse(p,
+		    "interpolation \"${...}\" is not "
 		    "supported; write \"$${\" for a literal \"${\"");
 	hcl_text_put(p, p->at, 1);
 	p->at++;
@@ -138,7 +141,8 @@ parse_string(struct hcl_parser *p, struct hf_text *out)
 	p->at++; /* the quote */
 	while (err == HF_OK) {
 		if (p->at == p->end || *p->at == '\n')
-			return hcl_refuse(p, "the string has no end; '\"' "
+			return hcl_refuse(p,
+			    "the string has no end; '\"' "
 			    "expected on the same line");
 		if (hcl_take(p, '"'))
 			break;
@@ -161,8 +165,9 @@ take_word(struct hcl_parser *p)
 {
 	const char *start = p->at;
 
-	while (p->at < p->end && (is_word_start(*p->at) ||
-	       hcl_digit(*p->at) || *p->at == '-' || *p->at == '.'))
+	while (p->at < p->end &&
+	    (is_word_start(*p->at) || hcl_digit(*p->at) || *p->at == '-' ||
+		*p->at == '.'))
 		p->at++;
 	return (struct hf_text){ start, (size_t)(p->at - start) };
 }
@@ -195,14 +200,14 @@ is_heredoc_end(struct hf_text line, struct hf_text marker)
 {
 	size_t n = indent_of(line);
 
-	return text_equal((struct hf_text){ line.ptr + n, line.len - n },
-	    marker);
+	return text_equal(
+	    (struct hf_text){ line.ptr + n, line.len - n }, marker);
 }
 
 /* The first line of a heredoc's body is at p->at; finds the closing line. */
 static bool
-find_heredoc_end(const struct hcl_parser *p, struct hf_text marker,
-    struct hf_text *closing)
+find_heredoc_end(
+    const struct hcl_parser *p, struct hf_text marker, struct hf_text *closing)
 {
 	struct hcl_parser q = *p;
 	const char *next;
@@ -267,13 +272,15 @@ parse_heredoc(struct hcl_parser *p, struct hf_text *out)
 	marker = take_word(p);
 	rest = peek_line(p, &next);
 	if (marker.len == 0 || rest.len != 0 || next == p->end)
-		return hcl_refuse(p, "a heredoc begins with <<WORD or <<-WORD "
+		return hcl_refuse(p,
+		    "a heredoc begins with <<WORD or <<-WORD "
 		    "and a line end");
 	p->at = next;
 	if (!find_heredoc_end(p, marker, &closing))
-		return hcl_refuse(p, "the heredoc has no end; a line \"%.*s\" "
-		    "expected", (int)(marker.len > 40 ? 40 : marker.len),
-		    marker.ptr);
+		return hcl_refuse(p,
+		    "the heredoc has no end; a line \"%.*s\" "
+		    "expected",
+		    (int)(marker.len > 40 ? 40 : marker.len), marker.ptr);
 	p->line++;
 	strip = indented ? common_indent(p, closing) : 0;
 	hcl_text_begin(p);
@@ -290,8 +297,9 @@ parse_number(struct hcl_parser *p, struct hcl_node *node)
 {
 	struct hf_text all = { p->at, 0 };
 
-	while (p->at < p->end && (hcl_digit(*p->at) || is_word_start(*p->at) ||
-	       *p->at == '.' || *p->at == '-' || *p->at == '+'))
+	while (p->at < p->end &&
+	    (hcl_digit(*p->at) || is_word_start(*p->at) || *p->at == '.' ||
+		*p->at == '-' || *p->at == '+'))
 		p->at++;
 	all.len = (size_t)(p->at - all.ptr);
 	/* Base 0: 0x1f is hexadecimal and 0660 octal, as in HCL. */
@@ -304,7 +312,8 @@ parse_word_value(struct hcl_parser *p, struct hcl_node *node)
 	struct hf_text word = take_word(p);
 
 	if (!text_is(word, "true") && !text_is(word, "false"))
-		return hcl_refuse(p, "\"%.*s\" needs quotes: a value is a "
+		return hcl_refuse(p,
+		    "\"%.*s\" needs quotes: a value is a "
 		    "string, number, true, false, list or block",
 		    (int)(word.len > 40 ? 40 : word.len), word.ptr);
 	node->truth = word.len == 4;
@@ -331,8 +340,10 @@ parse_list_items(struct hcl_parser *p, struct hcl_node *list)
 		    (err = skip_space(p)) != HF_OK)
 			return err;
 		if (!hcl_take(p, ',') && !hcl_at(p, ']'))
-			return hcl_refuse(p, "',' or ']' expected in a list, "
-			    "got %s", hcl_next_words(p, buf));
+			return hcl_refuse(p,
+			    "',' or ']' expected in a list, "
+			    "got %s",
+			    hcl_next_words(p, buf));
 	}
 }
 
@@ -365,8 +376,10 @@ parse_object(struct hcl_parser *p, struct hcl_node *object)
 	if (err != HF_OK)
 		return err;
 	if (!hcl_take(p, '}'))
-		return hcl_refuse(p, "'}' expected for the block of line %u, "
-		    "got %s", begin, hcl_next_words(p, buf));
+		return hcl_refuse(p,
+		    "'}' expected for the block of line %u, "
+		    "got %s",
+		    begin, hcl_next_words(p, buf));
 	return HF_OK;
 }
 
@@ -395,16 +408,16 @@ parse_text(struct hcl_parser *p, struct hcl_node *node)
 		return parse_string(p, &node->text);
 	if (p->end - p->at >= 2 && memcmp(p->at, "<<", 2) == 0)
 		return parse_heredoc(p, &node->text);
-	return hcl_refuse(p, "a value expected, got %s",
-	    hcl_next_words(p, buf));
+	return hcl_refuse(
+	    p, "a value expected, got %s", hcl_next_words(p, buf));
 }
 
 static enum hf_err
 parse_value(struct hcl_parser *p, struct hcl_node **out)
 {
 	/* A function each: the kinds differ in how they are read. */
-	static enum hf_err (*const readers[])(struct hcl_parser *,
-	    struct hcl_node *) = {
+	static enum hf_err (*const readers[])(
+	    struct hcl_parser *, struct hcl_node *) = {
 		[HCL_STRING] = parse_text,
 		[HCL_NUMBER] = parse_number,
 		[HCL_BOOL] = parse_word_value,
@@ -414,7 +427,8 @@ parse_value(struct hcl_parser *p, struct hcl_node **out)
 	enum hf_err err;
 
 	if (p->at == p->end)
-		return hcl_refuse(p, "a value expected, got the end of the "
+		return hcl_refuse(p,
+		    "a value expected, got the end of the "
 		    "file");
 	if ((err = hcl_node_new(p, kind_ahead(p), out)) != HF_OK)
 		return err;
@@ -448,8 +462,7 @@ struct name {
 };
 
 static enum hf_err
-parse_assigned(struct hcl_parser *p, struct hcl_node *object,
-    struct name name)
+parse_assigned(struct hcl_parser *p, struct hcl_node *object, struct name name)
 {
 	struct hcl_node *value;
 	enum hf_err err;
@@ -487,8 +500,10 @@ parse_block(struct hcl_parser *p, struct hcl_node *object, struct name name)
 		err = parse_block(p, block, label);
 		hcl_leave(p);
 	} else {
-		err = hcl_refuse(p, "'=', '{' or a label expected after "
-		    "\"%.60s\", got %s", name.key.ptr, hcl_next_words(p, buf));
+		err = hcl_refuse(p,
+		    "'=', '{' or a label expected after "
+		    "\"%.60s\", got %s",
+		    name.key.ptr, hcl_next_words(p, buf));
 	}
 	return err != HF_OK ? err : hcl_node_add(p, object, block);
 }
@@ -501,13 +516,13 @@ parse_member(struct hcl_parser *p, struct hcl_node *object)
 	enum hf_err err;
 
 	if (!at_key(p))
-		return hcl_refuse(p, "a name expected, got %s",
-		    hcl_next_words(p, buf));
+		return hcl_refuse(
+		    p, "a name expected, got %s", hcl_next_words(p, buf));
 	if ((err = parse_key(p, &name.key)) != HF_OK ||
 	    (err = skip_space(p)) != HF_OK)
 		return err;
-	return hcl_at(p, '=') ? parse_assigned(p, object, name) :
-				parse_block(p, object, name);
+	return hcl_at(p, '=') ? parse_assigned(p, object, name)
+			      : parse_block(p, object, name);
 }
 
 /* Up to the end of the text or a "}", which is left to the caller. */

@@ -24,8 +24,8 @@ struct hcl_parser {
 enum hf_err hcl_refuse(const struct hcl_parser *p, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-enum hf_err hcl_node_new(struct hcl_parser *p, enum hcl_kind kind,
-    struct hcl_node **out);
+enum hf_err hcl_node_new(
+    struct hcl_parser *p, enum hcl_kind kind, struct hcl_node **out);
 
 /* Appends; refuses a plain value or list whose key is there already. */
 enum hf_err hcl_node_add(const struct hcl_parser *p, struct hcl_node *parent,

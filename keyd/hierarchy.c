@@ -89,8 +89,8 @@ root_load(struct hierarchy *h)
 		r.next_version = rec.next_version;
 		r.destroy_old = rec.destroy_old;
 		(void)snprintf(r.phase, sizeof(r.phase), "%.*s",
-		    (int)rec.phase.len, rec.phase.ptr == NULL ? ""
-		        : rec.phase.ptr);
+		    (int)rec.phase.len,
+		    rec.phase.ptr == NULL ? "" : rec.phase.ptr);
 		h->root = r;
 	}
 	store_value_free(&v);
@@ -116,8 +116,8 @@ root_save(struct hierarchy *h, struct root *next)
 	size_t len;
 	enum hf_err err;
 
-	if ((err = record_encode(&root_schema, &rec, buf, sizeof(buf),
-	    &len)) != HF_OK)
+	if ((err = record_encode(&root_schema, &rec, buf, sizeof(buf), &len)) !=
+	    HF_OK)
 		return err;
 	err = store_commit(h->store, &cond, 1,
 	    &(struct store_write){ TEXT("hsm/root"), bytes_of(buf, len) }, 1,
@@ -168,8 +168,7 @@ keyring_insert(struct hierarchy *h, struct keyring *new)
 {
 	struct keyring **link = &h->keyrings;
 
-	while (*link != NULL &&
-	    strcmp((*link)->info.name, new->info.name) < 0)
+	while (*link != NULL && strcmp((*link)->info.name, new->info.name) < 0)
 		link = &(*link)->next;
 	new->next = *link;
 	*link = new;
@@ -212,8 +211,8 @@ keyring_store(struct hierarchy *h, struct keyring *k, struct hf_bytes sealed)
 	enum hf_err err;
 
 	(void)snprintf(name, sizeof(name), "keyring/%s", k->info.name);
-	if ((err = record_encode(&keyring_schema, &rec, buf, sizeof(buf),
-	    &len)) != HF_OK)
+	if ((err = record_encode(
+		 &keyring_schema, &rec, buf, sizeof(buf), &len)) != HF_OK)
 		return err;
 	return store_commit(h->store,
 	    &(struct store_cond){ text_of(name), k->revision }, 1,
@@ -238,8 +237,8 @@ keyring_wrap(struct hierarchy *h, struct keyring *k, const struct secret *key,
 		return err;
 	memcpy(next.master_id, master_id, HSM_ID);
 	next.info.master_version = master_version;
-	if ((err = keyring_store(h, &next, bytes_of(sealed,
-	    sizeof(sealed)))) != HF_OK)
+	if ((err = keyring_store(h, &next, bytes_of(sealed, sizeof(sealed)))) !=
+	    HF_OK)
 		return err;
 	(void)pthread_rwlock_wrlock(&h->lock);
 	memcpy(k->master_id, next.master_id, HSM_ID);
@@ -264,8 +263,8 @@ keyring_unwrap(struct hierarchy *h, struct keyring *k, struct secret *out)
 	if ((err = store_get(h->store, text_of(name), &v)) != HF_OK)
 		return err;
 	err = record_decode(&keyring_schema, bytes_of(v.ptr, v.len), &rec);
-	if (err == HF_OK && (rec.sealed.ptr == NULL ||
-	    rec.master_id.ptr == NULL))
+	if (err == HF_OK &&
+	    (rec.sealed.ptr == NULL || rec.master_id.ptr == NULL))
 		err = HF_ERR_KEYRING_NOT_FOUND;
 	if (err == HF_OK) {
 		aad_len = keyring_aad(k, rec.master_version, aad);
@@ -310,8 +309,8 @@ struct load_ctx {
 };
 
 static bool
-keyring_load_each(void *ctx, struct hf_text key, struct hf_bytes value,
-    uint64_t revision)
+keyring_load_each(
+    void *ctx, struct hf_text key, struct hf_bytes value, uint64_t revision)
 {
 	struct load_ctx *lc = ctx;
 	struct hf_text prefix = TEXT("keyring/");
@@ -320,7 +319,7 @@ keyring_load_each(void *ctx, struct hf_text key, struct hf_bytes value,
 	struct hf_text name = { key.ptr + prefix.len, key.len - prefix.len };
 
 	lc->err = k == NULL ? HF_ERR_NO_MEMORY
-	    : record_decode(&keyring_schema, value, &rec);
+			    : record_decode(&keyring_schema, value, &rec);
 	if (lc->err == HF_OK && !name_valid(name))
 		lc->err = HF_ERR_STORE_DAMAGED;
 	if (lc->err != HF_OK) {
@@ -359,8 +358,10 @@ hierarchy_open(struct store *store, struct hsm *hsm, struct hierarchy **out,
 		err = lc.err;
 	if (err != HF_OK) {
 		hierarchy_close(h);
-		return hf_fail(why, err, "the key hierarchy cannot be read "
-		    "from the store: %s", hf_err_sentence(err));
+		return hf_fail(why, err,
+		    "the key hierarchy cannot be read "
+		    "from the store: %s",
+		    hf_err_sentence(err));
 	}
 	*out = h;
 	return HF_OK;
@@ -407,8 +408,8 @@ keyring_make(struct hierarchy *h, struct hf_text name, struct keyring **out)
 	memcpy(k->info.name, name.ptr, name.len);
 	k->info.creation_time = (uint64_t)time(NULL);
 	if ((err = crypto_random(k->id, sizeof(k->id))) == HF_OK)
-		err = keyring_wrap(h, k, &key, h->root.master_id,
-		    h->root.master_version);
+		err = keyring_wrap(
+		    h, k, &key, h->root.master_id, h->root.master_version);
 	if (err != HF_OK) {
 		free(k);
 		return err;
@@ -432,12 +433,12 @@ master_check(struct hierarchy *h, const uint8_t id[HSM_ID])
 	enum hf_err err;
 
 	if ((err = hsm_seal(h->hsm, id, aad, bytes_of(sample, sizeof(sample)),
-	    sealed)) != HF_OK ||
-	    (err = hsm_open_sealed(h->hsm, id, aad, bytes_of(sealed,
-	        sizeof(sealed)), &opened)) != HF_OK)
+		 sealed)) != HF_OK ||
+	    (err = hsm_open_sealed(h->hsm, id, aad,
+		 bytes_of(sealed, sizeof(sealed)), &opened)) != HF_OK)
 		return err;
-	if (!bytes_equal_ct(secret_view(&opened), bytes_of(sample,
-	    sizeof(sample))))
+	if (!bytes_equal_ct(
+		secret_view(&opened), bytes_of(sample, sizeof(sample))))
 		return HF_ERR_HSM_UNSUITABLE;
 	return HF_OK;
 }
@@ -461,11 +462,11 @@ init_root(struct hierarchy *h)
 	if (!phase_is(&r, "init"))
 		return HF_OK;
 	if ((err = hsm_object_make(h->hsm, ROLE_MASTER, r.master_id,
-	    "holdfast-master-v1")) != HF_OK ||
-	    (err = hsm_object_make(h->hsm, ROLE_WRAP, r.wrap_id,
-	        "holdfast-wrap")) != HF_OK ||
-	    (err = hsm_object_make(h->hsm, ROLE_AUDIT, r.audit_id,
-	        "holdfast-audit")) != HF_OK ||
+		 "holdfast-master-v1")) != HF_OK ||
+	    (err = hsm_object_make(
+		 h->hsm, ROLE_WRAP, r.wrap_id, "holdfast-wrap")) != HF_OK ||
+	    (err = hsm_object_make(
+		 h->hsm, ROLE_AUDIT, r.audit_id, "holdfast-audit")) != HF_OK ||
 	    (err = master_check(h, r.master_id)) != HF_OK)
 		return err;
 	r.master_version = 1;
@@ -500,8 +501,8 @@ rotate_make(struct hierarchy *h, struct root *r)
 
 	(void)snprintf(label, sizeof(label), "holdfast-master-v%llu",
 	    (unsigned long long)r->next_version);
-	if ((err = hsm_object_make(h->hsm, ROLE_MASTER, r->next_id,
-	    label)) != HF_OK ||
+	if ((err = hsm_object_make(h->hsm, ROLE_MASTER, r->next_id, label)) !=
+		HF_OK ||
 	    (err = master_check(h, r->next_id)) != HF_OK)
 		return err;
 	phase_set(r, "rewrapping");
@@ -519,8 +520,8 @@ rotate_rewrap(struct hierarchy *h, struct root *r, uint64_t *done)
 		    k->info.master_version == r->next_version)
 			continue;
 		if ((err = keyring_unlock(h, k)) != HF_OK ||
-		    (err = keyring_wrap(h, k, &k->key, r->next_id,
-		        r->next_version)) != HF_OK)
+		    (err = keyring_wrap(
+			 h, k, &k->key, r->next_id, r->next_version)) != HF_OK)
 			return err;
 		(*done)++;
 	}
@@ -593,7 +594,8 @@ hierarchy_rotate_master(struct hierarchy *h, bool destroy_old,
 	*version = h->root.master_version;
 	(void)pthread_mutex_unlock(&h->changing);
 	if (err != HF_OK)
-		return hf_fail(why, err, "the rotation of the master key "
+		return hf_fail(why, err,
+		    "the rotation of the master key "
 		    "stopped (%s); it goes on at the next call or start",
 		    hf_err_sentence(err));
 	return HF_OK;
@@ -609,7 +611,7 @@ hierarchy_unlock(struct hierarchy *h, struct hf_why *why)
 		return HF_ERR_HSM_UNINITIALIZED;
 	(void)pthread_mutex_lock(&h->changing);
 	for (struct keyring *k = h->keyrings; k != NULL && err == HF_OK;
-	    k = k->next) {
+	     k = k->next) {
 		err = keyring_unlock(h, k);
 		if (err != HF_OK)
 			(void)hf_fail(why, err,
@@ -617,8 +619,10 @@ hierarchy_unlock(struct hierarchy *h, struct hf_why *why)
 			    hf_err_sentence(err));
 	}
 	if (err == HF_OK && (err = rotate_finish(h, &done)) != HF_OK)
-		(void)hf_fail(why, err, "the rotation of the master key "
-		    "cannot be finished: %s", hf_err_sentence(err));
+		(void)hf_fail(why, err,
+		    "the rotation of the master key "
+		    "cannot be finished: %s",
+		    hf_err_sentence(err));
 	(void)pthread_mutex_unlock(&h->changing);
 	return err;
 }
@@ -626,8 +630,8 @@ hierarchy_unlock(struct hierarchy *h, struct hf_why *why)
 /* -- Keyrings from outside -- */
 
 enum hf_err
-keyring_create(struct hierarchy *h, struct hf_text name,
-    struct keyring_info *out)
+keyring_create(
+    struct hierarchy *h, struct hf_text name, struct keyring_info *out)
 {
 	struct keyring *k = NULL;
 	enum hf_err err;
@@ -638,7 +642,7 @@ keyring_create(struct hierarchy *h, struct hf_text name,
 		return HF_ERR_BAD_NAME;
 	(void)pthread_mutex_lock(&h->changing);
 	err = keyring_find(h, name) != NULL ? HF_ERR_NAME_TAKEN
-	    : keyring_make(h, name, &k);
+					    : keyring_make(h, name, &k);
 	if (err == HF_OK)
 		*out = k->info;
 	(void)pthread_mutex_unlock(&h->changing);
@@ -646,8 +650,7 @@ keyring_create(struct hierarchy *h, struct hf_text name,
 }
 
 enum hf_err
-keyring_info(struct hierarchy *h, struct hf_text name,
-    struct keyring_info *out)
+keyring_info(struct hierarchy *h, struct hf_text name, struct keyring_info *out)
 {
 	struct keyring *k;
 	enum hf_err err = HF_ERR_KEYRING_NOT_FOUND;
@@ -670,10 +673,11 @@ keyring_list(struct hierarchy *h, struct hf_text after,
 
 	(void)pthread_rwlock_rdlock(&h->lock);
 	for (struct keyring *k = h->keyrings; k != NULL && n < *count;
-	    k = k->next)
-		if (after.ptr == NULL || strncmp(k->info.name, after.ptr,
-		    after.len) > 0 || (strncmp(k->info.name, after.ptr,
-		    after.len) == 0 && k->info.name[after.len] != '\0'))
+	     k = k->next)
+		if (after.ptr == NULL ||
+		    strncmp(k->info.name, after.ptr, after.len) > 0 ||
+		    (strncmp(k->info.name, after.ptr, after.len) == 0 &&
+			k->info.name[after.len] != '\0'))
 			out[n++] = k->info;
 	(void)pthread_rwlock_unlock(&h->lock);
 	*count = n;
@@ -681,8 +685,7 @@ keyring_list(struct hierarchy *h, struct hf_text after,
 }
 
 bool
-keyring_sealed(struct hierarchy *h, struct hf_text name,
-    struct hf_bytes sealed)
+keyring_sealed(struct hierarchy *h, struct hf_text name, struct hf_bytes sealed)
 {
 	struct keyring *k;
 	bool same;
@@ -764,10 +767,11 @@ hierarchy_seal(struct hierarchy *h, struct hf_text keyring,
 	if ((err = crypto_random(out + SEAL_HEADER, NONCE)) != HF_OK)
 		return err;
 	(void)pthread_rwlock_rdlock(&h->lock);
-	err = k->key.ptr == NULL ? HF_ERR_KEYRING_NOT_FOUND
+	err = k->key.ptr == NULL
+	    ? HF_ERR_KEYRING_NOT_FOUND
 	    : crypto_seal(seal_type(), secret_view(&k->key),
-	        bytes_of(out + SEAL_HEADER, NONCE), bytes_of(aad, aad_len), in,
-	        out + SEAL_HEADER + NONCE);
+		  bytes_of(out + SEAL_HEADER, NONCE), bytes_of(aad, aad_len),
+		  in, out + SEAL_HEADER + NONCE);
 	(void)pthread_rwlock_unlock(&h->lock);
 	return err;
 }
@@ -796,12 +800,14 @@ hierarchy_unseal(struct hierarchy *h, struct hf_text identity,
 		return err;
 	aad_len = seal_aad(sealed.ptr, identity, aad);
 	(void)pthread_rwlock_rdlock(&h->lock);
-	err = k->key.ptr == NULL ? HF_ERR_KEYRING_NOT_FOUND
+	err = k->key.ptr == NULL
+	    ? HF_ERR_KEYRING_NOT_FOUND
 	    : crypto_open(seal_type(), secret_view(&k->key),
-	        bytes_of(sealed.ptr + SEAL_HEADER, NONCE),
-	        bytes_of(aad, aad_len),
-	        bytes_of(sealed.ptr + SEAL_HEADER + NONCE,
-	            sealed.len - SEAL_HEADER - NONCE), plain.ptr);
+		  bytes_of(sealed.ptr + SEAL_HEADER, NONCE),
+		  bytes_of(aad, aad_len),
+		  bytes_of(sealed.ptr + SEAL_HEADER + NONCE,
+		      sealed.len - SEAL_HEADER - NONCE),
+		  plain.ptr);
 	(void)pthread_rwlock_unlock(&h->lock);
 	if (err == HF_ERR_AUTH_FAILED || err == HF_ERR_BAD_CIPHERTEXT)
 		return HF_ERR_STORE_DAMAGED;
@@ -830,9 +836,9 @@ hierarchy_rotation_pending(struct hierarchy *h)
 
 	(void)pthread_rwlock_rdlock(&h->lock);
 	for (struct keyring *k = h->keyrings; k != NULL; k = k->next)
-		n += !k->info.destroyed && (k->info.master_version !=
-		    h->root.master_version || phase_is(&h->root,
-		    "rewrapping"));
+		n += !k->info.destroyed &&
+		    (k->info.master_version != h->root.master_version ||
+			phase_is(&h->root, "rewrapping"));
 	(void)pthread_rwlock_unlock(&h->lock);
 	return n;
 }

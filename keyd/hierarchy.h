@@ -78,16 +78,16 @@ struct keyring_info {
 };
 
 /* HF_ERR_NAME_TAKEN, also for the name of a destroyed one. */
-enum hf_err keyring_create(struct hierarchy *h, struct hf_text name,
-    struct keyring_info *out);
-enum hf_err keyring_info(struct hierarchy *h, struct hf_text name,
-    struct keyring_info *out);
+enum hf_err keyring_create(
+    struct hierarchy *h, struct hf_text name, struct keyring_info *out);
+enum hf_err keyring_info(
+    struct hierarchy *h, struct hf_text name, struct keyring_info *out);
 /* The names in order, starting after `after`; *count in: room, out: given. */
 enum hf_err keyring_list(struct hierarchy *h, struct hf_text after,
     struct keyring_info *out, size_t *count);
 /* Whether `sealed` was sealed by that keyring. */
-bool keyring_sealed(struct hierarchy *h, struct hf_text name,
-    struct hf_bytes sealed);
+bool keyring_sealed(
+    struct hierarchy *h, struct hf_text name, struct hf_bytes sealed);
 /* Forgets the keyring key for good. What it sealed cannot be opened again. */
 enum hf_err keyring_destroy(struct hierarchy *h, struct hf_text name);
 

@@ -41,9 +41,9 @@ struct hsm_settings {
 };
 
 enum hsm_state {
-	HSM_ABSENT,      /* not reached, for longer than a deadline; calls fail
-	                    at once, recovery goes on */
-	HSM_RECOVERING,  /* being reached, at first or again; calls wait */
+	HSM_ABSENT,     /* not reached, for longer than a deadline; calls fail
+			   at once, recovery goes on */
+	HSM_RECOVERING, /* being reached, at first or again; calls wait */
 	HSM_READY,
 	HSM_PIN_REFUSED, /* final until restart */
 	HSM_UNSUITABLE,  /* a known answer was wrong; final until restart */
@@ -102,15 +102,15 @@ enum hsm_role {
 enum hf_err hsm_object_make(struct hsm *hsm, enum hsm_role role,
     const uint8_t id[HSM_ID], const char *label);
 /* HF_OK with *found set; never from a token that lost our login. */
-enum hf_err hsm_object_find(struct hsm *hsm, enum hsm_role role,
-    const uint8_t id[HSM_ID], bool *found);
+enum hf_err hsm_object_find(
+    struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID], bool *found);
 /* Absent is success. */
-enum hf_err hsm_object_destroy(struct hsm *hsm, enum hsm_role role,
-    const uint8_t id[HSM_ID]);
+enum hf_err hsm_object_destroy(
+    struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID]);
 /* SubjectPublicKeyInfo of the audit key; `out` takes 1,024 bytes.
  * HF_ERR_NOT_FOUND when there is none; hsm_audit_sign too. */
-enum hf_err hsm_audit_public(struct hsm *hsm, const uint8_t id[HSM_ID],
-    uint8_t *out, size_t *len);
+enum hf_err hsm_audit_public(
+    struct hsm *hsm, const uint8_t id[HSM_ID], uint8_t *out, size_t *len);
 /* ECDSA over a SHA-256 digest; r || s, 64 bytes. */
 enum hf_err hsm_audit_sign(struct hsm *hsm, const uint8_t id[HSM_ID],
     const uint8_t digest[32], uint8_t out[64]);

@@ -182,8 +182,8 @@ identity_of_cert(const char *name, const char *subject, const char sha256[65],
 		identity_free(id);
 		return HF_ERR_NO_MEMORY;
 	}
-	(void)snprintf(id->cert_sha256, sizeof(id->cert_sha256), "%.64s",
-	    sha256);
+	(void)snprintf(
+	    id->cert_sha256, sizeof(id->cert_sha256), "%.64s", sha256);
 	(void)snprintf(id->label, sizeof(id->label), "cert=%.90s address=%.50s",
 	    name, address);
 	clean_label(id);
@@ -201,8 +201,9 @@ identity_still_valid(const struct identity *id)
 		return true;
 	if (id->pidfd < 0) /* then exe and unit were never filled in */
 		return id->exe == NULL && id->unit == NULL;
-	if (id->exe != NULL && (!proc_exe_file(id->pid, &dev, &ino) ||
-	    dev != id->exe_dev || ino != id->exe_ino))
+	if (id->exe != NULL &&
+	    (!proc_exe_file(id->pid, &dev, &ino) || dev != id->exe_dev ||
+		ino != id->exe_ino))
 		return false;
 	return is_alive(id->pidfd); /* last: it vouches for the above */
 }

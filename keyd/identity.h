@@ -53,7 +53,7 @@ struct identity {
 	int pidfd; /* -1: the kernel has none */
 	gid_t *groups;
 	size_t group_count;
-	char *exe;  /* "/usr/sbin/nginx"; NULL when unknown */
+	char *exe; /* "/usr/sbin/nginx"; NULL when unknown */
 	dev_t exe_dev;
 	ino_t exe_ino;
 	bool exe_trusted; /* root alone can write it and the folders above */
@@ -105,8 +105,8 @@ struct subject {
 	char *text; /* owned */
 };
 
-enum hf_err subject_parse(struct hf_text text, struct subject *out,
-    struct hf_why *why);
+enum hf_err subject_parse(
+    struct hf_text text, struct subject *out, struct hf_why *why);
 void subject_free(struct subject *subject);
 bool subject_names(const struct subject *subject, const struct identity *id);
 

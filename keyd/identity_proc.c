@@ -118,8 +118,8 @@ proc_exe_trusted(const char *path, dev_t dev, ino_t ino)
 
 	if (path[0] != '/' || len >= sizeof(copy))
 		return false;
-	if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
-	    st.st_dev != dev || st.st_ino != ino || !only_root_writes(&st))
+	if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_dev != dev ||
+	    st.st_ino != ino || !only_root_writes(&st))
 		return false;
 	memcpy(copy, path, len + 1);
 	return folders_trusted(copy);

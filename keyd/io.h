@@ -50,7 +50,7 @@ struct io {
 
 	uint8_t *read; /* IO_READ bytes, for whoever reads just now */
 	struct turn turn;
-	struct exchange *current;     /* whose arena requests run in */
+	struct exchange *current;      /* whose arena requests run in */
 	struct exchange_pool currents; /* large arenas, for that */
 	struct exchange_pool pool;     /* small ones, for all else */
 
@@ -58,7 +58,7 @@ struct io {
 	struct connection_list open;
 	struct connection_list ready; /* have something to do without epoll */
 	unsigned ready_count;
-	struct connection_list dead;  /* closed, freed at the end of the turn */
+	struct connection_list dead; /* closed, freed at the end of the turn */
 	struct io_counters counters;
 };
 

@@ -27,7 +27,8 @@ enum {
 	POOL_KEEP = 32,
 	CURRENT_FIRST = 128 * 1024,
 	CURRENT_KEEP = 2,
-	ARENA_FACTOR = 8, /* an arena's limit, in messages of the largest size */
+	ARENA_FACTOR =
+	    8, /* an arena's limit, in messages of the largest size */
 	ARENA_EXTRA = 1 << 20,
 };
 

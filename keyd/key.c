@@ -10,13 +10,13 @@
 void
 key_store_name(struct hf_text name, char out[KEY_STORE_NAME])
 {
-	(void)snprintf(out, KEY_STORE_NAME, "key/%.*s", (int)name.len,
-	    name.ptr);
+	(void)snprintf(
+	    out, KEY_STORE_NAME, "key/%.*s", (int)name.len, name.ptr);
 }
 
 void
-version_store_name(const uint8_t id[HSM_ID], uint32_t number,
-    char out[KEY_STORE_NAME])
+version_store_name(
+    const uint8_t id[HSM_ID], uint32_t number, char out[KEY_STORE_NAME])
 {
 	char hex[2 * HSM_ID + 1];
 
@@ -78,7 +78,7 @@ struct sealed {
 		char name[KEY_STORE_NAME];
 		uint8_t *ptr;
 		size_t len;
-	} *items;
+	} * items;
 	size_t count, room;
 	enum hf_err err;
 };
@@ -92,8 +92,8 @@ sealed_free(struct sealed *s)
 }
 
 static bool
-sealed_add(void *ctx, struct hf_text key, struct hf_bytes value,
-    uint64_t revision)
+sealed_add(
+    void *ctx, struct hf_text key, struct hf_bytes value, uint64_t revision)
 {
 	struct sealed *s = ctx;
 	struct sealed_one *one;
@@ -167,15 +167,15 @@ version_open_hsm(struct key_version *v, const struct key_type *type,
 	if (hmac_len > 0)
 		memcpy(v->hsm_blob + main_len, rec->hsm_hmac_wrapped.ptr,
 		    hmac_len);
-	hsm_key_set(&v->hsm, type, rec->hsm_id, rec->wrap_id, v->hsm_blob,
-	    main_len);
+	hsm_key_set(
+	    &v->hsm, type, rec->hsm_id, rec->wrap_id, v->hsm_blob, main_len);
 	if (rec->hsm_hmac_id.len == HSM_ID)
 		hsm_key_set(&v->hsm_hmac, key_type_by_id(KEY_HMAC),
 		    rec->hsm_hmac_id, rec->wrap_id, v->hsm_blob + main_len,
 		    hmac_len);
 	if (v->spki_len > 0)
-		return crypto_key_public(type, bytes_of(v->spki, v->spki_len),
-		    &v->pair);
+		return crypto_key_public(
+		    type, bytes_of(v->spki, v->spki_len), &v->pair);
 	return HF_OK;
 }
 
@@ -189,7 +189,8 @@ version_open_wrapped(struct key_version *v, const struct key_type *type,
 	    (err = secret_copy(&v->hmac, rec->hmac)) != HF_OK)
 		return err;
 	if (rec->material.len == 0)
-		return rec->spki.len == 0 ? HF_ERR_STORE_DAMAGED
+		return rec->spki.len == 0
+		    ? HF_ERR_STORE_DAMAGED
 		    : crypto_key_public(type, rec->spki, &v->pair);
 	if (type->family == FAMILY_AEAD || type->family == FAMILY_HMAC)
 		return secret_copy(&v->material, rec->material);
@@ -212,7 +213,7 @@ version_open(struct key_version *v, const struct key_type *type,
 	if ((err = copy_out(rec->spki, &v->spki, &v->spki_len)) != HF_OK)
 		return err;
 	return v->level == LEVEL_HSM ? version_open_hsm(v, type, rec)
-	                             : version_open_wrapped(v, type, rec);
+				     : version_open_wrapped(v, type, rec);
 }
 
 static enum hf_err
@@ -224,12 +225,12 @@ version_unseal(struct hierarchy *h, const struct key *key,
 	char expect[KEY_STORE_NAME];
 	enum hf_err err;
 
-	err = hierarchy_unseal(h, text_of(one->name),
-	    bytes_of(one->ptr, one->len), &plain);
+	err = hierarchy_unseal(
+	    h, text_of(one->name), bytes_of(one->ptr, one->len), &plain);
 	if (err != HF_OK)
 		return err;
-	if ((err = record_decode(&version_schema, secret_view(&plain),
-	    &rec)) != HF_OK)
+	if ((err = record_decode(&version_schema, secret_view(&plain), &rec)) !=
+	    HF_OK)
 		return err;
 	version_store_name(key->id, (uint32_t)rec.version, expect);
 	if (strcmp(expect, one->name) != 0)
@@ -264,11 +265,11 @@ key_fill(struct key *key, const struct key_record *rec, struct hf_text name)
 }
 
 static enum hf_err
-key_open(struct hierarchy *h, const struct key_record *rec,
-    struct hf_text name, const struct sealed *sealed, struct key **out)
+key_open(struct hierarchy *h, const struct key_record *rec, struct hf_text name,
+    const struct sealed *sealed, struct key **out)
 {
-	struct key *key = calloc(1, sizeof(*key) +
-	    sealed->count * sizeof(key->versions[0]));
+	struct key *key =
+	    calloc(1, sizeof(*key) + sealed->count * sizeof(key->versions[0]));
 	enum hf_err err;
 
 	if (key == NULL)
@@ -277,8 +278,8 @@ key_open(struct hierarchy *h, const struct key_record *rec,
 	err = key_fill(key, rec, name);
 	for (size_t i = 0; i < sealed->count && err == HF_OK; i++) {
 		key->count++;
-		err = version_unseal(h, key, &sealed->items[i],
-		    &key->versions[i]);
+		err = version_unseal(
+		    h, key, &sealed->items[i], &key->versions[i]);
 	}
 	/* A version that is missing at the end would be made a second time. */
 	if (err == HF_OK && key_version_find(key, key->latest) == NULL)
@@ -306,8 +307,8 @@ key_load_once(struct store *store, struct hierarchy *h, struct hf_text name,
 	key_store_name(name, stored);
 	if ((err = store_get(store, text_of(stored), &v)) != HF_OK)
 		return err == HF_ERR_NOT_FOUND ? HF_ERR_KEY_NOT_FOUND : err;
-	err = hierarchy_unseal(h, text_of(stored), bytes_of(v.ptr, v.len),
-	    &plain);
+	err = hierarchy_unseal(
+	    h, text_of(stored), bytes_of(v.ptr, v.len), &plain);
 	if (err == HF_OK)
 		err = record_decode(&key_schema, secret_view(&plain), &rec);
 	if (err == HF_OK) {

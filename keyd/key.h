@@ -28,10 +28,11 @@ struct key_version {
 	enum key_level level;
 	uint64_t creation_time;
 	uint64_t destroy_time;
-	struct secret material;  /* wrapped: symmetric and hmac keys */
-	struct crypto_key *pair; /* asymmetric: private, or public at level hsm */
-	struct secret hmac;      /* wrapped: the key for op hmac */
-	struct hsm_key hsm;      /* level hsm; blobs in hsm_blob */
+	struct secret material; /* wrapped: symmetric and hmac keys */
+	struct crypto_key
+	    *pair;          /* asymmetric: private, or public at level hsm */
+	struct secret hmac; /* wrapped: the key for op hmac */
+	struct hsm_key hsm; /* level hsm; blobs in hsm_blob */
 	struct hsm_key hsm_hmac;
 	uint8_t *hsm_blob;
 	uint8_t *spki; /* SubjectPublicKeyInfo DER of asymmetric keys */
@@ -59,8 +60,8 @@ struct key {
 /* Names in the store. `out` takes KEY_STORE_NAME bytes, with a NUL. */
 enum { KEY_STORE_NAME = 288 };
 void key_store_name(struct hf_text name, char out[KEY_STORE_NAME]);
-void version_store_name(const uint8_t id[HSM_ID], uint32_t number,
-    char out[KEY_STORE_NAME]);
+void version_store_name(
+    const uint8_t id[HSM_ID], uint32_t number, char out[KEY_STORE_NAME]);
 
 /*
  * Reads and opens a key. HF_ERR_KEY_NOT_FOUND; HF_ERR_STORE_DAMAGED when a
@@ -74,7 +75,7 @@ struct key *key_ref(struct key *key);
 void key_unref(struct key *key);
 
 /* NULL when the key has no such version (any more). */
-const struct key_version *key_version_find(const struct key *key,
-    uint64_t number);
+const struct key_version *key_version_find(
+    const struct key *key, uint64_t number);
 
 #endif

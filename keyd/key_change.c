@@ -28,7 +28,7 @@ struct change {
 		char name[KEY_STORE_NAME];
 		uint8_t *value; /* NULL: delete */
 		size_t len;
-	} *writes;
+	} * writes;
 	size_t count, room;
 };
 
@@ -90,8 +90,8 @@ change_seal(struct change *c, const char *keyring, const char *name,
 	enum hf_err err;
 
 	if ((err = secret_alloc(&plain, RECORD_MAX)) != HF_OK ||
-	    (err = record_encode(schema, record, plain.ptr, plain.len,
-	        &len)) != HF_OK)
+	    (err = record_encode(schema, record, plain.ptr, plain.len, &len)) !=
+		HF_OK)
 		return err;
 	sealed = malloc(len + SEAL_EXTRA);
 	if (sealed == NULL)
@@ -116,8 +116,8 @@ change_commit(struct change *c)
 	for (size_t i = 0; i < c->count; i++)
 		writes[i] = (struct store_write){ text_of(c->writes[i].name),
 			bytes_of(c->writes[i].value, c->writes[i].len) };
-	err = store_commit(c->keys->store, c->conds, c->cond_count, writes,
-	    c->count, NULL);
+	err = store_commit(
+	    c->keys->store, c->conds, c->cond_count, writes, c->count, NULL);
 	free(writes);
 	return err;
 }
@@ -149,8 +149,8 @@ record_of(const struct key *key)
 }
 
 static enum hf_err
-change_key_record(struct change *c, const struct key *key,
-    const struct key_record *rec)
+change_key_record(
+    struct change *c, const struct key *key, const struct key_record *rec)
 {
 	char name[KEY_STORE_NAME];
 
@@ -189,8 +189,8 @@ fresh_spki(struct fresh *f, const struct key_type *type)
 
 	if (type->family == FAMILY_AEAD || type->family == FAMILY_HMAC)
 		return HF_OK;
-	if ((err = crypto_key_private(type, secret_view(&f->material),
-	    &pair)) != HF_OK)
+	if ((err = crypto_key_private(
+		 type, secret_view(&f->material), &pair)) != HF_OK)
 		return err;
 	err = crypto_key_spki(pair, f->spki, sizeof(f->spki), &len);
 	crypto_key_free(pair);
@@ -229,7 +229,7 @@ fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
 	if ((err = crypto_random(f->id, HSM_ID)) != HF_OK ||
 	    (err = crypto_random(f->hmac_id, HSM_ID)) != HF_OK ||
 	    (err = hsm_key_make(keys->hsm, type, key_size, f->wrap_id, f->id,
-	        f->wrapped, &len, f->spki, &spki_len)) != HF_OK)
+		 f->wrapped, &len, f->spki, &spki_len)) != HF_OK)
 		return err;
 	f->rec.hsm_id = bytes_of(f->id, HSM_ID);
 	f->rec.wrap_id = bytes_of(f->wrap_id, HSM_ID);
@@ -240,8 +240,8 @@ fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
 		return HF_OK;
 	/* Every version can also make MACs; at level hsm inside the HSM. */
 	if ((err = hsm_key_make(keys->hsm, key_type_by_id(KEY_HMAC), HMAC_KEY,
-	    f->wrap_id, f->hmac_id, f->hmac_wrapped, &len, unused,
-	    &no_spki)) != HF_OK)
+		 f->wrap_id, f->hmac_id, f->hmac_wrapped, &len, unused,
+		 &no_spki)) != HF_OK)
 		return err;
 	f->rec.hsm_hmac_id = bytes_of(f->hmac_id, HSM_ID);
 	f->rec.hsm_hmac_wrapped = bytes_of(f->hmac_wrapped, len);
@@ -253,8 +253,8 @@ fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
  * looked for under the ids that it would have, wrapped or resident.
  */
 static void
-fresh_discard(struct keys *keys, const struct key_type *type,
-    const struct fresh *f)
+fresh_discard(
+    struct keys *keys, const struct key_type *type, const struct fresh *f)
 {
 	struct hsm_key k = { .type = type, .wrapped = f->rec.hsm_wrapped };
 	struct hsm_key mac = { .type = key_type_by_id(KEY_HMAC),
@@ -269,11 +269,9 @@ fresh_discard(struct keys *keys, const struct key_type *type,
 		return; /* orphans in the HSM; nothing refers to them */
 }
 
-
 static enum hf_err
-fresh_make(struct keys *keys, const struct key_type *type,
-    enum key_level level, size_t key_size, uint64_t number,
-    struct fresh **out)
+fresh_make(struct keys *keys, const struct key_type *type, enum key_level level,
+    size_t key_size, uint64_t number, struct fresh **out)
 {
 	struct fresh *f = calloc(1, sizeof(*f));
 	enum hf_err err;
@@ -285,7 +283,7 @@ fresh_make(struct keys *keys, const struct key_type *type,
 	f->rec.level = level;
 	f->rec.creation_time = (uint64_t)time(NULL);
 	err = level == LEVEL_HSM ? fresh_hsm(f, keys, type, key_size)
-	                         : fresh_wrapped(f, type, key_size);
+				 : fresh_wrapped(f, type, key_size);
 	if (err != HF_OK) {
 		fresh_discard(keys, type, f);
 		fresh_free(f);
@@ -305,10 +303,11 @@ create_check(const struct key_create *how, struct hf_why *why)
 	if (how->level == LEVEL_HSM && !how->type->hsm)
 		return hf_fail(why, HF_ERR_KEY_LEVEL,
 		    "keys of type %s exist at level wrapped only: HSMs rarely "
-		    "have the algorithm", how->type->name);
+		    "have the algorithm",
+		    how->type->name);
 	if (how->type->family != FAMILY_HMAC && how->key_size != 0)
-		return hf_fail(why, HF_ERR_BAD_VALUE,
-		    "key_size is for keys of type hmac");
+		return hf_fail(
+		    why, HF_ERR_BAD_VALUE, "key_size is for keys of type hmac");
 	if (how->type->family == FAMILY_HMAC &&
 	    (how->key_size < 32 || how->key_size > 512))
 		return hf_fail(why, HF_ERR_BAD_VALUE,
@@ -317,8 +316,8 @@ create_check(const struct key_create *how, struct hf_why *why)
 }
 
 static enum hf_err
-create_commit(struct keys *keys, const struct key_create *how,
-    const struct fresh *f)
+create_commit(
+    struct keys *keys, const struct key_create *how, const struct fresh *f)
 {
 	struct change c = { .keys = keys };
 	char keyring[129] = "", name[KEY_STORE_NAME], ver[KEY_STORE_NAME];
@@ -348,10 +347,10 @@ create_commit(struct keys *keys, const struct key_create *how,
 	version_store_name(id, 1, ver);
 	change_require(&c, name, 0);
 	change_require(&c, alias, 0);
-	if ((err = change_seal(&c, keyring, name, &key_schema,
-	    &rec)) == HF_OK &&
-	    (err = change_seal(&c, keyring, ver, &version_schema,
-	        &f->rec)) == HF_OK)
+	if ((err = change_seal(&c, keyring, name, &key_schema, &rec)) ==
+		HF_OK &&
+	    (err = change_seal(&c, keyring, ver, &version_schema, &f->rec)) ==
+		HF_OK)
 		err = change_commit(&c);
 	change_free(&c);
 	return err;
@@ -387,15 +386,16 @@ keys_create(struct keys *keys, const struct key_create *how, struct key **out,
 	if (err != HF_ERR_NAME_TAKEN || *out != NULL)
 		return err;
 	if (keys_alias_target(keys, how->name, ring.name) == HF_OK)
-		return hf_fail(why, HF_ERR_NAME_TAKEN,
-		    "the name is that of an alias");
-	if ((err = keyring_info(keys->hierarchy, how->keyring,
-	    &ring)) != HF_OK || ring.destroyed)
+		return hf_fail(
+		    why, HF_ERR_NAME_TAKEN, "the name is that of an alias");
+	if ((err = keyring_info(keys->hierarchy, how->keyring, &ring)) !=
+		HF_OK ||
+	    ring.destroyed)
 		return hf_fail(why, HF_ERR_KEYRING_NOT_FOUND,
 		    "there is no keyring %.*s", (int)how->keyring.len,
 		    how->keyring.ptr);
-	if ((err = fresh_make(keys, how->type, how->level, how->key_size, 1,
-	    &f)) != HF_OK)
+	if ((err = fresh_make(
+		 keys, how->type, how->level, how->key_size, 1, &f)) != HF_OK)
 		return err;
 	err = create_commit(keys, how, f);
 	if (err != HF_OK)
@@ -418,8 +418,8 @@ key_fresh(struct keys *keys, struct hf_text name, struct key **out)
 
 	if (err != HF_OK)
 		return err;
-	err = key_load(keys->store, keys->hierarchy, text_of(cached->name),
-	    out);
+	err =
+	    key_load(keys->store, keys->hierarchy, text_of(cached->name), out);
 	key_unref(cached);
 	return err;
 }
@@ -439,13 +439,13 @@ rotate_once(struct keys *keys, const struct key *key, struct hf_why *why)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
 		    "the key has as many versions as it can have");
 	if ((err = fresh_make(keys, key->type, key->level, key->key_size,
-	    key->latest + 1, &f)) != HF_OK)
+		 key->latest + 1, &f)) != HF_OK)
 		return err;
 	rec.latest_version = key->latest + 1;
 	version_store_name(key->id, key->latest + 1, ver);
 	if ((err = change_key_record(&c, key, &rec)) == HF_OK &&
-	    (err = change_seal(&c, key->keyring, ver, &version_schema,
-	        &f->rec)) == HF_OK)
+	    (err = change_seal(
+		 &c, key->keyring, ver, &version_schema, &f->rec)) == HF_OK)
 		err = change_commit(&c);
 	if (err != HF_OK)
 		fresh_discard(keys, key->type, f);
@@ -458,8 +458,8 @@ rotate_once(struct keys *keys, const struct key *key, struct hf_why *why)
  * Runs `once` on the current key until no other change comes between, and
  * hands out the key as it then is.
  */
-typedef enum hf_err once_fn(struct keys *keys, const struct key *key,
-    void *ctx, struct hf_why *why);
+typedef enum hf_err once_fn(
+    struct keys *keys, const struct key *key, void *ctx, struct hf_why *why);
 
 static enum hf_err
 until_done(struct keys *keys, struct hf_text name, once_fn *once, void *ctx,
@@ -481,8 +481,8 @@ until_done(struct keys *keys, struct hf_text name, once_fn *once, void *ctx,
 }
 
 static enum hf_err
-once_rotate(struct keys *keys, const struct key *key, void *ctx,
-    struct hf_why *why)
+once_rotate(
+    struct keys *keys, const struct key *key, void *ctx, struct hf_why *why)
 {
 	(void)ctx;
 	return rotate_once(keys, key, why);
@@ -501,8 +501,8 @@ struct change_ctx {
 };
 
 static enum hf_err
-once_change(struct keys *keys, const struct key *key, void *ctx,
-    struct hf_why *why)
+once_change(
+    struct keys *keys, const struct key *key, void *ctx, struct hf_why *why)
 {
 	const struct change_ctx *cc = ctx;
 	struct change c = { .keys = keys };
@@ -541,8 +541,8 @@ version_read(struct keys *keys, const struct key *key, uint32_t number,
 	err = store_get(keys->store, text_of(name), &v);
 	if (err != HF_OK)
 		return err == HF_ERR_NOT_FOUND ? HF_ERR_VERSION_NOT_FOUND : err;
-	err = hierarchy_unseal(keys->hierarchy, text_of(name),
-	    bytes_of(v.ptr, v.len), plain);
+	err = hierarchy_unseal(
+	    keys->hierarchy, text_of(name), bytes_of(v.ptr, v.len), plain);
 	store_value_free(&v);
 	if (err != HF_OK)
 		return err;
@@ -550,8 +550,8 @@ version_read(struct keys *keys, const struct key *key, uint32_t number,
 }
 
 static void
-due_name(uint64_t when, const char *key, uint64_t version,
-    char out[KEY_STORE_NAME])
+due_name(
+    uint64_t when, const char *key, uint64_t version, char out[KEY_STORE_NAME])
 {
 	(void)snprintf(out, KEY_STORE_NAME, "due/%016llx/%06llx/%s",
 	    (unsigned long long)when, (unsigned long long)version, key);
@@ -614,7 +614,7 @@ version_drop_hsm(struct keys *keys, const struct key_version *v)
 		return;
 	if (hsm_key_drop(keys->hsm, &v->hsm) != HF_OK ||
 	    (v->hsm_hmac.type != NULL &&
-	        hsm_key_drop(keys->hsm, &v->hsm_hmac) != HF_OK))
+		hsm_key_drop(keys->hsm, &v->hsm_hmac) != HF_OK))
 		return; /* an orphan in the HSM; its blob is gone */
 }
 
@@ -625,8 +625,8 @@ move_commit(struct keys *keys, const struct key *key,
 	struct change c = { .keys = keys };
 	struct key_record krec = record_of(key);
 	char ver[KEY_STORE_NAME], due[KEY_STORE_NAME];
-	uint64_t old_due = rec->state == VERSION_DESTROY_SCHEDULED
-	    ? rec->destroy_time : 0;
+	uint64_t old_due =
+	    rec->state == VERSION_DESTROY_SCHEDULED ? rec->destroy_time : 0;
 	enum hf_err err = HF_OK;
 
 	rec->state = mc->move->to;
@@ -635,8 +635,8 @@ move_commit(struct keys *keys, const struct key *key,
 		    rec->hsm_hmac_wrapped = (struct hf_bytes){ 0 };
 		rec->destroy_time = mc->when;
 	} else {
-		rec->destroy_time = mc->move->to == VERSION_DESTROY_SCHEDULED
-		    ? mc->when : 0;
+		rec->destroy_time =
+		    mc->move->to == VERSION_DESTROY_SCHEDULED ? mc->when : 0;
 	}
 	if (old_due != 0) {
 		due_name(old_due, key->name, mc->version, due);
@@ -648,8 +648,8 @@ move_commit(struct keys *keys, const struct key *key,
 	}
 	version_store_name(key->id, (uint32_t)mc->version, ver);
 	if (err == HF_OK &&
-	    (err = change_seal(&c, key->keyring, ver, &version_schema,
-	        rec)) == HF_OK &&
+	    (err = change_seal(&c, key->keyring, ver, &version_schema, rec)) ==
+		HF_OK &&
 	    (err = change_key_record(&c, key, &krec)) == HF_OK)
 		err = change_commit(&c);
 	change_free(&c);
@@ -657,8 +657,8 @@ move_commit(struct keys *keys, const struct key *key,
 }
 
 static enum hf_err
-once_move(struct keys *keys, const struct key *key, void *ctx,
-    struct hf_why *why)
+once_move(
+    struct keys *keys, const struct key *key, void *ctx, struct hf_why *why)
 {
 	const struct move_ctx *mc = ctx;
 	AUTO_SECRET plain = { 0 };
@@ -669,8 +669,8 @@ once_move(struct keys *keys, const struct key *key, void *ctx,
 		return hf_fail(why, HF_ERR_VERSION_NOT_FOUND,
 		    "key %s has no version %llu", key->name,
 		    (unsigned long long)mc->version);
-	if ((err = version_read(keys, key, (uint32_t)mc->version, &plain,
-	    &rec)) != HF_OK)
+	if ((err = version_read(
+		 keys, key, (uint32_t)mc->version, &plain, &rec)) != HF_OK)
 		return err;
 	if ((mc->move->from & 1U << rec.state) == 0)
 		return hf_fail(why, HF_ERR_VERSION_STATE,
@@ -733,8 +733,8 @@ struct due {
 };
 
 static bool
-due_each(void *ctx, struct hf_text key, struct hf_bytes value,
-    uint64_t revision)
+due_each(
+    void *ctx, struct hf_text key, struct hf_bytes value, uint64_t revision)
 {
 	struct due *d = ctx;
 	char copy[KEY_STORE_NAME];
@@ -763,8 +763,8 @@ due_destroy(struct keys *keys, const char *mark, uint64_t now,
 {
 	uint64_t version = strtoull(mark + 4 + 17, NULL, 16);
 	const char *name = mark + 4 + 17 + 7;
-	enum hf_err err = version_move(keys, text_of(name), &move_destroy,
-	    version, now, NULL, NULL);
+	enum hf_err err = version_move(
+	    keys, text_of(name), &move_destroy, version, now, NULL, NULL);
 
 	if (err == HF_OK) {
 		each(ctx, name, version);
@@ -788,8 +788,8 @@ keys_destroy_due(struct keys *keys, uint64_t now,
 	if (d == NULL)
 		return HF_ERR_NO_MEMORY;
 	d->now = now;
-	err = store_list(keys->store, TEXT("due/"), (struct hf_text){ 0 }, 0,
-	    due_each, d);
+	err = store_list(
+	    keys->store, TEXT("due/"), (struct hf_text){ 0 }, 0, due_each, d);
 	for (size_t i = 0; i < d->count && err == HF_OK; i++)
 		err = due_destroy(keys, d->names[i], now, each, ctx);
 	*next = d->next;
@@ -803,21 +803,26 @@ static enum hf_err
 trim_check(const struct key *key, uint64_t min, struct hf_why *why)
 {
 	if (min > key->latest)
-		return hf_fail(why, HF_ERR_BAD_CONFIG, "minimum available "
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "minimum available "
 		    "version cannot be greater than the latest version");
 	if (key->min_encryption == 0)
-		return hf_fail(why, HF_ERR_BAD_CONFIG, "minimum available "
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "minimum available "
 		    "version cannot be set when minimum encryption version is "
 		    "not set");
 	if (key->min_decryption == 0)
-		return hf_fail(why, HF_ERR_BAD_CONFIG, "minimum available "
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "minimum available "
 		    "version cannot be set when minimum decryption version is "
 		    "not set");
 	if (min > key->min_encryption)
-		return hf_fail(why, HF_ERR_BAD_CONFIG, "minimum available "
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "minimum available "
 		    "version cannot be greater than minimum encryption version");
 	if (min > key->min_decryption)
-		return hf_fail(why, HF_ERR_BAD_CONFIG, "minimum available "
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "minimum available "
 		    "version cannot be greater than minimum decryption version");
 	if (min < key->min_available)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
@@ -827,8 +832,8 @@ trim_check(const struct key *key, uint64_t min, struct hf_why *why)
 
 /* Deletes the records of a version; its HSM objects go after the commit. */
 static enum hf_err
-change_delete_version(struct change *c, const struct key *key,
-    const struct key_version *v)
+change_delete_version(
+    struct change *c, const struct key *key, const struct key_version *v)
 {
 	char name[KEY_STORE_NAME];
 	enum hf_err err;
@@ -843,8 +848,8 @@ change_delete_version(struct change *c, const struct key *key,
 }
 
 static enum hf_err
-once_trim(struct keys *keys, const struct key *key, void *ctx,
-    struct hf_why *why)
+once_trim(
+    struct keys *keys, const struct key *key, void *ctx, struct hf_why *why)
 {
 	uint64_t min = *(const uint64_t *)ctx;
 	struct change c = { .keys = keys };
@@ -857,8 +862,7 @@ once_trim(struct keys *keys, const struct key *key, void *ctx,
 	err = change_key_record(&c, key, &rec);
 	for (size_t i = 0; i < key->count && err == HF_OK; i++)
 		if (key->versions[i].number < min)
-			err = change_delete_version(&c, key,
-			    &key->versions[i]);
+			err = change_delete_version(&c, key, &key->versions[i]);
 	if (err == HF_OK)
 		err = change_commit(&c);
 	for (size_t i = 0; i < key->count && err == HF_OK; i++)
@@ -909,24 +913,25 @@ change_delete_key(struct change *c, const struct key *key)
 	if ((err = change_delete(c, name)) != HF_OK)
 		return err;
 	for (size_t i = 0; i < key->count; i++)
-		if ((err = change_delete_version(c, key,
-		    &key->versions[i])) != HF_OK)
+		if ((err = change_delete_version(c, key, &key->versions[i])) !=
+		    HF_OK)
 			return err;
-	err = keys_aliases_of(c->keys, text_of(key->name), delete_alias_each,
-	    &an);
+	err = keys_aliases_of(
+	    c->keys, text_of(key->name), delete_alias_each, &an);
 	return err == HF_OK ? an.err : err;
 }
 
 static enum hf_err
-once_delete(struct keys *keys, const struct key *key, void *ctx,
-    struct hf_why *why)
+once_delete(
+    struct keys *keys, const struct key *key, void *ctx, struct hf_why *why)
 {
 	struct change c = { .keys = keys };
 	enum hf_err err;
 
 	(void)ctx;
 	if (!key->deletion_allowed)
-		return hf_fail(why, HF_ERR_DELETE_REFUSED, "error deleting "
+		return hf_fail(why, HF_ERR_DELETE_REFUSED,
+		    "error deleting "
 		    "policy %s: deletion is not allowed for this key",
 		    key->name);
 	if ((err = change_delete_key(&c, key)) == HF_OK)
@@ -958,8 +963,8 @@ struct orphan {
 };
 
 static bool
-orphan_each(void *ctx, struct hf_text key, struct hf_bytes value,
-    uint64_t revision)
+orphan_each(
+    void *ctx, struct hf_text key, struct hf_bytes value, uint64_t revision)
 {
 	struct orphan *o = ctx;
 	char name[KEY_STORE_NAME];
@@ -975,12 +980,13 @@ orphan_each(void *ctx, struct hf_text key, struct hf_bytes value,
 }
 
 enum hf_err
-keys_drop_keyring(struct keys *keys, struct hf_text keyring, bool only_count,
-    uint64_t *count)
+keys_drop_keyring(
+    struct keys *keys, struct hf_text keyring, bool only_count, uint64_t *count)
 {
 	static const char *const prefixes[] = { "key/", "ver/", "alias/" };
-	struct orphan o = { .keys = keys, .keyring = keyring,
-		.change = { .keys = keys } };
+	struct orphan o = {
+		.keys = keys, .keyring = keyring, .change = { .keys = keys }
+	};
 	enum hf_err err = HF_OK;
 
 	for (size_t i = 0; i < 3 && err == HF_OK; i++) {
@@ -1022,16 +1028,16 @@ alias_commit(struct keys *keys, struct hf_text name, const struct key *target,
 	(void)snprintf(key, sizeof(key), "aliasof/%s/%.*s", target->name,
 	    (int)name.len, name.ptr);
 	if (err == HF_OK && (err = due_add(&c, key)) == HF_OK &&
-	    (err = change_seal(&c, target->keyring, stored, &alias_schema,
-	        &rec)) == HF_OK)
+	    (err = change_seal(
+		 &c, target->keyring, stored, &alias_schema, &rec)) == HF_OK)
 		err = change_commit(&c);
 	change_free(&c);
 	return err;
 }
 
 static enum hf_err
-alias_revision(struct keys *keys, struct hf_text name, char old[129],
-    uint64_t *revision)
+alias_revision(
+    struct keys *keys, struct hf_text name, char old[129], uint64_t *revision)
 {
 	struct store_value v = { 0 };
 	char stored[KEY_STORE_NAME];
@@ -1062,14 +1068,15 @@ keys_alias_set(struct keys *keys, struct hf_text name, struct hf_text target,
 		struct key *key, *same;
 
 		if ((err = key_load(keys->store, keys->hierarchy, target,
-		    &key)) == HF_ERR_KEY_NOT_FOUND)
-			return hf_fail(why, err, "there is no key %.*s; an "
+			 &key)) == HF_ERR_KEY_NOT_FOUND)
+			return hf_fail(why, err,
+			    "there is no key %.*s; an "
 			    "alias points to a key, not to an alias",
 			    (int)target.len, target.ptr);
 		if (err != HF_OK)
 			return err;
-		if (key_load(keys->store, keys->hierarchy, name,
-		    &same) == HF_OK) {
+		if (key_load(keys->store, keys->hierarchy, name, &same) ==
+		    HF_OK) {
 			key_unref(same);
 			key_unref(key);
 			return hf_fail(why, HF_ERR_NAME_TAKEN,

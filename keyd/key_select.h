@@ -16,8 +16,7 @@ enum hf_err select_new(struct request *rq, struct hf_uint asked,
 
 /* To open or verify something: the version that it bears. `thing` is
  * "ciphertext" or "signature". */
-enum hf_err select_old(struct request *rq, uint64_t version,
-    const char *thing, enum hf_err too_new, const struct key_version **out,
-    struct hf_why *why);
+enum hf_err select_old(struct request *rq, uint64_t version, const char *thing,
+    enum hf_err too_new, const struct key_version **out, struct hf_why *why);
 
 #endif

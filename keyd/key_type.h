@@ -38,18 +38,19 @@ enum key_type_id {
 
 struct key_type {
 	enum key_type_id id;
-	const char *name;      /* as Vault has it: "aes256-gcm96" */
+	const char *name;       /* as Vault has it: "aes256-gcm96" */
 	const char *short_name; /* as Vault shows a version: "P-256" */
 	enum key_family family;
-	size_t size;  /* symmetric: key bytes; RSA: modulus bytes; EC: bytes of
-	                 a coordinate; EdDSA: 32; HMAC: 0, a setting of the key */
+	size_t
+	    size;     /* symmetric: key bytes; RSA: modulus bytes; EC: bytes of
+			 a coordinate; EdDSA: 32; HMAC: 0, a setting of the key */
 	size_t bits;  /* RSA: modulus; EC: field; else 8 * size */
 	size_t nonce; /* AEAD: bytes of the nonce */
 	size_t tag;   /* AEAD: bytes of the tag */
 	bool encrypts;
 	bool signs;
-	bool slow;    /* an operation takes long enough to be a worker's */
-	bool hsm;     /* may live at level hsm */
+	bool slow; /* an operation takes long enough to be a worker's */
+	bool hsm;  /* may live at level hsm */
 };
 
 extern const struct key_type key_types[];
@@ -86,12 +87,13 @@ extern const size_t hash_types_count;
 /* How to sign: everything a caller can choose. */
 enum sign_scheme { SIGN_PSS, SIGN_PKCS1V15, SIGN_ECDSA, SIGN_EDDSA };
 enum sign_encoding { SIGN_ASN1, SIGN_JWS }; /* ECDSA: DER, or r and s */
-enum { SALT_AUTO = -1, SALT_HASH = -2 };     /* PSS, else bytes */
+enum { SALT_AUTO = -1, SALT_HASH = -2 };    /* PSS, else bytes */
 
 struct sign_how {
 	enum sign_scheme scheme;
 	enum sign_encoding encoding;
-	const struct hash_type *hash; /* NULL: "none" (PKCS#1 without DigestInfo) */
+	const struct hash_type
+	    *hash;      /* NULL: "none" (PKCS#1 without DigestInfo) */
 	bool prehashed; /* the input is the digest */
 	int salt;
 };

@@ -59,9 +59,9 @@ on_commit(void *ctx, struct hf_text key, uint64_t revision)
 	(void)revision;
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
 		if (text_starts(key, prefixes[i]))
-			keys_drop(ctx, (struct hf_text){
-			    key.ptr + prefixes[i].len,
-			    key.len - prefixes[i].len });
+			keys_drop(ctx,
+			    (struct hf_text){ key.ptr + prefixes[i].len,
+				key.len - prefixes[i].len });
 }
 
 enum hf_err
@@ -246,8 +246,8 @@ cache_fill(struct keys *keys, struct hf_text name, uint64_t drops,
 }
 
 enum hf_err
-keys_get(struct keys *keys, struct hf_text name, bool may_block,
-    struct key **out)
+keys_get(
+    struct keys *keys, struct hf_text name, bool may_block, struct key **out)
 {
 	struct hf_text ask = name;
 	char target[129], via[129];
@@ -281,15 +281,15 @@ struct names_ctx {
 };
 
 static bool
-names_each(void *ctx, struct hf_text key, struct hf_bytes value,
-    uint64_t revision)
+names_each(
+    void *ctx, struct hf_text key, struct hf_bytes value, uint64_t revision)
 {
 	struct names_ctx *nc = ctx;
 
 	(void)value;
 	(void)revision;
-	return nc->each(nc->ctx, (struct hf_text){ key.ptr + nc->skip,
-	    key.len - nc->skip });
+	return nc->each(nc->ctx,
+	    (struct hf_text){ key.ptr + nc->skip, key.len - nc->skip });
 }
 
 static enum hf_err
@@ -305,8 +305,8 @@ names_list(struct keys *keys, const char *prefix, struct hf_text after,
 		    (int)after.len, after.ptr);
 		start = text_of(from);
 	}
-	return store_list(keys->store, text_of(prefix), start, limit,
-	    names_each, &nc);
+	return store_list(
+	    keys->store, text_of(prefix), start, limit, names_each, &nc);
 }
 
 enum hf_err
@@ -324,21 +324,21 @@ keys_alias_list(struct keys *keys, struct hf_text after, size_t limit,
 }
 
 enum hf_err
-keys_aliases_of(struct keys *keys, struct hf_text name, keys_name_fn *each,
-    void *ctx)
+keys_aliases_of(
+    struct keys *keys, struct hf_text name, keys_name_fn *each, void *ctx)
 {
 	char prefix[KEY_STORE_NAME];
 
-	(void)snprintf(prefix, sizeof(prefix), "aliasof/%.*s/", (int)name.len,
-	    name.ptr);
+	(void)snprintf(
+	    prefix, sizeof(prefix), "aliasof/%.*s/", (int)name.len, name.ptr);
 	return names_list(keys, prefix, (struct hf_text){ 0 }, 0, each, ctx);
 }
 
 void
 alias_store_name(struct hf_text name, char out[KEY_STORE_NAME])
 {
-	(void)snprintf(out, KEY_STORE_NAME, "alias/%.*s", (int)name.len,
-	    name.ptr);
+	(void)snprintf(
+	    out, KEY_STORE_NAME, "alias/%.*s", (int)name.len, name.ptr);
 }
 
 enum hf_err
@@ -353,13 +353,13 @@ keys_alias_target(struct keys *keys, struct hf_text name, char target[129])
 	alias_store_name(name, stored);
 	if ((err = store_get(keys->store, text_of(stored), &v)) != HF_OK)
 		return err;
-	err = hierarchy_unseal(keys->hierarchy, text_of(stored),
-	    bytes_of(v.ptr, v.len), &plain);
+	err = hierarchy_unseal(
+	    keys->hierarchy, text_of(stored), bytes_of(v.ptr, v.len), &plain);
 	if (err == HF_OK)
 		err = record_decode(&alias_schema, secret_view(&plain), &rec);
 	if (err == HF_OK)
-		(void)snprintf(target, 129, "%.*s", (int)rec.target.len,
-		    rec.target.ptr);
+		(void)snprintf(
+		    target, 129, "%.*s", (int)rec.target.len, rec.target.ptr);
 	store_value_free(&v);
 	return err;
 }

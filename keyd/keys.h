@@ -13,8 +13,8 @@
 struct keys;
 
 /* `capacity`: how many opened keys are kept at most. */
-enum hf_err keys_open(struct store *store, struct hierarchy *h,
-    struct hsm *hsm, size_t capacity, struct keys **out);
+enum hf_err keys_open(struct store *store, struct hierarchy *h, struct hsm *hsm,
+    size_t capacity, struct keys **out);
 void keys_close(struct keys *keys);
 
 /*
@@ -22,8 +22,8 @@ void keys_close(struct keys *keys);
  * own name is in key->name). A reference for the caller. With may_block false
  * HF_ERR_DEFER when it is not in the cache.
  */
-enum hf_err keys_get(struct keys *keys, struct hf_text name, bool may_block,
-    struct key **out);
+enum hf_err keys_get(
+    struct keys *keys, struct hf_text name, bool may_block, struct key **out);
 
 /* Opened keys in the cache. */
 size_t keys_cached(struct keys *keys);
@@ -72,8 +72,8 @@ enum hf_err keys_trim(struct keys *keys, struct hf_text name, uint64_t min,
     struct key **out, struct hf_why *why);
 
 /* HF_ERR_DELETE_REFUSED unless deletion_allowed. Its aliases go with it. */
-enum hf_err keys_delete(struct keys *keys, struct hf_text name,
-    struct hf_why *why);
+enum hf_err keys_delete(
+    struct keys *keys, struct hf_text name, struct hf_why *why);
 
 /*
  * Destroys the versions whose time has come. `each` is called for each one,
@@ -99,10 +99,10 @@ enum hf_err keys_list(struct keys *keys, struct hf_text after, size_t limit,
     keys_name_fn *each, void *ctx);
 enum hf_err keys_alias_list(struct keys *keys, struct hf_text after,
     size_t limit, keys_name_fn *each, void *ctx);
-enum hf_err keys_alias_target(struct keys *keys, struct hf_text name,
-    char target[129]);
+enum hf_err keys_alias_target(
+    struct keys *keys, struct hf_text name, char target[129]);
 /* The aliases of one key. */
-enum hf_err keys_aliases_of(struct keys *keys, struct hf_text name,
-    keys_name_fn *each, void *ctx);
+enum hf_err keys_aliases_of(
+    struct keys *keys, struct hf_text name, keys_name_fn *each, void *ctx);
 
 #endif

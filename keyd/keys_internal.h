@@ -22,7 +22,7 @@ struct keys_entry {
 struct keys_shard {
 	pthread_mutex_t lock;
 	uint64_t drops; /* grows with each drop: a load that began before is
-	                   not to be kept */
+			   not to be kept */
 	size_t count;
 	size_t buckets;
 	struct keys_entry **table;

@@ -36,8 +36,8 @@ wrapped_seal(const struct keyuse *use, const struct key *key,
     struct hf_bytes in, uint8_t *out)
 {
 	(void)use;
-	return crypto_seal(key->type, secret_view(&v->material), nonce, aad, in,
-	    out);
+	return crypto_seal(
+	    key->type, secret_view(&v->material), nonce, aad, in, out);
 }
 
 static enum hf_err
@@ -46,8 +46,8 @@ wrapped_open(const struct keyuse *use, const struct key *key,
     struct hf_bytes in, uint8_t *out)
 {
 	(void)use;
-	return crypto_open(key->type, secret_view(&v->material), nonce, aad, in,
-	    out);
+	return crypto_open(
+	    key->type, secret_view(&v->material), nonce, aad, in, out);
 }
 
 static enum hf_err
@@ -71,8 +71,8 @@ wrapped_hmac(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct hash_type *hash,
     struct hf_bytes in, uint8_t *out)
 {
-	const struct secret *k = key->type->family == FAMILY_HMAC
-	    ? &v->material : &v->hmac;
+	const struct secret *k =
+	    key->type->family == FAMILY_HMAC ? &v->material : &v->hmac;
 
 	(void)use;
 	if (k->ptr == NULL)
@@ -119,8 +119,8 @@ hsm_hmac_with(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct hash_type *hash,
     struct hf_bytes in, uint8_t *out)
 {
-	const struct hsm_key *k = key->type->family == FAMILY_HMAC
-	    ? &v->hsm : &v->hsm_hmac;
+	const struct hsm_key *k =
+	    key->type->family == FAMILY_HMAC ? &v->hsm : &v->hsm_hmac;
 
 	if (k->type == NULL)
 		return HF_ERR_NO_PRIVATE_PART;
@@ -148,7 +148,7 @@ size_t
 keyuse_sealed_size(const struct key_type *type, size_t len)
 {
 	return type->family == FAMILY_RSA ? type->size
-	                                  : type->nonce + len + type->tag;
+					  : type->nonce + len + type->tag;
 }
 
 enum hf_err
@@ -196,8 +196,8 @@ keyuse_decrypt(const struct keyuse *use, const struct key *key,
 
 enum hf_err
 keyuse_sign(const struct keyuse *use, const struct key *key,
-    const struct key_version *v, const struct sign_how *how,
-    struct hf_bytes in, uint8_t *out, size_t *len)
+    const struct key_version *v, const struct sign_how *how, struct hf_bytes in,
+    uint8_t *out, size_t *len)
 {
 	if (must_defer(use, key, v, true))
 		return HF_ERR_DEFER;
@@ -206,8 +206,8 @@ keyuse_sign(const struct keyuse *use, const struct key *key,
 
 enum hf_err
 keyuse_verify(const struct keyuse *use, const struct key *key,
-    const struct key_version *v, const struct sign_how *how,
-    struct hf_bytes in, struct hf_bytes signature)
+    const struct key_version *v, const struct sign_how *how, struct hf_bytes in,
+    struct hf_bytes signature)
 {
 	(void)use;
 	(void)key;

@@ -31,13 +31,13 @@ enum hf_err keyuse_decrypt(const struct keyuse *use, const struct key *key,
 
 /* `out` takes CRYPTO_SIGNATURE_MAX bytes. */
 enum hf_err keyuse_sign(const struct keyuse *use, const struct key *key,
-    const struct key_version *v, const struct sign_how *how,
-    struct hf_bytes in, uint8_t *out, size_t *len);
+    const struct key_version *v, const struct sign_how *how, struct hf_bytes in,
+    uint8_t *out, size_t *len);
 
 /* Needs no private part, so never the HSM. */
 enum hf_err keyuse_verify(const struct keyuse *use, const struct key *key,
-    const struct key_version *v, const struct sign_how *how,
-    struct hf_bytes in, struct hf_bytes signature);
+    const struct key_version *v, const struct sign_how *how, struct hf_bytes in,
+    struct hf_bytes signature);
 
 /* `out` takes CRYPTO_HASH_MAX bytes. */
 enum hf_err keyuse_hmac(const struct keyuse *use, const struct key *key,

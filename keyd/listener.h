@@ -26,8 +26,8 @@ struct listener {
  * somebody serves, that is no socket, or that is not ours is an error. Nobody
  * can connect before the mode is in force.
  */
-enum hf_err listener_open_unix(const char *path, unsigned mode,
-    struct listener *out, struct hf_why *why);
+enum hf_err listener_open_unix(
+    const char *path, unsigned mode, struct listener *out, struct hf_why *why);
 
 /*
  * Takes the one listening Unix socket that systemd passed (sd_listen_fds(3)).

@@ -28,7 +28,8 @@ log_line(enum log_level level, const char *fmt, ...)
 	if ((int)level > atomic_load(&threshold))
 		return;
 	n = snprintf(line, sizeof(line), "%s%s",
-	    getenv("JOURNAL_STREAM") != NULL ? sd_prefix[level] : "holdfast-keyd: ",
+	    getenv("JOURNAL_STREAM") != NULL ? sd_prefix[level]
+					     : "holdfast-keyd: ",
 	    words[level]);
 	va_start(ap, fmt);
 	m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);

@@ -6,8 +6,12 @@
  * The daemon's log: one line a message on standard error, with the priority
  * prefix of sd-daemon(3) when a journal reads it. Never data, never secrets.
  */
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO,
-	LOG_LEVEL_DEBUG };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
 
 void log_set_level(enum log_level level);
 void log_line(enum log_level level, const char *fmt, ...)

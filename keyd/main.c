@@ -26,8 +26,8 @@ enum mode {
 struct arguments {
 	enum mode mode;
 	const char *config;
-	const char *operand;  /* of --backup, --restore, --check-policy */
-	const char *uri;      /* --hsm-uri: instead of the configured one */
+	const char *operand; /* of --backup, --restore, --check-policy */
+	const char *uri;     /* --hsm-uri: instead of the configured one */
 	const char *pin_source;
 };
 
@@ -166,10 +166,11 @@ main(int argc, char **argv)
 	else
 		err = run_configured(&a, &why);
 	if (err != HF_OK)
-		log_error("%s", why.text[0] != '\0' ? why.text
-		                                    : hf_err_sentence(err));
+		log_error("%s",
+		    why.text[0] != '\0' ? why.text : hf_err_sentence(err));
 	(void)fflush(stdout);
 	/* The HSM's library and OpenSSL disagree about who tears down what at
-	 * exit (SoftHSM issue 780): everything is closed, so leave it at that. */
+	 * exit (SoftHSM issue 780): everything is closed, so leave it at that.
+	 */
 	_exit(err == HF_OK ? 0 : 1);
 }

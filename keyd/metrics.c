@@ -30,15 +30,17 @@ static void
 add_one(struct page *p, const char *name, const char *type, const char *help,
     uint64_t value)
 {
-	add(p, "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\n"
-	    "holdfast_%s %llu\n", name, help, name, type, name,
-	    (unsigned long long)value);
+	add(p,
+	    "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\n"
+	    "holdfast_%s %llu\n",
+	    name, help, name, type, name, (unsigned long long)value);
 }
 
 static void
 add_operations(struct page *p, struct server *s)
 {
-	add(p, "# HELP holdfast_operations_total Operations by outcome.\n"
+	add(p,
+	    "# HELP holdfast_operations_total Operations by outcome.\n"
 	    "# TYPE holdfast_operations_total counter\n");
 	for (size_t i = 0; i < ops_count; i++) {
 		const struct {
@@ -52,7 +54,8 @@ add_operations(struct page *p, struct server *s)
 
 		for (size_t k = 0; k < 3; k++)
 			if (rows[k].count > 0)
-				add(p, "holdfast_operations_total{operation="
+				add(p,
+				    "holdfast_operations_total{operation="
 				    "\"%s\",outcome=\"%s\"} %llu\n",
 				    ops[i].name, rows[k].outcome,
 				    (unsigned long long)rows[k].count);
@@ -76,8 +79,7 @@ metrics_text(struct server *s, struct arena *arena, struct hf_text *out)
 	add_operations(&p, s);
 	add_one(&p, "uptime_seconds", "gauge", "Since the start of the daemon.",
 	    (uint64_t)time(NULL) - s->started);
-	add_one(&p, "connections", "gauge", "Open connections.",
-	    t.connections);
+	add_one(&p, "connections", "gauge", "Open connections.", t.connections);
 	add_one(&p, "connections_accepted_total", "counter",
 	    "Connections accepted.", t.accepted);
 	add_one(&p, "connections_refused_total", "counter",
@@ -100,8 +102,8 @@ metrics_text(struct server *s, struct arena *arena, struct hf_text *out)
 	    h.state == HSM_READY);
 	add_one(&p, "hsm_generation", "counter", "Recoveries of the HSM.",
 	    h.generation);
-	add_one(&p, "hsm_sessions", "gauge", "Sessions in the pool.",
-	    h.sessions);
+	add_one(
+	    &p, "hsm_sessions", "gauge", "Sessions in the pool.", h.sessions);
 	add_one(&p, "master_version", "gauge", "Version of the master key.",
 	    hierarchy_master_version(s->hierarchy));
 	add_one(&p, "keyrings_under_old_master", "gauge",
@@ -111,8 +113,8 @@ metrics_text(struct server *s, struct arena *arena, struct hf_text *out)
 	    policy_generation(s->policy));
 	add_one(&p, "audit_lines_total", "counter", "Lines in the audit chain.",
 	    a.sequence);
-	add_one(&p, "audit_checkpoints_total", "counter",
-	    "Signed checkpoints.", a.checkpoint);
+	add_one(&p, "audit_checkpoints_total", "counter", "Signed checkpoints.",
+	    a.checkpoint);
 	add_one(&p, "audit_broken", "gauge",
 	    "1 when the audit log cannot be written.", a.broken);
 	*out = (struct hf_text){ p.buf, p.len };

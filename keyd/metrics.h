@@ -9,7 +9,7 @@
  * All counters in the Prometheus text format 0.0.4, into the arena. Names of
  * keys and callers are not labels: they would tell a scraper who uses what.
  */
-enum hf_err metrics_text(struct server *server, struct arena *arena,
-    struct hf_text *out);
+enum hf_err metrics_text(
+    struct server *server, struct arena *arena, struct hf_text *out);
 
 #endif

@@ -32,7 +32,8 @@ check_aad(const struct request *rq, struct hf_bytes aad, struct hf_why *why)
 	if (aad.len > 0 && rq->key->type->family != FAMILY_AEAD)
 		return hf_fail(why, HF_ERR_BAD_VALUE,
 		    "associated_data: keys of type %s cannot authenticate data "
-		    "that they do not encrypt", rq->key->type->name);
+		    "that they do not encrypt",
+		    rq->key->type->name);
 	return HF_OK;
 }
 
@@ -57,7 +58,7 @@ seal_one(struct request *rq, enum form form, struct hf_uint asked,
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	if ((err = keyuse_encrypt(&use, rq->key, v, aad, plaintext,
-	    buf + FORM_HEADER, &len)) != HF_OK)
+		 buf + FORM_HEADER, &len)) != HF_OK)
 		return err;
 	*version = v->number;
 	return form_write(rq->arena, form, rq->key->prefix, v->number,
@@ -76,17 +77,16 @@ open_one(struct request *rq, struct hf_bytes ciphertext, struct hf_bytes aad,
 	enum hf_err err;
 
 	if ((err = check_aad(rq, aad, why)) != HF_OK ||
-	    (err = form_read(rq->arena, ciphertext, rq->key->prefix,
-	        BASE64_STD, "ciphertext", HF_ERR_BAD_CIPHERTEXT, &in,
-	        why)) != HF_OK ||
+	    (err = form_read(rq->arena, ciphertext, rq->key->prefix, BASE64_STD,
+		 "ciphertext", HF_ERR_BAD_CIPHERTEXT, &in, why)) != HF_OK ||
 	    (err = select_old(rq, in.version, "ciphertext",
-	        HF_ERR_BAD_CIPHERTEXT, &v, why)) != HF_OK)
+		 HF_ERR_BAD_CIPHERTEXT, &v, why)) != HF_OK)
 		return err;
 	buf = request_alloc(rq, in.body.len);
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = keyuse_decrypt(&use, rq->key, v, aad, in.body, buf,
-	    &len)) != HF_OK)
+	if ((err = keyuse_decrypt(&use, rq->key, v, aad, in.body, buf, &len)) !=
+	    HF_OK)
 		return err;
 	*version = v->number;
 	*out = bytes_of(buf, len);
@@ -102,8 +102,8 @@ encrypt_one(struct request *rq, const void *ctx, const void *item, void *result,
 	const struct hf_encrypt_in *in = ctx;
 	const struct hf_encrypt_item *it = item;
 	struct hf_encrypt_result *res = result;
-	struct hf_uint asked = it->key_version.present ? it->key_version
-	                                               : in->item.key_version;
+	struct hf_uint asked =
+	    it->key_version.present ? it->key_version : in->item.key_version;
 
 	return seal_one(rq, form_of(in->format), asked, it->associated_data,
 	    it->plaintext, &res->ciphertext, &res->key_version, why);
@@ -116,8 +116,7 @@ upsert_key(struct request *rq, const struct hf_encrypt_in *in)
 	struct key_create how = {
 		.name = in->name,
 		.type = key_type_by_id(KEY_AES256_GCM96),
-		.level = rq->demand_hsm ? LEVEL_HSM
-		                        : rq->server->default_level,
+		.level = rq->demand_hsm ? LEVEL_HSM : rq->server->default_level,
 		.keyring = TEXT("default"),
 		.prefix = text_of(rq->server->default_prefix),
 	};
@@ -151,8 +150,9 @@ op_transit_encrypt(struct request *rq, const struct hf_encrypt_in *in,
 		return err;
 	if ((err = must_encrypt(rq, "encryption")) != HF_OK)
 		return err;
-	return batch_run(rq, BATCH(encrypt_one, in, in, out, given,
-	    "plaintext: missing plaintext to encrypt"));
+	return batch_run(rq,
+	    BATCH(encrypt_one, in, in, out, given,
+		"plaintext: missing plaintext to encrypt"));
 }
 
 /* -- Decrypt -- */
@@ -179,8 +179,9 @@ op_transit_decrypt(struct request *rq, const struct hf_decrypt_in *in,
 
 	if ((err = must_encrypt(rq, "decryption")) != HF_OK)
 		return err;
-	return batch_run(rq, BATCH(decrypt_one, in, in, out, given,
-	    "ciphertext: missing ciphertext to decrypt"));
+	return batch_run(rq,
+	    BATCH(decrypt_one, in, in, out, given,
+		"ciphertext: missing ciphertext to decrypt"));
 }
 
 /* -- Rewrap: what Vault cannot do with associated data -- */
@@ -192,14 +193,14 @@ rewrap_one(struct request *rq, const void *ctx, const void *item, void *result,
 	const struct hf_rewrap_in *in = ctx;
 	const struct hf_rewrap_item *it = item;
 	struct hf_encrypt_result *res = result;
-	struct hf_uint asked = it->key_version.present ? it->key_version
-	                                               : in->item.key_version;
+	struct hf_uint asked =
+	    it->key_version.present ? it->key_version : in->item.key_version;
 	struct hf_bytes plaintext;
 	uint64_t old;
 	enum hf_err err;
 
 	if ((err = open_one(rq, it->ciphertext, it->associated_data, &plaintext,
-	    &old, why)) != HF_OK)
+		 &old, why)) != HF_OK)
 		return err;
 	return seal_one(rq, form_of(in->format), asked, it->associated_data,
 	    plaintext, &res->ciphertext, &res->key_version, why);
@@ -215,8 +216,9 @@ op_transit_rewrap(struct request *rq, const struct hf_rewrap_in *in,
 
 	if ((err = must_encrypt(rq, "encryption")) != HF_OK)
 		return err;
-	return batch_run(rq, BATCH(rewrap_one, in, in, out, given,
-	    "ciphertext: missing ciphertext to rewrap"));
+	return batch_run(rq,
+	    BATCH(rewrap_one, in, in, out, given,
+		"ciphertext: missing ciphertext to rewrap"));
 }
 
 /* -- Data keys: random from the HSM -- */
@@ -226,8 +228,8 @@ datakey_make(struct request *rq, const struct hf_datakey_in *in,
     const struct hf_datakey_item *it, struct hf_bytes *plaintext,
     struct hf_datakey_result *res, struct hf_why *why)
 {
-	struct hf_uint asked = it->key_version.present ? it->key_version
-	                                               : in->item.key_version;
+	struct hf_uint asked =
+	    it->key_version.present ? it->key_version : in->item.key_version;
 	uint64_t bits = it->bits != 0 ? it->bits : 256;
 	uint8_t *key;
 	enum hf_err err;

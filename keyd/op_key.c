@@ -29,8 +29,8 @@ copy_text(struct request *rq, const char *s, struct hf_text *out)
 }
 
 static enum hf_err
-show_version(struct request *rq, const struct key_version *v,
-    struct hf_key_version *out)
+show_version(
+    struct request *rq, const struct key_version *v, struct hf_key_version *out)
 {
 	enum { PEM_MAX = 2048 };
 	char *pem;
@@ -48,8 +48,8 @@ show_version(struct request *rq, const struct key_version *v,
 	pem = request_alloc(rq, PEM_MAX);
 	if (pem == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = crypto_spki_pem(bytes_of(v->spki, v->spki_len), pem,
-	    PEM_MAX)) != HF_OK)
+	if ((err = crypto_spki_pem(
+		 bytes_of(v->spki, v->spki_len), pem, PEM_MAX)) != HF_OK)
 		return err;
 	out->public_key = text_of(pem);
 	return HF_OK;
@@ -120,13 +120,13 @@ show_key(struct request *rq, const struct key *key, struct hf_key_info *out)
 	if (versions == NULL)
 		return HF_ERR_NO_MEMORY;
 	for (size_t i = 0; i < key->count; i++)
-		if ((err = show_version(rq, &key->versions[i],
-		    &versions[i])) != HF_OK)
+		if ((err = show_version(rq, &key->versions[i], &versions[i])) !=
+		    HF_OK)
 			return err;
 	out->keys = versions;
 	out->keys_count = key->count;
-	err = keys_aliases_of(rq->server->keys, text_of(key->name), alias_add,
-	    &al);
+	err = keys_aliases_of(
+	    rq->server->keys, text_of(key->name), alias_add, &al);
 	out->aliases = al.items;
 	out->aliases_count = al.count;
 	return err == HF_OK ? al.err : err;
@@ -134,8 +134,8 @@ show_key(struct request *rq, const struct key *key, struct hf_key_info *out)
 
 /* Shows a changed key, tells the feed, and drops the reference. */
 static enum hf_err
-changed(struct request *rq, enum hf_err err, const char *event,
-    struct key *key, struct hf_key_info *out)
+changed(struct request *rq, enum hf_err err, const char *event, struct key *key,
+    struct hf_key_info *out)
 {
 	if (err != HF_OK)
 		return err;
@@ -154,12 +154,13 @@ create_how(struct request *rq, const struct hf_key_create_in *in,
 	*how = (struct key_create){
 		.name = in->name,
 		.type = in->type.ptr == NULL ? key_type_by_id(KEY_AES256_GCM96)
-		                             : key_type_by_name(in->type),
+					     : key_type_by_name(in->type),
 		.level = rq->server->default_level,
-		.keyring = in->keyring.ptr == NULL ? TEXT("default")
-		                                   : in->keyring,
+		.keyring =
+		    in->keyring.ptr == NULL ? TEXT("default") : in->keyring,
 		.prefix = in->prefix.ptr == NULL
-		    ? text_of(rq->server->default_prefix) : in->prefix,
+		    ? text_of(rq->server->default_prefix)
+		    : in->prefix,
 		.key_size = (size_t)in->key_size,
 		.exportable = in->exportable,
 		.allow_plaintext_backup = in->allow_plaintext_backup,
@@ -176,8 +177,8 @@ create_how(struct request *rq, const struct hf_key_create_in *in,
 	if (rq->demand_hsm && how->level != LEVEL_HSM)
 		return hf_fail(&rq->why, HF_ERR_KEY_LEVEL,
 		    "policy demands protection level hsm");
-	if (how->level == LEVEL_HSM && (how->exportable ||
-	    how->allow_plaintext_backup))
+	if (how->level == LEVEL_HSM &&
+	    (how->exportable || how->allow_plaintext_backup))
 		return hf_fail(&rq->why, HF_ERR_BAD_CONFIG,
 		    "a key of level hsm never leaves the HSM: exportable and "
 		    "allow_plaintext_backup are for level wrapped");
@@ -193,9 +194,10 @@ create_again(struct request *rq, const struct key_create *how,
 	char *warning;
 
 	if (key->type != how->type || key->level != how->level)
-		return hf_fail(&rq->why, HF_ERR_KEY_EXISTS, "key %s exists "
-		    "already, with type %s and level %s", key->name,
-		    key->type->name, key_level_name(key->level));
+		return hf_fail(&rq->why, HF_ERR_KEY_EXISTS,
+		    "key %s exists "
+		    "already, with type %s and level %s",
+		    key->name, key->type->name, key_level_name(key->level));
 	if ((err = show_key(rq, key, out)) != HF_OK)
 		return err;
 	warning = arena_printf(rq->arena, "key %s already existed", key->name);
@@ -225,8 +227,8 @@ op_key_create(struct request *rq, const struct hf_key_create_in *in,
 }
 
 enum hf_err
-op_key_read(struct request *rq, const struct hf_name_in *in,
-    struct hf_key_info *out)
+op_key_read(
+    struct request *rq, const struct hf_name_in *in, struct hf_key_info *out)
 {
 	(void)in;
 	if (rq->key == NULL)
@@ -237,8 +239,8 @@ op_key_read(struct request *rq, const struct hf_name_in *in,
 }
 
 enum hf_err
-op_key_list(struct request *rq, const struct hf_list_in *in,
-    struct hf_names_out *out)
+op_key_list(
+    struct request *rq, const struct hf_list_in *in, struct hf_names_out *out)
 {
 	struct alias_list al = { .rq = rq };
 	enum hf_err err = keys_list(rq->server->keys, in->after,
@@ -259,8 +261,7 @@ set_if(bool *setting, enum hf_tri asked)
 }
 
 static enum hf_err
-one_way(bool *setting, enum hf_tri asked, const char *name,
-    struct hf_why *why)
+one_way(bool *setting, enum hf_tri asked, const char *name, struct hf_why *why)
 {
 	if (asked == HF_FALSE && *setting)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
@@ -273,35 +274,40 @@ static enum hf_err
 check_minima(const struct key_record *rec, struct hf_why *why)
 {
 	if (rec->min_decryption_version > rec->latest_version)
-		return hf_fail(why, HF_ERR_BAD_CONFIG, "cannot set min "
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "cannot set min "
 		    "decryption version of %llu, latest key version is %llu",
 		    (unsigned long long)rec->min_decryption_version,
 		    (unsigned long long)rec->latest_version);
 	if (rec->min_encryption_version > rec->latest_version)
-		return hf_fail(why, HF_ERR_BAD_CONFIG, "cannot set min "
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "cannot set min "
 		    "encryption version of %llu, latest key version is %llu",
 		    (unsigned long long)rec->min_encryption_version,
 		    (unsigned long long)rec->latest_version);
 	if (rec->min_encryption_version != 0 &&
 	    rec->min_encryption_version < rec->min_decryption_version)
-		return hf_fail(why, HF_ERR_BAD_CONFIG, "cannot set min "
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "cannot set min "
 		    "encryption version to a value less than min decryption "
 		    "version");
 	if (rec->min_decryption_version < rec->min_available_version)
-		return hf_fail(why, HF_ERR_BAD_CONFIG, "versions below %llu "
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "versions below %llu "
 		    "were trimmed and cannot become usable again",
 		    (unsigned long long)rec->min_available_version);
 	if (rec->min_encryption_version != 0 &&
 	    rec->min_encryption_version < rec->min_available_version)
-		return hf_fail(why, HF_ERR_BAD_CONFIG, "versions below %llu "
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "versions below %llu "
 		    "were trimmed and cannot become usable again",
 		    (unsigned long long)rec->min_available_version);
 	return HF_OK;
 }
 
 static enum hf_err
-check_primary(const struct key *key, const struct key_record *rec,
-    struct hf_why *why)
+check_primary(
+    const struct key *key, const struct key_record *rec, struct hf_why *why)
 {
 	const struct key_version *v;
 
@@ -311,7 +317,8 @@ check_primary(const struct key *key, const struct key_record *rec,
 	if (v == NULL || v->state != VERSION_ENABLED ||
 	    rec->primary_version < rec->min_encryption_version ||
 	    rec->primary_version < rec->min_decryption_version)
-		return hf_fail(why, HF_ERR_BAD_CONFIG, "version %llu cannot "
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "version %llu cannot "
 		    "be primary: it must exist, be enabled, and not be below "
 		    "the minimum versions",
 		    (unsigned long long)rec->primary_version);
@@ -328,21 +335,23 @@ config_change(void *ctx, const struct key *key, struct key_record *rec,
 	if (in->min_decryption_version.present)
 		rec->min_decryption_version =
 		    in->min_decryption_version.value == 0
-		    ? 1 : in->min_decryption_version.value;
+		    ? 1
+		    : in->min_decryption_version.value;
 	if (in->min_encryption_version.present)
 		rec->min_encryption_version = in->min_encryption_version.value;
 	if (in->primary_version.present)
 		rec->primary_version = in->primary_version.value;
 	set_if(&rec->deletion_allowed, in->deletion_allowed);
-	if (key->level == LEVEL_HSM && (in->exportable == HF_TRUE ||
-	    in->allow_plaintext_backup == HF_TRUE))
+	if (key->level == LEVEL_HSM &&
+	    (in->exportable == HF_TRUE ||
+		in->allow_plaintext_backup == HF_TRUE))
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
 		    "a key of level hsm never leaves the HSM");
 	if ((err = one_way(&rec->exportable, in->exportable, "exportable",
-	    why)) != HF_OK ||
+		 why)) != HF_OK ||
 	    (err = one_way(&rec->allow_plaintext_backup,
-	        in->allow_plaintext_backup, "allow_plaintext_backup",
-	        why)) != HF_OK ||
+		 in->allow_plaintext_backup, "allow_plaintext_backup", why)) !=
+		HF_OK ||
 	    (err = check_minima(rec, why)) != HF_OK)
 		return err;
 	return check_primary(key, rec, why);
@@ -354,24 +363,24 @@ op_key_config(struct request *rq, const struct hf_key_config_in *in,
 {
 	struct hf_key_config_in copy = *in;
 	struct key *key = NULL;
-	enum hf_err err = keys_change(rq->server->keys, in->name,
-	    config_change, &copy, &key, &rq->why);
+	enum hf_err err = keys_change(
+	    rq->server->keys, in->name, config_change, &copy, &key, &rq->why);
 
 	err = changed(rq, err, "key.configured", key, out);
 	if (err == HF_OK && in->min_decryption_version.present &&
 	    in->min_decryption_version.value == 0)
 		out->warning = TEXT("since Vault 0.3, transit key numbering "
-		    "starts at 1; forcing minimum to 1");
+				    "starts at 1; forcing minimum to 1");
 	return err;
 }
 
 enum hf_err
-op_key_rotate(struct request *rq, const struct hf_name_in *in,
-    struct hf_key_info *out)
+op_key_rotate(
+    struct request *rq, const struct hf_name_in *in, struct hf_key_info *out)
 {
 	struct key *key = NULL;
-	enum hf_err err = keys_rotate(rq->server->keys, in->name, &key,
-	    &rq->why);
+	enum hf_err err =
+	    keys_rotate(rq->server->keys, in->name, &key, &rq->why);
 
 	if (err == HF_OK)
 		rq->key_version = key->latest;
@@ -390,8 +399,8 @@ op_key_trim(struct request *rq, const struct hf_key_trim_in *in,
 }
 
 enum hf_err
-op_key_delete(struct request *rq, const struct hf_name_in *in,
-    struct hf_empty *out)
+op_key_delete(
+    struct request *rq, const struct hf_name_in *in, struct hf_empty *out)
 {
 	char *name;
 	enum hf_err err;
@@ -402,10 +411,11 @@ op_key_delete(struct request *rq, const struct hf_name_in *in,
 		    "could not delete key; not found");
 	/* An alias is a way to use a key, not to do away with it. */
 	if (!text_is(in->name, rq->key->name))
-		return hf_fail(&rq->why, HF_ERR_BAD_NAME, "%.*s is an alias of "
+		return hf_fail(&rq->why, HF_ERR_BAD_NAME,
+		    "%.*s is an alias of "
 		    "key %s; delete the key by its own name, or the alias with "
-		    "'alias delete'", (int)in->name.len, in->name.ptr,
-		    rq->key->name);
+		    "'alias delete'",
+		    (int)in->name.len, in->name.ptr, rq->key->name);
 	name = arena_text(rq->arena, in->name);
 	if (name == NULL)
 		return HF_ERR_NO_MEMORY;
@@ -425,8 +435,8 @@ soft_delete_change(void *ctx, const struct key *key, struct key_record *rec,
 }
 
 enum hf_err
-op_key_soft_delete(struct request *rq, const struct hf_name_in *in,
-    struct hf_key_info *out)
+op_key_soft_delete(
+    struct request *rq, const struct hf_name_in *in, struct hf_key_info *out)
 {
 	bool deleted = true;
 	struct key *key = NULL;
@@ -437,8 +447,8 @@ op_key_soft_delete(struct request *rq, const struct hf_name_in *in,
 }
 
 enum hf_err
-op_key_soft_delete_restore(struct request *rq, const struct hf_name_in *in,
-    struct hf_key_info *out)
+op_key_soft_delete_restore(
+    struct request *rq, const struct hf_name_in *in, struct hf_key_info *out)
 {
 	bool deleted = false;
 	struct key *key = NULL;
@@ -451,23 +461,23 @@ op_key_soft_delete_restore(struct request *rq, const struct hf_name_in *in,
 /* -- Versions -- */
 
 enum hf_err
-op_key_version_enable(struct request *rq, const struct hf_version_in *in,
-    struct hf_key_info *out)
+op_key_version_enable(
+    struct request *rq, const struct hf_version_in *in, struct hf_key_info *out)
 {
 	struct key *key = NULL;
-	enum hf_err err = keys_version_enable(rq->server->keys, in->name,
-	    in->version, &key, &rq->why);
+	enum hf_err err = keys_version_enable(
+	    rq->server->keys, in->name, in->version, &key, &rq->why);
 
 	return changed(rq, err, "key.version_enabled", key, out);
 }
 
 enum hf_err
-op_key_version_disable(struct request *rq, const struct hf_version_in *in,
-    struct hf_key_info *out)
+op_key_version_disable(
+    struct request *rq, const struct hf_version_in *in, struct hf_key_info *out)
 {
 	struct key *key = NULL;
-	enum hf_err err = keys_version_disable(rq->server->keys, in->name,
-	    in->version, &key, &rq->why);
+	enum hf_err err = keys_version_disable(
+	    rq->server->keys, in->name, in->version, &key, &rq->why);
 
 	return changed(rq, err, "key.version_disabled", key, out);
 }
@@ -478,19 +488,19 @@ op_key_version_destroy(struct request *rq,
 {
 	uint64_t delay = in->delay.present ? in->delay.value : 30 * 86400;
 	struct key *key = NULL;
-	enum hf_err err = keys_version_destroy(rq->server->keys, in->name,
-	    in->version, delay, &key, &rq->why);
+	enum hf_err err = keys_version_destroy(
+	    rq->server->keys, in->name, in->version, delay, &key, &rq->why);
 
 	return changed(rq, err, "key.version_destroy_scheduled", key, out);
 }
 
 enum hf_err
-op_key_version_restore(struct request *rq, const struct hf_version_in *in,
-    struct hf_key_info *out)
+op_key_version_restore(
+    struct request *rq, const struct hf_version_in *in, struct hf_key_info *out)
 {
 	struct key *key = NULL;
-	enum hf_err err = keys_version_restore(rq->server->keys, in->name,
-	    in->version, &key, &rq->why);
+	enum hf_err err = keys_version_restore(
+	    rq->server->keys, in->name, in->version, &key, &rq->why);
 
 	return changed(rq, err, "key.version_restored", key, out);
 }
@@ -498,23 +508,22 @@ op_key_version_restore(struct request *rq, const struct hf_version_in *in,
 /* -- Aliases -- */
 
 enum hf_err
-op_alias_set(struct request *rq, const struct hf_alias *in,
-    struct hf_alias *out)
+op_alias_set(
+    struct request *rq, const struct hf_alias *in, struct hf_alias *out)
 {
-	enum hf_err err = keys_alias_set(rq->server->keys, in->name, in->target,
-	    &rq->why);
+	enum hf_err err =
+	    keys_alias_set(rq->server->keys, in->name, in->target, &rq->why);
 
 	if (err != HF_OK)
 		return err;
 	*out = *in;
-	server_event(rq->server, "alias.set",
-	    arena_text(rq->arena, in->name));
+	server_event(rq->server, "alias.set", arena_text(rq->arena, in->name));
 	return HF_OK;
 }
 
 enum hf_err
-op_alias_delete(struct request *rq, const struct hf_name_in *in,
-    struct hf_empty *out)
+op_alias_delete(
+    struct request *rq, const struct hf_name_in *in, struct hf_empty *out)
 {
 	enum hf_err err = keys_alias_delete(rq->server->keys, in->name);
 
@@ -548,7 +557,7 @@ op_alias_list(struct request *rq, const struct hf_list_in *in,
 			return err;
 		out->aliases[out->aliases_count].name = al.items[i];
 		if ((err = copy_text(rq, target,
-		    &out->aliases[out->aliases_count].target)) != HF_OK)
+			 &out->aliases[out->aliases_count].target)) != HF_OK)
 			return err;
 		out->aliases_count++;
 	}
@@ -574,8 +583,8 @@ op_keyring_create(struct request *rq, const struct hf_name_in *in,
     struct hf_keyring_info *out)
 {
 	struct keyring_info info;
-	enum hf_err err = keyring_create(rq->server->hierarchy, in->name,
-	    &info);
+	enum hf_err err =
+	    keyring_create(rq->server->hierarchy, in->name, &info);
 
 	if (err != HF_OK)
 		return err;
@@ -588,21 +597,21 @@ op_keyring_list(struct request *rq, const struct hf_list_in *in,
     struct hf_keyring_list_out *out)
 {
 	size_t count = in->limit == 0 ? 1000 : (size_t)in->limit;
-	struct keyring_info *infos = arena_array(rq->arena, count,
-	    sizeof(*infos));
+	struct keyring_info *infos =
+	    arena_array(rq->arena, count, sizeof(*infos));
 	enum hf_err err;
 
 	if (infos == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = keyring_list(rq->server->hierarchy, in->after, infos,
-	    &count)) != HF_OK)
+	if ((err = keyring_list(
+		 rq->server->hierarchy, in->after, infos, &count)) != HF_OK)
 		return err;
 	out->keyrings = arena_array(rq->arena, count, sizeof(*out->keyrings));
 	if (out->keyrings == NULL)
 		return HF_ERR_NO_MEMORY;
 	for (size_t i = 0; i < count; i++)
-		if ((err = show_keyring(rq, &infos[i],
-		    &out->keyrings[i])) != HF_OK)
+		if ((err = show_keyring(rq, &infos[i], &out->keyrings[i])) !=
+		    HF_OK)
 			return err;
 	out->keyrings_count = count;
 	return HF_OK;
@@ -620,14 +629,13 @@ op_keyring_destroy(struct request *rq, const struct hf_keyring_destroy_in *in,
 	if (text_is(in->name, "default"))
 		return hf_fail(&rq->why, HF_ERR_KEYRING_IN_USE,
 		    "the keyring default cannot be destroyed");
-	if ((err = keys_drop_keyring(s->keys, in->name, true,
-	    &count)) != HF_OK)
+	if ((err = keys_drop_keyring(s->keys, in->name, true, &count)) != HF_OK)
 		return err;
 	if (count > 0 && !in->with_keys)
 		return hf_fail(&rq->why, HF_ERR_KEYRING_IN_USE,
 		    "keyring %.*s still holds %llu keys; with_keys destroys "
-		    "them too", (int)in->name.len, in->name.ptr,
-		    (unsigned long long)count);
+		    "them too",
+		    (int)in->name.len, in->name.ptr, (unsigned long long)count);
 	/* First the key that opens everything, then what it leaves behind. */
 	if ((err = keyring_destroy(s->hierarchy, in->name)) != HF_OK)
 		return err;

@@ -16,15 +16,15 @@ random_one(struct request *rq, const void *ctx, const void *item, void *result,
 	struct hf_random_result *res = result;
 	size_t len = it->bytes == 0 ? 32 : (size_t)it->bytes;
 	uint8_t *buf = request_alloc(rq, len), *more;
-	bool platform = in->source.ptr != NULL && text_is(in->source,
-	    "platform");
+	bool platform =
+	    in->source.ptr != NULL && text_is(in->source, "platform");
 	enum hf_err err;
 
 	(void)why;
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	err = platform ? crypto_random(buf, len)
-	               : hsm_random(rq->server->hsm, buf, len);
+		       : hsm_random(rq->server->hsm, buf, len);
 	if (err != HF_OK)
 		return err;
 	if (in->source.ptr != NULL && text_is(in->source, "all")) {
@@ -69,14 +69,15 @@ hash_one(struct request *rq, const void *ctx, const void *item, void *result,
 }
 
 enum hf_err
-op_transit_hash(struct request *rq, const struct hf_hash_in *in,
-    struct hf_hash_out *out)
+op_transit_hash(
+    struct request *rq, const struct hf_hash_in *in, struct hf_hash_out *out)
 {
 	const struct hash_type *hash = hash_type_by_name(
 	    in->algorithm.ptr == NULL ? TEXT("sha2-256") : in->algorithm);
 
 	if (hash == NULL)
 		return HF_ERR_BAD_ALGORITHM;
-	return batch_run(rq, BATCH(hash_one, hash, in, out,
-	    in->item.input.ptr != NULL, "input: missing input to hash"));
+	return batch_run(rq,
+	    BATCH(hash_one, hash, in, out, in->item.input.ptr != NULL,
+		"input: missing input to hash"));
 }

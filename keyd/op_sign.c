@@ -39,7 +39,8 @@ read_salt(struct hf_text t, int *out, struct hf_why *why)
 	}
 	for (size_t i = 0; i < t.len; i++) {
 		if (t.ptr[i] < '0' || t.ptr[i] > '9' || t.len > 3)
-			return hf_fail(why, HF_ERR_BAD_VALUE, "salt_length: "
+			return hf_fail(why, HF_ERR_BAD_VALUE,
+			    "salt_length: "
 			    "must be auto, hash or a number of bytes");
 		v = v * 10 + (t.ptr[i] - '0');
 	}
@@ -61,8 +62,8 @@ read_hash(const struct sign_words *w, const struct hash_type **out,
 		*out = NULL;
 		return HF_OK;
 	}
-	*out = hash_type_by_name(w->hash.ptr == NULL ? TEXT("sha2-256")
-	                                             : w->hash);
+	*out =
+	    hash_type_by_name(w->hash.ptr == NULL ? TEXT("sha2-256") : w->hash);
 	return *out == NULL ? HF_ERR_BAD_ALGORITHM : HF_OK;
 }
 
@@ -70,7 +71,8 @@ static enum hf_err
 how_rsa(const struct sign_words *w, struct sign_how *how)
 {
 	how->scheme = w->scheme.ptr != NULL && text_is(w->scheme, "pkcs1v15")
-	    ? SIGN_PKCS1V15 : SIGN_PSS;
+	    ? SIGN_PKCS1V15
+	    : SIGN_PSS;
 	return HF_OK;
 }
 
@@ -105,8 +107,10 @@ read_how(const struct request *rq, const struct sign_words *w,
 	enum hf_err err;
 
 	*how = (struct sign_how){ .prehashed = w->prehashed };
-	how->encoding = w->marshaling.ptr != NULL &&
-	        text_is(w->marshaling, "jws") ? SIGN_JWS : SIGN_ASN1;
+	how->encoding =
+	    w->marshaling.ptr != NULL && text_is(w->marshaling, "jws")
+	    ? SIGN_JWS
+	    : SIGN_ASN1;
 	if ((err = read_salt(w->salt, &how->salt, why)) != HF_OK ||
 	    (err = read_hash(w, &how->hash, why)) != HF_OK)
 		return err;
@@ -156,14 +160,14 @@ sign_one(struct request *rq, const void *ctx, const void *item, void *result,
 	uint8_t *buf;
 	enum hf_err err;
 
-	if ((err = select_new(rq, sc->in->key_version, "signing", &v,
-	    why)) != HF_OK)
+	if ((err = select_new(rq, sc->in->key_version, "signing", &v, why)) !=
+	    HF_OK)
 		return err;
 	buf = request_alloc(rq, FORM_HEADER + CRYPTO_SIGNATURE_MAX);
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	if ((err = keyuse_sign(&use, rq->key, v, &sc->how, it->input,
-	    buf + FORM_HEADER, &len)) != HF_OK)
+		 buf + FORM_HEADER, &len)) != HF_OK)
 		return err;
 	res->key_version = v->number;
 	return form_write(rq->arena, form_of(sc->in->format), rq->key->prefix,
@@ -171,8 +175,8 @@ sign_one(struct request *rq, const void *ctx, const void *item, void *result,
 }
 
 enum hf_err
-op_transit_sign(struct request *rq, const struct hf_sign_in *in,
-    struct hf_sign_out *out)
+op_transit_sign(
+    struct request *rq, const struct hf_sign_in *in, struct hf_sign_out *out)
 {
 	struct sign_words words = { in->hash_algorithm, in->signature_algorithm,
 		in->marshaling_algorithm, in->salt_length, in->prehashed };
@@ -182,8 +186,9 @@ op_transit_sign(struct request *rq, const struct hf_sign_in *in,
 	if ((err = must_sign(rq, "signing")) != HF_OK ||
 	    (err = read_how(rq, &words, &sc.how, &rq->why)) != HF_OK)
 		return err;
-	return batch_run(rq, BATCH(sign_one, &sc, in, out,
-	    in->item.input.ptr != NULL, "input: missing input to sign"));
+	return batch_run(rq,
+	    BATCH(sign_one, &sc, in, out, in->item.input.ptr != NULL,
+		"input: missing input to sign"));
 }
 
 /* -- HMAC -- */
@@ -195,11 +200,12 @@ hmac_select(struct request *rq, struct hf_uint asked,
 	enum hf_err err = select_new(rq, asked, "HMAC", v, why);
 
 	if (err == HF_ERR_VERSION_TOO_OLD)
-		return hf_fail(why, err, "cannot generate HMAC: version is too "
+		return hf_fail(why, err,
+		    "cannot generate HMAC: version is too "
 		    "old (disallowed by policy)");
 	if (err == HF_ERR_VERSION_TOO_NEW)
-		return hf_fail(why, err,
-		    "cannot generate HMAC: version is too new");
+		return hf_fail(
+		    why, err, "cannot generate HMAC: version is too new");
 	return err;
 }
 
@@ -226,7 +232,7 @@ hmac_one(struct request *rq, const void *ctx, const void *item, void *result,
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	if ((err = keyuse_hmac(&use, rq->key, v, hc->hash, it->input,
-	    buf + FORM_HEADER)) != HF_OK)
+		 buf + FORM_HEADER)) != HF_OK)
 		return err;
 	res->key_version = v->number;
 	return form_write(rq->arena, form_of(hc->in->format), rq->key->prefix,
@@ -234,18 +240,20 @@ hmac_one(struct request *rq, const void *ctx, const void *item, void *result,
 }
 
 enum hf_err
-op_transit_hmac(struct request *rq, const struct hf_hmac_in *in,
-    struct hf_hmac_out *out)
+op_transit_hmac(
+    struct request *rq, const struct hf_hmac_in *in, struct hf_hmac_out *out)
 {
-	struct hmac_ctx hc = { in, hash_type_by_name(in->algorithm.ptr == NULL
-	    ? TEXT("sha2-256") : in->algorithm) };
+	struct hmac_ctx hc = { in,
+		hash_type_by_name(in->algorithm.ptr == NULL ? TEXT("sha2-256")
+							    : in->algorithm) };
 
 	if (rq->key == NULL)
 		return HF_ERR_ENC_KEY_NOT_FOUND;
 	if (hc.hash == NULL)
 		return HF_ERR_BAD_ALGORITHM;
-	return batch_run(rq, BATCH(hmac_one, &hc, in, out,
-	    in->item.input.ptr != NULL, "input: missing input"));
+	return batch_run(rq,
+	    BATCH(hmac_one, &hc, in, out, in->item.input.ptr != NULL,
+		"input: missing input"));
 }
 
 /* -- Verify: a signature or an HMAC -- */
@@ -267,11 +275,11 @@ verify_hmac(struct request *rq, const struct verify_ctx *vc,
 	enum hf_err err;
 
 	if ((err = form_read(rq->arena, it->hmac, rq->key->prefix, BASE64_STD,
-	    "hmac", HF_ERR_BAD_SIGNATURE, &given, why)) != HF_OK ||
+		 "hmac", HF_ERR_BAD_SIGNATURE, &given, why)) != HF_OK ||
 	    (err = select_old(rq, given.version, "hmac", HF_ERR_BAD_SIGNATURE,
-	        &v, why)) != HF_OK ||
-	    (err = keyuse_hmac(&use, rq->key, v, vc->hash, it->input,
-	        mac)) != HF_OK)
+		 &v, why)) != HF_OK ||
+	    (err = keyuse_hmac(&use, rq->key, v, vc->hash, it->input, mac)) !=
+		HF_OK)
 		return err;
 	*valid = bytes_equal_ct(given.body, bytes_of(mac, vc->hash->size));
 	bytes_wipe(mac, sizeof(mac)); /* else a wrong guess would leave it */
@@ -288,10 +296,10 @@ verify_signature(struct request *rq, const struct verify_ctx *vc,
 	enum hf_err err;
 
 	if ((err = form_read(rq->arena, it->signature, rq->key->prefix,
-	    kind_of(&vc->how), "signature", HF_ERR_BAD_SIGNATURE, &given,
-	    why)) != HF_OK ||
+		 kind_of(&vc->how), "signature", HF_ERR_BAD_SIGNATURE, &given,
+		 why)) != HF_OK ||
 	    (err = select_old(rq, given.version, "signature",
-	        HF_ERR_BAD_SIGNATURE, &v, why)) != HF_OK)
+		 HF_ERR_BAD_SIGNATURE, &v, why)) != HF_OK)
 		return err;
 	err = keyuse_verify(&use, rq->key, v, &vc->how, it->input, given.body);
 	*valid = err == HF_OK;
@@ -312,10 +320,11 @@ verify_one(struct request *rq, const void *ctx, const void *item, void *result,
 		return hf_fail(why, HF_ERR_BAD_VALUE,
 		    "provide one of 'signature' or 'hmac'");
 	if (it->signature.ptr == NULL && it->hmac.ptr == NULL)
-		return hf_fail(why, HF_ERR_MISSING_FIELD, "neither a "
+		return hf_fail(why, HF_ERR_MISSING_FIELD,
+		    "neither a "
 		    "'signature' nor an 'hmac' were given to verify");
 	err = it->hmac.ptr != NULL ? verify_hmac(rq, vc, it, &valid, why)
-	                           : verify_signature(rq, vc, it, &valid, why);
+				   : verify_signature(rq, vc, it, &valid, why);
 	if (err == HF_OK)
 		res->valid = valid ? HF_TRUE : HF_FALSE;
 	return err;
@@ -329,11 +338,12 @@ verify_kind(const struct hf_verify_in *in, bool *hmac, struct hf_why *why)
 		*hmac = in->item.hmac.ptr != NULL;
 		return HF_OK;
 	}
-	*hmac = in->batch_input_count > 0 &&
-	    in->batch_input[0].hmac.ptr != NULL;
+	*hmac =
+	    in->batch_input_count > 0 && in->batch_input[0].hmac.ptr != NULL;
 	for (size_t i = 0; i < in->batch_input_count; i++)
 		if ((in->batch_input[i].hmac.ptr != NULL) != *hmac)
-			return hf_fail(why, HF_ERR_BAD_VALUE, "elements of "
+			return hf_fail(why, HF_ERR_BAD_VALUE,
+			    "elements of "
 			    "batch_input must all provide either 'signature' "
 			    "or 'hmac'");
 	return HF_OK;
@@ -355,15 +365,18 @@ op_transit_verify(struct request *rq, const struct hf_verify_in *in,
 		if (rq->key == NULL)
 			return HF_ERR_ENC_KEY_NOT_FOUND;
 		vc.hash = hash_type_by_name(in->hash_algorithm.ptr == NULL
-		    ? TEXT("sha2-256") : in->hash_algorithm);
+			? TEXT("sha2-256")
+			: in->hash_algorithm);
 		if (vc.hash == NULL)
 			return HF_ERR_BAD_ALGORITHM;
 	} else if ((err = must_sign(rq, "signature verification")) != HF_OK ||
 	    (err = read_how(rq, &words, &vc.how, &rq->why)) != HF_OK) {
 		return err;
 	}
-	given = in->item.input.ptr != NULL || (in->batch_input != NULL &&
-	    (in->item.signature.ptr != NULL || in->item.hmac.ptr != NULL));
-	return batch_run(rq, BATCH(verify_one, &vc, in, out, given,
-	    "input: missing input to verify"));
+	given = in->item.input.ptr != NULL ||
+	    (in->batch_input != NULL &&
+		(in->item.signature.ptr != NULL || in->item.hmac.ptr != NULL));
+	return batch_run(rq,
+	    BATCH(verify_one, &vc, in, out, given,
+		"input: missing input to verify"));
 }

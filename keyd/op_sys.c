@@ -30,8 +30,8 @@ copy(struct request *rq, const char *s, struct hf_text *out)
 /* -- Status -- */
 
 enum hf_err
-op_sys_status(struct request *rq, const struct hf_empty *in,
-    struct hf_status_out *out)
+op_sys_status(
+    struct request *rq, const struct hf_empty *in, struct hf_status_out *out)
 {
 	struct server *s = rq->server;
 	struct transport_stats stats;
@@ -50,7 +50,8 @@ op_sys_status(struct request *rq, const struct hf_empty *in,
 		.state = s->stopping ? TEXT("stopping")
 		    : !hierarchy_initialized(s->hierarchy)
 		    ? TEXT("uninitialized")
-		    : ready ? TEXT("ready") : TEXT("degraded"),
+		    : ready ? TEXT("ready")
+			    : TEXT("degraded"),
 		.pid = (uint64_t)getpid(),
 		.uptime = (uint64_t)time(NULL) - s->started,
 		.hsm_state = text_of(hsm_state_name(hsm.state)),
@@ -71,8 +72,8 @@ op_sys_status(struct request *rq, const struct hf_empty *in,
 }
 
 enum hf_err
-op_sys_metrics(struct request *rq, const struct hf_empty *in,
-    struct hf_metrics_out *out)
+op_sys_metrics(
+    struct request *rq, const struct hf_empty *in, struct hf_metrics_out *out)
 {
 	(void)in;
 	return metrics_text(rq->server, rq->arena, &out->text);
@@ -103,8 +104,8 @@ subject_add_number(struct subjects *s, const char *kind, uint64_t value)
 {
 	char number[24];
 
-	(void)snprintf(number, sizeof(number), "%llu",
-	    (unsigned long long)value);
+	(void)snprintf(
+	    number, sizeof(number), "%llu", (unsigned long long)value);
 	subject_add(s, kind, number);
 }
 
@@ -164,8 +165,8 @@ my_user(struct request *rq, struct hf_whoami_out *out)
 }
 
 enum hf_err
-op_sys_whoami(struct request *rq, const struct hf_empty *in,
-    struct hf_whoami_out *out)
+op_sys_whoami(
+    struct request *rq, const struct hf_empty *in, struct hf_whoami_out *out)
 {
 	const struct identity *id = rq->who;
 	struct subjects *s;
@@ -191,7 +192,7 @@ op_sys_whoami(struct request *rq, const struct hf_empty *in,
 	    (err = copy(rq, id->unit, &out->unit)) != HF_OK ||
 	    (err = copy(rq, id->cert, &out->certificate)) != HF_OK ||
 	    (err = list_texts(rq, s->items, s->count, &out->subjects,
-	        &out->subjects_count)) != HF_OK)
+		 &out->subjects_count)) != HF_OK)
 		return err;
 	return my_policies(rq, out);
 }
@@ -231,10 +232,10 @@ show_probe(struct request *rq, const struct hsm_probe *probe,
 {
 	enum hf_err err;
 
-	out->mechanisms = arena_array(rq->arena, probe->count,
-	    sizeof(*out->mechanisms));
-	out->quirks = arena_array(rq->arena, probe->quirk_count,
-	    sizeof(*out->quirks));
+	out->mechanisms =
+	    arena_array(rq->arena, probe->count, sizeof(*out->mechanisms));
+	out->quirks =
+	    arena_array(rq->arena, probe->quirk_count, sizeof(*out->quirks));
 	if (out->mechanisms == NULL || out->quirks == NULL)
 		return HF_ERR_NO_MEMORY;
 	for (size_t i = 0; i < probe->count; i++) {
@@ -249,16 +250,16 @@ show_probe(struct request *rq, const struct hsm_probe *probe,
 	}
 	out->mechanisms_count = probe->count;
 	for (size_t i = 0; i < probe->quirk_count; i++)
-		if ((err = copy(rq, probe->quirks[i],
-		    &out->quirks[i])) != HF_OK)
+		if ((err = copy(rq, probe->quirks[i], &out->quirks[i])) !=
+		    HF_OK)
 			return err;
 	out->quirks_count = probe->quirk_count;
 	return copy(rq, probe->token, &out->token);
 }
 
 enum hf_err
-op_hsm_probe(struct request *rq, const struct hf_empty *in,
-    struct hf_hsm_probe_out *out)
+op_hsm_probe(
+    struct request *rq, const struct hf_empty *in, struct hf_hsm_probe_out *out)
 {
 	struct hsm_probe probe;
 	enum hf_err err;
@@ -325,8 +326,8 @@ list_policy(void *ctx, const struct policy_info *info)
 		return;
 	row = &pl->out->policies[pl->out->policies_count++];
 	row->rules = info->rules;
-	row->subjects = arena_array(pl->rq->arena, info->subject_count,
-	    sizeof(*row->subjects));
+	row->subjects = arena_array(
+	    pl->rq->arena, info->subject_count, sizeof(*row->subjects));
 	if (row->subjects == NULL) {
 		pl->err = HF_ERR_NO_MEMORY;
 		return;
@@ -350,8 +351,8 @@ op_policy_list(struct request *rq, const struct hf_empty *in,
 	(void)in;
 	policy_each(rq->server->policy, count_policy, &count);
 	out->generation = policy_generation(rq->server->policy);
-	out->policies = arena_array(rq->arena, (size_t)count,
-	    sizeof(*out->policies));
+	out->policies =
+	    arena_array(rq->arena, (size_t)count, sizeof(*out->policies));
 	if (out->policies == NULL)
 		return HF_ERR_NO_MEMORY;
 	pl.room = (size_t)count;
@@ -368,8 +369,9 @@ test_question(struct request *rq, const struct hf_policy_test_in *in,
 
 	if (in->path.ptr != NULL) {
 		*path = arena_text(rq->arena, in->path);
-		*caps = in->capability.ptr == NULL ? HF_CAP_UPDATE
-		                                   : cap_by_name(in->capability);
+		*caps = in->capability.ptr == NULL
+		    ? HF_CAP_UPDATE
+		    : cap_by_name(in->capability);
 		return *path == NULL ? HF_ERR_NO_MEMORY : HF_OK;
 	}
 	if (in->operation.ptr == NULL)
@@ -417,8 +419,8 @@ caps_text(struct request *rq, unsigned caps, struct hf_text *out)
 	for (unsigned bit = 1; bit <= HF_CAP_DENY; bit <<= 1)
 		if ((caps & bit) != 0) {
 			if (buf[0] != '\0')
-				(void)strncat(buf, "+", sizeof(buf) -
-				    strlen(buf) - 1);
+				(void)strncat(
+				    buf, "+", sizeof(buf) - strlen(buf) - 1);
 			(void)strncat(buf, cap_name((enum hf_cap)bit),
 			    sizeof(buf) - strlen(buf) - 1);
 		}
@@ -437,8 +439,8 @@ op_policy_test(struct request *rq, const struct hf_policy_test_in *in,
 	enum hf_err err;
 
 	if ((err = test_question(rq, in, &path, &caps)) != HF_OK ||
-	    (err = identity_of_subjects(in->subjects, in->subjects_count, &id,
-	        &rq->why)) != HF_OK)
+	    (err = identity_of_subjects(
+		 in->subjects, in->subjects_count, &id, &rq->why)) != HF_OK)
 		return err;
 	err = policy_grant_for(rq->server->policy, id, &grant);
 	identity_free(id);

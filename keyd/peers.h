@@ -38,15 +38,15 @@ enum hf_err peers_new(const struct peers_limits *limits, struct peers **out);
 void peers_free(struct peers *peers); /* NULL is fine */
 
 /* Counts a connection. HF_ERR_BUSY: one more is too many. */
-enum hf_err peers_join(struct peers *peers, const struct peer_key *key,
-    struct peer **out);
+enum hf_err peers_join(
+    struct peers *peers, const struct peer_key *key, struct peer **out);
 
 /*
  * Counts a connection of *peer as one of `key` from now on: the handshake
  * told who it is. HF_ERR_BUSY leaves it where it was.
  */
-enum hf_err peers_move(struct peers *peers, struct peer **peer,
-    const struct peer_key *key);
+enum hf_err peers_move(
+    struct peers *peers, struct peer **peer, const struct peer_key *key);
 
 /* The last connection of a peer takes it along. */
 void peers_leave(struct peers *peers, struct peer *peer);
@@ -55,8 +55,8 @@ void peers_leave(struct peers *peers, struct peer *peer);
  * Charges memory. False: it would be too much, and nothing was charged; with
  * `forced` it is charged all the same.
  */
-bool peers_charge(struct peers *peers, struct peer *peer, size_t len,
-    bool forced);
+bool peers_charge(
+    struct peers *peers, struct peer *peer, size_t len, bool forced);
 void peers_discharge(struct peers *peers, struct peer *peer, size_t len);
 
 unsigned peers_connections(const struct peers *peers);

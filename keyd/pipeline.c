@@ -18,24 +18,24 @@
 #include "server.h"
 
 enum {
-	PARAMS_MAX = 64,       /* a schema has at most as many fields */
-	LINE_BUFFER = 8192,  /* names, paths and hashes fit; nothing else is
-	                          in a line */
+	PARAMS_MAX = 64,    /* a schema has at most as many fields */
+	LINE_BUFFER = 8192, /* names, paths and hashes fit; nothing else is
+				 in a line */
 };
 
 typedef enum hf_err handler_fn(struct request *rq);
 
-#define OP(id, symbol, in_, out_, wire, path, cap, flags, verb, sentence)      \
-	static enum hf_err run_##symbol(struct request *rq)                    \
-	{                                                                      \
-		return op_##symbol(rq, rq->in, rq->out);                       \
+#define OP(id, symbol, in_, out_, wire, path, cap, flags, verb, sentence) \
+	static enum hf_err run_##symbol(struct request *rq)               \
+	{                                                                 \
+		return op_##symbol(rq, rq->in, rq->out);                  \
 	}
 #include <holdfast/ops.def>
 #undef OP
 
 /* In the order of ops[]. */
 static handler_fn *const handlers[] = {
-#define OP(id, symbol, in_, out_, wire, path, cap, flags, verb, sentence)      \
+#define OP(id, symbol, in_, out_, wire, path, cap, flags, verb, sentence) \
 	run_##symbol,
 #include <holdfast/ops.def>
 #undef OP
@@ -65,8 +65,8 @@ request_decode(struct request *rq)
 	rq->out = request_alloc(rq, rq->op->out->size);
 	if (rq->in == NULL || rq->out == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = schema_decode(rq->op->in, e.in, rq->arena, rq->in,
-	    &rq->why)) == HF_OK)
+	if ((err = schema_decode(
+		 rq->op->in, e.in, rq->arena, rq->in, &rq->why)) == HF_OK)
 		rq->decoded = true;
 	return err;
 }
@@ -87,8 +87,8 @@ request_identify(struct request *rq)
 		    policy_grant_generation(*slot) != policy_generation(ps)) {
 			policy_grant_free(*slot);
 			*slot = NULL;
-			if ((err = policy_grant_for(ps, rq->who,
-			    slot)) != HF_OK)
+			if ((err = policy_grant_for(ps, rq->who, slot)) !=
+			    HF_OK)
 				return err;
 		}
 		rq->grant = policy_grant_ref(*slot);
@@ -142,8 +142,8 @@ request_find_key(struct request *rq)
 
 	if (rq->key != NULL || !names_key(rq->op) || is_stranger(rq))
 		return HF_OK;
-	err = keys_get(rq->server->keys, request_name(rq), rq->may_block,
-	    &rq->key);
+	err = keys_get(
+	    rq->server->keys, request_name(rq), rq->may_block, &rq->key);
 	return err == HF_ERR_KEY_NOT_FOUND ? HF_OK : err;
 }
 
@@ -182,15 +182,16 @@ request_params(struct request *rq, struct policy_param params[PARAMS_MAX])
 		} else if (f->kind == FIELD_TRI) {
 			present = *(const enum hf_tri *)at != HF_UNSET;
 			value = *(const enum hf_tri *)at == HF_TRUE
-			    ? TEXT("true") : TEXT("false");
+			    ? TEXT("true")
+			    : TEXT("false");
 		} else {
 			present = *(void *const *)at != NULL;
 		}
 		if (!present || (f->flags & KEYNAME) != 0)
 			continue;
 		if (is_number) {
-			char *p = arena_printf(rq->arena, "%llu",
-			    (unsigned long long)number);
+			char *p = arena_printf(
+			    rq->arena, "%llu", (unsigned long long)number);
 
 			value = p == NULL ? value : text_of(p);
 		}
@@ -215,8 +216,8 @@ allowed(struct request *rq, unsigned caps)
 static enum hf_err
 request_allow(struct request *rq)
 {
-	struct hf_text name = rq->key != NULL ? text_of(rq->key->name)
-	                                      : request_name(rq);
+	struct hf_text name =
+	    rq->key != NULL ? text_of(rq->key->name) : request_name(rq);
 	unsigned caps = rq->op->cap;
 	bool creates = (rq->op->flags & OP_UPSERT) != 0 && rq->key == NULL;
 
@@ -242,8 +243,8 @@ request_allow(struct request *rq)
 /* -- Audit: no trace, no work -- */
 
 static void
-audit_field(struct audit_line *line, struct audit *audit,
-    const struct field *f, const void *base)
+audit_field(struct audit_line *line, struct audit *audit, const struct field *f,
+    const void *base)
 {
 	const void *at = (const uint8_t *)base + f->offset;
 	bool plain = (f->flags & PLAIN) != 0;
@@ -268,8 +269,8 @@ audit_field(struct audit_line *line, struct audit *audit,
 		if (plain)
 			audit_line_text(line, f->name, v);
 		else
-			audit_line_hashed(line, audit, f->name,
-			    bytes_of_text(v));
+			audit_line_hashed(
+			    line, audit, f->name, bytes_of_text(v));
 		break;
 	}
 	case FIELD_UINT:
@@ -278,8 +279,8 @@ audit_field(struct audit_line *line, struct audit *audit,
 		break;
 	case FIELD_OPT:
 		if (((const struct hf_uint *)at)->present)
-			audit_line_uint(line, f->name,
-			    ((const struct hf_uint *)at)->value);
+			audit_line_uint(
+			    line, f->name, ((const struct hf_uint *)at)->value);
 		break;
 	case FIELD_BOOL:
 		if (*(const bool *)at)
@@ -287,15 +288,16 @@ audit_field(struct audit_line *line, struct audit *audit,
 		break;
 	case FIELD_TRI:
 		if (*(const enum hf_tri *)at != HF_UNSET)
-			audit_line_bool(line, f->name,
-			    *(const enum hf_tri *)at == HF_TRUE);
+			audit_line_bool(
+			    line, f->name, *(const enum hf_tri *)at == HF_TRUE);
 		break;
 	case FIELD_LIST:
 	case FIELD_TEXTS:
 		if (*(void *const *)at != NULL)
 			audit_line_uint(line, f->name,
 			    *(const size_t *)(const void *)((const uint8_t *)
-			        base + f->count_offset));
+								base +
+				f->count_offset));
 		break;
 	}
 }
@@ -382,8 +384,7 @@ audit_outcome(struct request *rq, enum hf_err result)
 		audit_line_uint(&line, "id", rq->audit_id);
 		audit_line_text(&line, "op", text_of(rq->op->name));
 	} else {
-		rq->audit_id =
-		    atomic_fetch_add(&rq->server->audit_ids, 1) + 1;
+		rq->audit_id = atomic_fetch_add(&rq->server->audit_ids, 1) + 1;
 		audit_line_start(&line, buf, sizeof(buf), "refused");
 		audit_describe(rq, &line);
 	}
@@ -439,14 +440,14 @@ count(struct request *rq, enum hf_err result)
 	size_t i = op_index(rq);
 
 	if (result == HF_OK)
-		(void)atomic_fetch_add_explicit(&s->op_ok[i], 1,
-		    memory_order_relaxed);
+		(void)atomic_fetch_add_explicit(
+		    &s->op_ok[i], 1, memory_order_relaxed);
 	else if (hf_err_status(result) < 500)
-		(void)atomic_fetch_add_explicit(&s->op_refused[i], 1,
-		    memory_order_relaxed);
+		(void)atomic_fetch_add_explicit(
+		    &s->op_refused[i], 1, memory_order_relaxed);
 	else
-		(void)atomic_fetch_add_explicit(&s->op_failed[i], 1,
-		    memory_order_relaxed);
+		(void)atomic_fetch_add_explicit(
+		    &s->op_failed[i], 1, memory_order_relaxed);
 	/* What the service could not do is its operator's business. */
 	if (result != HF_OK && hf_err_status(result) >= 500)
 		log_warning("%s for %s: %s%s%s", rq->op->name, rq->who->label,

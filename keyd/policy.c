@@ -141,17 +141,23 @@ check_name(const struct policy_set *set, const char *path, const char *name,
     struct hf_why *why)
 {
 	if (!name_valid(text_of(name)))
-		return hf_fail(why, HF_ERR_BAD_POLICY, "%s: the name of a "
+		return hf_fail(why, HF_ERR_BAD_POLICY,
+		    "%s: the name of a "
 		    "policy is 1 to 128 of a-z A-Z 0-9 . _ - and starts with "
-		    "a letter or a digit", path);
+		    "a letter or a digit",
+		    path);
 	for (size_t i = 0; i < set->count; i++) {
 		if (strcasecmp(set->policies[i].name, name) != 0)
 			continue;
 		if (i == ROOT)
-			return hf_fail(why, HF_ERR_BAD_POLICY, "%s: the policy "
-			    "\"root\" is built in", path);
-		return hf_fail(why, HF_ERR_BAD_POLICY, "%s: there is a policy "
-		    "\"%s\" already", path, set->policies[i].name);
+			return hf_fail(why, HF_ERR_BAD_POLICY,
+			    "%s: the policy "
+			    "\"root\" is built in",
+			    path);
+		return hf_fail(why, HF_ERR_BAD_POLICY,
+		    "%s: there is a policy "
+		    "\"%s\" already",
+		    path, set->policies[i].name);
 	}
 	if (set->count == POLICIES_MAX)
 		return hf_fail(why, HF_ERR_BAD_POLICY,
@@ -196,11 +202,13 @@ check_folder(const char *folder, struct hf_why *why)
 	struct stat st;
 
 	if (stat(folder, &st) != 0)
-		return hf_fail(why, HF_ERR_BAD_POLICY, "%s: %s", folder,
-		    strerror(errno));
+		return hf_fail(
+		    why, HF_ERR_BAD_POLICY, "%s: %s", folder, strerror(errno));
 	if (st.st_mode & S_IWOTH)
-		return hf_fail(why, HF_ERR_BAD_POLICY, "%s: anybody may write "
-		    "to this folder; take that away with chmod o-w", folder);
+		return hf_fail(why, HF_ERR_BAD_POLICY,
+		    "%s: anybody may write "
+		    "to this folder; take that away with chmod o-w",
+		    folder);
 	return HF_OK;
 }
 
@@ -215,8 +223,8 @@ load_folder(struct policy_set *set, const char *folder, struct hf_why *why)
 		return err;
 	count = scandir(folder, &entries, is_policy_file, by_name);
 	if (count < 0)
-		return hf_fail(why, HF_ERR_BAD_POLICY, "%s: %s", folder,
-		    strerror(errno));
+		return hf_fail(
+		    why, HF_ERR_BAD_POLICY, "%s: %s", folder, strerror(errno));
 	for (int i = 0; i < count; i++) {
 		if (err == HF_OK)
 			err = load_entry(set, folder, entries[i]->d_name, why);
@@ -241,8 +249,8 @@ find_policy(const struct policy_set *set, struct hf_text name, size_t *out)
 
 /* Which policies a bind block of policy `own` speaks of. */
 static enum hf_err
-resolve_bind(const struct policy_set *set, size_t own,
-    struct policy_bind *bind, struct hf_why *why)
+resolve_bind(const struct policy_set *set, size_t own, struct policy_bind *bind,
+    struct hf_why *why)
 {
 	size_t i;
 
@@ -420,8 +428,8 @@ is_of_process(const struct subject *subject)
  * the process runs the same program.
  */
 static bool
-bind_applies(const struct policy_bind *bind, const struct identity *id,
-    bool *pins)
+bind_applies(
+    const struct policy_bind *bind, const struct identity *id, bool *pins)
 {
 	bool named = false, of_process = false;
 
@@ -476,8 +484,8 @@ find_table(struct policy_grant *grant)
 	(void)pthread_mutex_lock(&set->lock);
 	grant->table = cached(set, &grant->mask);
 	if (grant->table == NULL &&
-	    (err = policy_table_new(set->policies, set->count, &grant->mask,
-	    &table)) == HF_OK) {
+	    (err = policy_table_new(
+		 set->policies, set->count, &grant->mask, &table)) == HF_OK) {
 		grant->table = table;
 		if (set->cached < TABLES_CACHED)
 			set->cache[set->cached++] =
@@ -539,8 +547,8 @@ policy_grant_pins_process(const struct policy_grant *grant)
 }
 
 size_t
-policy_grant_names(const struct policy_grant *grant, const char **names,
-    size_t cap)
+policy_grant_names(
+    const struct policy_grant *grant, const char **names, size_t cap)
 {
 	size_t n = 0;
 
@@ -588,8 +596,8 @@ policy_check(const struct policy_grant *grant, struct hf_text path,
 		*verdict = root_verdict;
 	else
 		policy_decide(policy_table_find(grant->table, path,
-		    (caps & HF_CAP_LIST) != 0), caps, params, param_count,
-		    verdict);
+				  (caps & HF_CAP_LIST) != 0),
+		    caps, params, param_count, verdict);
 	return verdict->allowed;
 }
 

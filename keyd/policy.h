@@ -52,8 +52,8 @@
  */
 struct policy_store;
 
-enum hf_err policy_open(const char *folder, struct policy_store **out,
-    struct hf_why *why);
+enum hf_err policy_open(
+    const char *folder, struct policy_store **out, struct hf_why *why);
 void policy_close(struct policy_store *ps);
 
 /*
@@ -70,8 +70,8 @@ uint64_t policy_generation(const struct policy_store *ps);
  * and generation; each I/O thread keeps its own pointers.
  */
 struct policy_grant;
-enum hf_err policy_grant_for(struct policy_store *ps,
-    const struct identity *id, struct policy_grant **out);
+enum hf_err policy_grant_for(struct policy_store *ps, const struct identity *id,
+    struct policy_grant **out);
 struct policy_grant *policy_grant_ref(struct policy_grant *grant);
 void policy_grant_free(struct policy_grant *grant); /* drops one reference */
 /* The generation that it was made from: compare with policy_generation(). */
@@ -108,8 +108,7 @@ struct policy_param {
 bool policy_check(const struct policy_grant *grant, struct hf_text path,
     unsigned caps, const struct policy_param *params, size_t param_count,
     struct policy_verdict *verdict);
-bool policy_wants_params(const struct policy_grant *grant,
-    struct hf_text path);
+bool policy_wants_params(const struct policy_grant *grant, struct hf_text path);
 /* The set of capabilities on a path (Vault's sys/capabilities). */
 unsigned policy_caps(const struct policy_grant *grant, struct hf_text path);
 /* The protection level that the deciding pattern demands: true for hsm. */
@@ -126,7 +125,7 @@ struct policy_info {
 void policy_each(struct policy_store *ps,
     void (*each)(void *ctx, const struct policy_info *info), void *ctx);
 /* Names of the policies bound in a grant. */
-size_t policy_grant_names(const struct policy_grant *grant,
-    const char **names, size_t cap);
+size_t policy_grant_names(
+    const struct policy_grant *grant, const char **names, size_t cap);
 
 #endif

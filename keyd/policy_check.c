@@ -87,8 +87,8 @@ static bool
 ends(struct hf_text t, struct hf_text end)
 {
 	return t.len >= end.len &&
-	    text_equal((struct hf_text){ t.ptr + t.len - end.len, end.len },
-	    end);
+	    text_equal(
+		(struct hf_text){ t.ptr + t.len - end.len, end.len }, end);
 }
 
 /* "*" at either end of a glob of two or more bytes stands for anything. */
@@ -119,8 +119,8 @@ value_matches(const struct hcl_node *node, struct hf_text value)
 	if (node->kind != HCL_NUMBER || !node->integer)
 		return text_equal(node->text, value);
 	/* However it is spelled in the file: 0x10 is 16. */
-	(void)snprintf(decimal, sizeof(decimal), "%lld",
-	    (long long)node->number);
+	(void)snprintf(
+	    decimal, sizeof(decimal), "%lld", (long long)node->number);
 	return text_is(value, decimal);
 }
 
@@ -195,8 +195,7 @@ param_allowed(const struct policy_entry *e, const struct policy_param *param)
 }
 
 static bool
-has_param(const struct policy_param *params, size_t count,
-    struct hf_text name)
+has_param(const struct policy_param *params, size_t count, struct hf_text name)
 {
 	for (size_t i = 0; i < count; i++)
 		if (same_name(name, params[i].name))
@@ -224,8 +223,8 @@ unsatisfied_rule(const struct policy_entry *e,
 /* -- The decision -- */
 
 static void
-conclude(struct policy_verdict *v, const struct policy_rule *rule,
-    bool allowed, const char *reason)
+conclude(struct policy_verdict *v, const struct policy_rule *rule, bool allowed,
+    const char *reason)
 {
 	*v = (struct policy_verdict){ .allowed = allowed, .reason = reason };
 	if (rule == NULL)
@@ -239,12 +238,11 @@ conclude(struct policy_verdict *v, const struct policy_rule *rule,
 /* Sets the verdict to no, and tells whether it did, on any parameter. */
 static bool
 params_refused(const struct policy_entry *e, unsigned caps,
-    const struct policy_param *params, size_t count,
-    struct policy_verdict *v)
+    const struct policy_param *params, size_t count, struct policy_verdict *v)
 {
 	enum {
-		CHECKED = HF_CAP_CREATE | HF_CAP_READ | HF_CAP_UPDATE |
-		    HF_CAP_PATCH,
+		CHECKED =
+		    HF_CAP_CREATE | HF_CAP_READ | HF_CAP_UPDATE | HF_CAP_PATCH,
 	};
 	const struct policy_rule *rule;
 
@@ -280,7 +278,7 @@ blocking_rule(const struct policy_entry *e, const char **reason)
 	for (size_t i = 0; i < e->rule_count; i++)
 		if (e->rules[i]->wants_wrap) {
 			*reason = "the rule asks for response wrapping, which "
-			    "this service does not do";
+				  "this service does not do";
 			return e->rules[i];
 		}
 	return NULL;
@@ -328,6 +326,6 @@ policy_decide(const struct policy_entry *entry, unsigned caps,
 	}
 	if (params_refused(entry, caps, params, param_count, verdict))
 		return;
-	conclude(verdict, granting_rule(entry, caps), true,
-	    "the rule grants it");
+	conclude(
+	    verdict, granting_rule(entry, caps), true, "the rule grants it");
 }

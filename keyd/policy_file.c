@@ -38,9 +38,10 @@ want_strings(const struct parse *p, const struct hcl_node *list)
 		return err;
 	for (const struct hcl_node *n = list->first; n != NULL; n = n->next)
 		if (n->kind != HCL_STRING)
-			return refuse(p, n, "%s: a list of strings expected, "
-			    "with a %s in it", list->key.ptr,
-			    hcl_kind_name(n->kind));
+			return refuse(p, n,
+			    "%s: a list of strings expected, "
+			    "with a %s in it",
+			    list->key.ptr, hcl_kind_name(n->kind));
 	return HF_OK;
 }
 
@@ -70,9 +71,11 @@ read_capabilities(const struct parse *p, const struct hcl_node *list,
 		enum hf_cap cap = cap_by_name(n->text);
 
 		if (cap == 0 && !is_idle_cap(n->text))
-			return refuse(p, n, "unknown capability \"%.40s\"; one "
+			return refuse(p, n,
+			    "unknown capability \"%.40s\"; one "
 			    "of create, read, update, patch, delete, list, "
-			    "sudo, deny expected", n->text.ptr);
+			    "sudo, deny expected",
+			    n->text.ptr);
 		rule->caps |= cap;
 	}
 	return HF_OK;
@@ -80,8 +83,8 @@ read_capabilities(const struct parse *p, const struct hcl_node *list,
 
 /* The words from before Vault 0.5 had capabilities. */
 static enum hf_err
-read_old_policy(const struct parse *p, const struct hcl_node *n,
-    struct policy_rule *rule)
+read_old_policy(
+    const struct parse *p, const struct hcl_node *n, struct policy_rule *rule)
 {
 	enum {
 		READ = HF_CAP_READ | HF_CAP_LIST,
@@ -105,8 +108,10 @@ read_old_policy(const struct parse *p, const struct hcl_node *n,
 			rule->caps |= words[i].caps;
 			return HF_OK;
 		}
-	return refuse(p, n, "policy: one of deny, read, write, sudo expected, "
-	    "got \"%.40s\"", n->text.ptr);
+	return refuse(p, n,
+	    "policy: one of deny, read, write, sudo expected, "
+	    "got \"%.40s\"",
+	    n->text.ptr);
 }
 
 /* { name = [ value, ... ] ... } with plain values; [] stands for any. */
@@ -123,31 +128,33 @@ want_parameters(const struct parse *p, const struct hcl_node *map)
 		for (const struct hcl_node *v = n->first; v != NULL;
 		     v = v->next)
 			if (v->kind == HCL_LIST || v->kind == HCL_OBJECT)
-				return refuse(p, v, "%.60s: lists and blocks "
-				    "as values are not supported", n->key.ptr);
+				return refuse(p, v,
+				    "%.60s: lists and blocks "
+				    "as values are not supported",
+				    n->key.ptr);
 	}
 	return HF_OK;
 }
 
 static enum hf_err
-read_allowed(const struct parse *p, const struct hcl_node *n,
-    struct policy_rule *rule)
+read_allowed(
+    const struct parse *p, const struct hcl_node *n, struct policy_rule *rule)
 {
 	rule->allowed = n->count > 0 ? n : NULL; /* {}: no rule, as in Vault */
 	return want_parameters(p, n);
 }
 
 static enum hf_err
-read_denied(const struct parse *p, const struct hcl_node *n,
-    struct policy_rule *rule)
+read_denied(
+    const struct parse *p, const struct hcl_node *n, struct policy_rule *rule)
 {
 	rule->denied = n->count > 0 ? n : NULL;
 	return want_parameters(p, n);
 }
 
 static enum hf_err
-read_required(const struct parse *p, const struct hcl_node *n,
-    struct policy_rule *rule)
+read_required(
+    const struct parse *p, const struct hcl_node *n, struct policy_rule *rule)
 {
 	rule->required = n;
 	return want_strings(p, n);
@@ -155,8 +162,8 @@ read_required(const struct parse *p, const struct hcl_node *n,
 
 /* Seconds, or text such as "300s"; only whether it is zero matters. */
 static enum hf_err
-read_wrapping(const struct parse *p, const struct hcl_node *n,
-    struct policy_rule *rule)
+read_wrapping(
+    const struct parse *p, const struct hcl_node *n, struct policy_rule *rule)
 {
 	size_t digits;
 
@@ -165,8 +172,9 @@ read_wrapping(const struct parse *p, const struct hcl_node *n,
 		    n->key.ptr);
 	digits = strspn(n->text.ptr, "0123456789");
 	if (n->kind == HCL_STRING &&
-	    (digits == 0 || strspn(n->text.ptr + digits, "0123456789hms") !=
-	    n->text.len - digits))
+	    (digits == 0 ||
+		strspn(n->text.ptr + digits, "0123456789hms") !=
+		    n->text.len - digits))
 		return refuse(p, n, "%s: a duration such as \"300s\" expected",
 		    n->key.ptr);
 	if (strpbrk(n->text.ptr, "123456789") != NULL)
@@ -194,9 +202,11 @@ parse_time(const char *text, int64_t *out)
 	}
 	if (strcmp(rest, "Z") != 0) {
 		if ((*rest != '+' && *rest != '-') || rest[1] < '0' ||
-		    rest[1] > '9' || sscanf(rest + 1, "%2d:%2d%n", &hours,
-		    &minutes, &used) != 2 || rest[1 + used] != '\0' ||
-		    used != 5 || hours > 23 || minutes > 59 || minutes < 0)
+		    rest[1] > '9' ||
+		    sscanf(rest + 1, "%2d:%2d%n", &hours, &minutes, &used) !=
+			2 ||
+		    rest[1 + used] != '\0' || used != 5 || hours > 23 ||
+		    minutes > 59 || minutes < 0)
 			return false;
 		offset = (hours * 60 + minutes) * 60 * (*rest == '-' ? -1 : 1);
 	}
@@ -205,15 +215,16 @@ parse_time(const char *text, int64_t *out)
 }
 
 static enum hf_err
-read_expiration(const struct parse *p, const struct hcl_node *n,
-    struct policy_rule *rule)
+read_expiration(
+    const struct parse *p, const struct hcl_node *n, struct policy_rule *rule)
 {
 	int64_t at = 0;
 
 	if (n->integer)
 		at = n->number;
 	else if (n->kind != HCL_STRING || !parse_time(n->text.ptr, &at))
-		return refuse(p, n, "expiration: a time such as "
+		return refuse(p, n,
+		    "expiration: a time such as "
 		    "\"2030-12-31T23:59:59Z\" expected");
 	if (at <= 0)
 		return refuse(p, n, "expiration: a time after 1970 expected");
@@ -222,8 +233,8 @@ read_expiration(const struct parse *p, const struct hcl_node *n,
 }
 
 static enum hf_err
-read_min_level(const struct parse *p, const struct hcl_node *n,
-    struct policy_rule *rule)
+read_min_level(
+    const struct parse *p, const struct hcl_node *n, struct policy_rule *rule)
 {
 	enum hf_err err;
 
@@ -231,14 +242,16 @@ read_min_level(const struct parse *p, const struct hcl_node *n,
 		return err;
 	rule->wants_hsm = text_is(n->text, "hsm");
 	if (!rule->wants_hsm && !text_is(n->text, "wrapped"))
-		return refuse(p, n, "min_level: \"hsm\" or \"wrapped\" "
-		    "expected, got \"%.40s\"", n->text.ptr);
+		return refuse(p, n,
+		    "min_level: \"hsm\" or \"wrapped\" "
+		    "expected, got \"%.40s\"",
+		    n->text.ptr);
 	return HF_OK;
 }
 
 static enum hf_err
-read_comment(const struct parse *p, const struct hcl_node *n,
-    struct policy_rule *rule)
+read_comment(
+    const struct parse *p, const struct hcl_node *n, struct policy_rule *rule)
 {
 	(void)rule;
 	return want_kind(p, n, HCL_STRING);
@@ -246,8 +259,8 @@ read_comment(const struct parse *p, const struct hcl_node *n,
 
 /* Which events a "subscribe" sees; there is nothing to subscribe to. */
 static enum hf_err
-read_event_types(const struct parse *p, const struct hcl_node *n,
-    struct policy_rule *rule)
+read_event_types(
+    const struct parse *p, const struct hcl_node *n, struct policy_rule *rule)
 {
 	(void)rule;
 	return want_strings(p, n);
@@ -274,13 +287,17 @@ static const struct path_key {
 	{ "max_wrapping_ttl", read_wrapping, NULL },
 	{ "comment", read_comment, NULL },
 	{ "subscribe_event_types", read_event_types, NULL },
-	{ "mfa_methods", NULL, "second factors are not supported, and without "
+	{ "mfa_methods", NULL,
+	    "second factors are not supported, and without "
 	    "them the rule would allow more than it says" },
-	{ "control_group", NULL, "approval by others is not supported, and "
+	{ "control_group", NULL,
+	    "approval by others is not supported, and "
 	    "without it the rule would allow more than it says" },
-	{ "pagination_limit", NULL, "limits on lists are not supported, and "
+	{ "pagination_limit", NULL,
+	    "limits on lists are not supported, and "
 	    "without them the rule would allow more than it says" },
-	{ "list_scan_response_keys_filter_path", NULL, "filters on lists are "
+	{ "list_scan_response_keys_filter_path", NULL,
+	    "filters on lists are "
 	    "not supported, and without them the rule would show more than it "
 	    "says" },
 };
@@ -306,8 +323,8 @@ read_members(const struct parse *p, const struct hcl_node *block,
 	for (const struct hcl_node *n = block->first; n != NULL; n = n->next) {
 		key = find_path_key(n->key);
 		if (key == NULL)
-			return refuse(p, n, "a path block has no \"%.60s\"",
-			    n->key.ptr);
+			return refuse(
+			    p, n, "a path block has no \"%.60s\"", n->key.ptr);
 		if (key->read == NULL)
 			return refuse(p, n, "%s: %s", key->name, key->refusal);
 		if (hcl_get(block, key->name) != n)
@@ -319,8 +336,8 @@ read_members(const struct parse *p, const struct hcl_node *block,
 }
 
 static enum hf_err
-read_pattern(const struct parse *p, const struct hcl_node *block,
-    struct hf_text *out)
+read_pattern(
+    const struct parse *p, const struct hcl_node *block, struct hf_text *out)
 {
 	struct hf_text t = block->key;
 	const char *star;
@@ -334,11 +351,15 @@ read_pattern(const struct parse *p, const struct hcl_node *block,
 		    POLICY_PATH_MAX);
 	star = strchr(t.ptr, '*');
 	if (star != NULL && star[1] != '\0')
-		return refuse(p, block, "path \"%.80s\": \"*\" stands only at "
-		    "the end; \"+\" is for one segment", t.ptr);
+		return refuse(p, block,
+		    "path \"%.80s\": \"*\" stands only at "
+		    "the end; \"+\" is for one segment",
+		    t.ptr);
 	if (strstr(t.ptr, "+*") != NULL)
-		return refuse(p, block, "path \"%.80s\": \"+*\" is not "
-		    "allowed", t.ptr);
+		return refuse(p, block,
+		    "path \"%.80s\": \"+*\" is not "
+		    "allowed",
+		    t.ptr);
 	*out = t;
 	return HF_OK;
 }
@@ -347,7 +368,8 @@ static enum hf_err
 read_path(const struct parse *p, const struct hcl_node *block)
 {
 	struct policy_rule rule = { .policy = p->policy->name,
-		.file = hcl_name(p->file), .line = block->line };
+		.file = hcl_name(p->file),
+		.line = block->line };
 	enum hf_err err;
 
 	if ((err = want_kind(p, block, HCL_OBJECT)) != HF_OK ||
@@ -364,7 +386,8 @@ read_path(const struct parse *p, const struct hcl_node *block)
 	 */
 	if (strstr(rule.pattern.ptr, "{{") != NULL) {
 		if (rule.caps & HF_CAP_DENY)
-			return refuse(p, block, "path \"%.80s\": a template "
+			return refuse(p, block,
+			    "path \"%.80s\": a template "
 			    "cannot deny: callers have no Vault entity",
 			    rule.pattern.ptr);
 		return HF_OK;
@@ -384,8 +407,8 @@ read_paths(const struct parse *p, const struct hcl_node *all)
 		return err;
 	if (all->count == 0)
 		return HF_OK;
-	grown = reallocarray(policy->rules, policy->rule_count + all->count,
-	    sizeof(*grown));
+	grown = reallocarray(
+	    policy->rules, policy->rule_count + all->count, sizeof(*grown));
 	if (grown == NULL)
 		return HF_ERR_NO_MEMORY;
 	policy->rules = grown;
@@ -423,20 +446,20 @@ read_subjects(const struct parse *p, const struct hcl_node *list,
 }
 
 static enum hf_err
-read_bind_member(const struct parse *p, const struct hcl_node *n,
-    struct policy_bind *bind)
+read_bind_member(
+    const struct parse *p, const struct hcl_node *n, struct policy_bind *bind)
 {
 	if (text_is(n->key, "subjects"))
-		return read_subjects(p, n, &bind->subjects,
-		    &bind->subject_count);
+		return read_subjects(
+		    p, n, &bind->subjects, &bind->subject_count);
 	if (text_is(n->key, "require"))
-		return read_subjects(p, n, &bind->require,
-		    &bind->require_count);
+		return read_subjects(
+		    p, n, &bind->require, &bind->require_count);
 	if (text_is(n->key, "comment"))
 		return want_kind(p, n, HCL_STRING);
 	if (!text_is(n->key, "policies"))
-		return refuse(p, n, "a bind block has no \"%.60s\"",
-		    n->key.ptr);
+		return refuse(
+		    p, n, "a bind block has no \"%.60s\"", n->key.ptr);
 	bind->policies = n;
 	if (n->count == 0)
 		return refuse(p, n, "policies: a list of names expected");
@@ -452,8 +475,8 @@ read_bind(const struct parse *p, const struct hcl_node *block)
 
 	if ((err = want_kind(p, block, HCL_OBJECT)) != HF_OK)
 		return err;
-	grown = reallocarray(policy->binds, policy->bind_count + 1,
-	    sizeof(*grown));
+	grown =
+	    reallocarray(policy->binds, policy->bind_count + 1, sizeof(*grown));
 	if (grown == NULL)
 		return HF_ERR_NO_MEMORY;
 	policy->binds = grown;
@@ -479,8 +502,10 @@ read_top(const struct parse *p, const struct hcl_node *n)
 		return read_bind(p, n);
 	if (text_is(n->key, "name")) /* Vault ignores it too */
 		return want_kind(p, n, HCL_STRING);
-	return refuse(p, n, "\"%.60s\" is not known here; path and bind blocks "
-	    "expected", n->key.ptr);
+	return refuse(p, n,
+	    "\"%.60s\" is not known here; path and bind blocks "
+	    "expected",
+	    n->key.ptr);
 }
 
 enum hf_err

@@ -229,16 +229,15 @@ fill_indexes(struct policy_table *t)
 	size_t i = 0, run;
 
 	for (; i < t->count && is_exact(&t->entries[i]); i++)
-		index_add(&t->exact, hash_of(t->entries[i].pattern),
-		    (uint32_t)i, 1);
+		index_add(
+		    &t->exact, hash_of(t->entries[i].pattern), (uint32_t)i, 1);
 	for (; i < t->count; i += run) {
 		struct hf_text head = head_of(&t->entries[i]);
 
 		for (run = 1; i + run < t->count; run++)
 			if (!text_equal(head_of(&t->entries[i + run]), head))
 				break;
-		index_add(&t->heads, hash_of(head), (uint32_t)i,
-		    (uint32_t)run);
+		index_add(&t->heads, hash_of(head), (uint32_t)i, (uint32_t)run);
 		t->lengths[head.len / 64] |= UINT64_C(1) << (head.len % 64);
 	}
 }
@@ -343,8 +342,8 @@ find_heads(const struct policy_table *t, struct hf_text path,
 
 /* The longest head with a pattern that matches has the winner. */
 static const struct policy_entry *
-find_wild(const struct policy_table *t, struct hf_text path,
-    struct hf_text bare)
+find_wild(
+    const struct policy_table *t, struct hf_text path, struct hf_text bare)
 {
 	uint64_t hits[LENGTH_WORDS] = { 0 };
 
@@ -355,7 +354,8 @@ find_wild(const struct policy_table *t, struct hf_text path,
 			struct hf_text head = { path.ptr, w * 64 + bit };
 			const struct policy_entry *e = find_in_head(t,
 			    index_find(t, &t->heads, hash_of(head), head.ptr,
-			    head.len), path, bare);
+				head.len),
+			    path, bare);
 
 			if (e != NULL)
 				return e;
@@ -366,8 +366,8 @@ find_wild(const struct policy_table *t, struct hf_text path,
 }
 
 const struct policy_entry *
-policy_table_find(const struct policy_table *table, struct hf_text path,
-    bool list)
+policy_table_find(
+    const struct policy_table *table, struct hf_text path, bool list)
 {
 	const struct policy_entry *e = find_exact(table, path);
 	struct hf_text bare = path;

@@ -43,10 +43,10 @@ struct policy_rule {
 	const char *policy;
 	const char *file;
 	unsigned line;
-	unsigned caps;    /* HF_CAP_DENY stands alone */
-	bool wants_hsm;   /* min_level = "hsm" */
-	bool wants_wrap;  /* a wrapping TTL: never satisfied here */
-	int64_t expires;  /* seconds since 1970; 0: never */
+	unsigned caps;   /* HF_CAP_DENY stands alone */
+	bool wants_hsm;  /* min_level = "hsm" */
+	bool wants_wrap; /* a wrapping TTL: never satisfied here */
+	int64_t expires; /* seconds since 1970; 0: never */
 	/* Checked at load: maps of lists of plain values, a list of strings.
 	 * NULL: no such rule. */
 	const struct hcl_node *allowed, *denied, *required;
@@ -105,8 +105,8 @@ void policy_table_free(struct policy_table *table);
  * The entry that decides for `path`; NULL when nothing matches. `list`: the
  * operation is a list, so the path without its last "/" counts too.
  */
-const struct policy_entry *policy_table_find(const struct policy_table *table,
-    struct hf_text path, bool list);
+const struct policy_entry *policy_table_find(
+    const struct policy_table *table, struct hf_text path, bool list);
 
 /* -- policy_check.c -- */
 

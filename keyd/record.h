@@ -17,7 +17,7 @@ struct root_record {
 	uint64_t master_version;
 	struct hf_bytes wrap_id;
 	struct hf_bytes audit_id;
-	struct hf_text phase; /* "", init, making, rewrapping, retiring */
+	struct hf_text phase;    /* "", init, making, rewrapping, retiring */
 	struct hf_bytes next_id; /* making, rewrapping: new; retiring: old */
 	uint64_t next_version;
 	_Bool destroy_old;
@@ -71,9 +71,10 @@ struct version_record {
 	uint64_t level; /* enum key_level */
 	uint64_t creation_time;
 	uint64_t destroy_time;
-	struct hf_bytes material; /* level wrapped: as crypto_generate makes it */
-	struct hf_bytes hmac;     /* level wrapped: 32 bytes */
-	struct hf_bytes hsm_id;   /* level hsm ... */
+	struct hf_bytes
+	    material;           /* level wrapped: as crypto_generate makes it */
+	struct hf_bytes hmac;   /* level wrapped: 32 bytes */
+	struct hf_bytes hsm_id; /* level hsm ... */
 	struct hf_bytes hsm_wrapped;
 	struct hf_bytes hsm_hmac_id;
 	struct hf_bytes hsm_hmac_wrapped;
@@ -96,8 +97,8 @@ enum hf_err record_encode(const struct schema *schema, const void *record,
     uint8_t *buf, size_t cap, size_t *len);
 
 /* Views into `in`. HF_ERR_STORE_DAMAGED when it is not such a record. */
-enum hf_err record_decode(const struct schema *schema, struct hf_bytes in,
-    void *record);
+enum hf_err record_decode(
+    const struct schema *schema, struct hf_bytes in, void *record);
 
 enum { RECORD_MAX = 16384 };
 

@@ -32,26 +32,27 @@ struct request {
 	/* From the transport. */
 	struct server *server;
 	const struct identity *who;
-	struct policy_grant **grant_slot; /* of the connection; I/O thread only */
+	struct policy_grant *
+	    *grant_slot; /* of the connection; I/O thread only */
 	struct arena *arena;
 	struct hf_bytes message; /* the CBOR of the request */
 	bool may_block;
 
 	/* For the transport: valid when pipeline_run() returned HF_OK. */
-	struct hf_bytes reply;  /* the CBOR of the reply, in the arena */
-	uint64_t audit_ticket;  /* flush this before the reply leaves; 0: none */
-	bool audit_sync;        /* ... to the disk */
+	struct hf_bytes reply; /* the CBOR of the reply, in the arena */
+	uint64_t audit_ticket; /* flush this before the reply leaves; 0: none */
+	bool audit_sync;       /* ... to the disk */
 
 	/* Filled by the pipeline. */
 	struct policy_grant *grant; /* a reference of its own */
 	const struct op *op;
 	void *in, *out;
-	bool decoded; /* `in` is checked */
-	const char *path;     /* what policy was asked */
-	struct key *key;      /* a reference; NULL: there is none of that name */
-	bool upsert;          /* may create the key */
-	bool allowed;         /* policy said yes */
-	bool demand_hsm;      /* policy allows keys of level hsm only */
+	bool decoded;     /* `in` is checked */
+	const char *path; /* what policy was asked */
+	struct key *key;  /* a reference; NULL: there is none of that name */
+	bool upsert;      /* may create the key */
+	bool allowed;     /* policy said yes */
+	bool demand_hsm;  /* policy allows keys of level hsm only */
 	struct hf_why why;
 	uint64_t audit_id;    /* joins intent and outcome */
 	uint64_t key_version; /* used, for the audit; 0: none */

@@ -30,8 +30,8 @@ struct server {
 	bool upsert;           /* settings that handlers ask for */
 	enum key_level default_level;
 	const char *default_prefix;
-	uint64_t started;     /* seconds since 1970 */
-	int hsm_changed_fd;   /* eventfd, written when the HSM changes state */
+	uint64_t started;   /* seconds since 1970 */
+	int hsm_changed_fd; /* eventfd, written when the HSM changes state */
 	_Atomic bool stopping;
 	_Atomic uint64_t audit_ids;
 	/* Counted for metrics: by operation (index in ops[]) and by outcome. */
@@ -42,7 +42,7 @@ struct server {
  * Tells the event feed that something changed: "key.rotated", "payments".
  * Never blocks, never fails the operation.
  */
-void server_event(struct server *server, const char *event,
-    const char *subject);
+void server_event(
+    struct server *server, const char *event, const char *subject);
 
 #endif

@@ -19,8 +19,8 @@ enum setting_kind {
 	SETTING_PIN,     /* where a PIN is, as hsm.h says */
 	SETTING_INTEGER, /* between min and max */
 	SETTING_BOOL,
-	SETTING_MODE,    /* octal digits in quotes */
-	SETTING_CHOICE,  /* the index of one of `words` */
+	SETTING_MODE,   /* octal digits in quotes */
+	SETTING_CHOICE, /* the index of one of `words` */
 };
 
 struct setting {
@@ -29,21 +29,21 @@ struct setting {
 	enum setting_kind kind;
 	size_t offset, size;
 	const char *standard; /* as in the file, without quotes; NULL: must be
-	                         given */
+				 given */
 	int64_t min, max;
 	const char *words; /* "a|b" */
 	const char *doc;
 };
 
-#define AT(type, member)                                                       \
-	.offset = offsetof(struct type, member),                               \
+#define AT(type, member)                         \
+	.offset = offsetof(struct type, member), \
 	.size = sizeof(((struct type *)0)->member)
-#define TOP(name_, kind_, member, standard_)                                   \
-	.name = (name_), .kind = SETTING_##kind_, AT(settings, member),        \
+#define TOP(name_, kind_, member, standard_)                            \
+	.name = (name_), .kind = SETTING_##kind_, AT(settings, member), \
 	.standard = (standard_)
-#define LIMIT(member_, standard_, min_, max_)                                  \
-	.block = "limits", .name = #member_, .kind = SETTING_INTEGER,          \
-	AT(settings, transport.limits.member_), .standard = (standard_),       \
+#define LIMIT(member_, standard_, min_, max_)                            \
+	.block = "limits", .name = #member_, .kind = SETTING_INTEGER,    \
+	AT(settings, transport.limits.member_), .standard = (standard_), \
 	.min = (min_), .max = (max_)
 #define TLS(member_, kind_, standard_)                                         \
 	.name = #member_, .kind = SETTING_##kind_, AT(transport_tls, member_), \
@@ -130,8 +130,8 @@ refuse(const struct reader *r, const struct hcl_node *node,
     const struct setting *row, const char *what)
 {
 	return hcl_fail(r->file, node, r->why, "%s%s%s: %s",
-	    row->block == NULL ? "" : row->block,
-	    row->block == NULL ? "" : ".", row->name, what);
+	    row->block == NULL ? "" : row->block, row->block == NULL ? "" : ".",
+	    row->name, what);
 }
 
 static void
@@ -179,21 +179,23 @@ set_path(const struct reader *r, const struct hcl_node *node,
     const struct setting *row, void *base, const char *prefix,
     struct hf_text text)
 {
-	size_t max = row->kind == SETTING_PATH || row->kind == SETTING_PIN ?
-	    PATH_LENGTH_MAX : SOCKET_LENGTH_MAX;
+	size_t max = row->kind == SETTING_PATH || row->kind == SETTING_PIN
+	    ? PATH_LENGTH_MAX
+	    : SOCKET_LENGTH_MAX;
 	bool relative = text.ptr[0] != '/';
 	char *path;
 	enum hf_err err;
 
 	if (asprintf(&path, "%s%s%s%s", prefix, relative ? r->folder : "",
-	    relative ? "/" : "", text.ptr) < 0)
+		relative ? "/" : "", text.ptr) < 0)
 		return HF_ERR_NO_MEMORY;
 	if ((err = own(r->s, path)) != HF_OK)
 		return err;
 	if (strlen(path) - strlen(prefix) > max)
-		return refuse(r, node, row, row->kind == SETTING_PATH ?
-		    "the path is too long" :
-		    "the path of a socket has at most 107 characters");
+		return refuse(r, node, row,
+		    row->kind == SETTING_PATH
+			? "the path is too long"
+			: "the path of a socket has at most 107 characters");
 	store_text(row, base, path);
 	return HF_OK;
 }
@@ -268,7 +270,8 @@ set_pin(const struct reader *r, const struct hcl_node *node,
 		return set_text(r, node, row, base);
 	}
 	/* Not the text itself: somebody may have put the PIN there. */
-	return refuse(r, node, row, "file:PATH, env:NAME, fd:NUMBER or "
+	return refuse(r, node, row,
+	    "file:PATH, env:NAME, fd:NUMBER or "
 	    "cred:NAME expected; the PIN itself has no place in this file");
 }
 
@@ -304,9 +307,9 @@ set_mode(const struct reader *r, const struct hcl_node *node,
 
 	if (node->text.len < 3 || node->text.len > 4 ||
 	    strspn(node->text.ptr, "01234567") != node->text.len ||
-	    (mode = strtoul(node->text.ptr, NULL, 8)) >
-	    (unsigned long)row->max)
-		return refuse(r, node, row, "permissions such as \"0660\" "
+	    (mode = strtoul(node->text.ptr, NULL, 8)) > (unsigned long)row->max)
+		return refuse(r, node, row,
+		    "permissions such as \"0660\" "
 		    "expected");
 	store_integer(row, base, mode);
 	return HF_OK;
@@ -373,8 +376,9 @@ set_standard(const struct reader *r, const struct setting *row, void *base)
 static bool
 same_block(const struct setting *row, const char *block)
 {
-	return row->block == NULL || block == NULL ?
-	    row->block == block : strcmp(row->block, block) == 0;
+	return row->block == NULL || block == NULL
+	    ? row->block == block
+	    : strcmp(row->block, block) == 0;
 }
 
 static const struct setting *
@@ -398,8 +402,8 @@ is_block(const char *name)
 }
 
 static enum hf_err
-read_members(const struct reader *r, const struct hcl_node *object,
-    const char *block)
+read_members(
+    const struct reader *r, const struct hcl_node *object, const char *block)
 {
 	const struct setting *row;
 	enum hf_err err;
@@ -456,8 +460,8 @@ read_listeners(const struct reader *r, const struct hcl_node *all)
 		return hcl_fail(r->file, all, r->why,
 		    "a listener has a name: listener \"name\" { ... }");
 	if (all->count > LISTENERS_MAX)
-		return hcl_fail(r->file, all, r->why,
-		    "more than %d listeners", LISTENERS_MAX);
+		return hcl_fail(r->file, all, r->why, "more than %d listeners",
+		    LISTENERS_MAX);
 	s->tls = calloc(all->count, sizeof(*s->tls));
 	if (s->tls == NULL)
 		return HF_ERR_NO_MEMORY;
@@ -467,9 +471,10 @@ read_listeners(const struct reader *r, const struct hcl_node *all)
 			if (text_equal(m->key, n->key))
 				return hcl_fail(r->file, n, r->why,
 				    "the listener \"%.60s\" is there already, "
-				    "on line %u", n->key.ptr, m->line);
-		if ((err = read_listener(r, n,
-		    &s->tls[s->transport.tls_count])) != HF_OK)
+				    "on line %u",
+				    n->key.ptr, m->line);
+		if ((err = read_listener(
+			 r, n, &s->tls[s->transport.tls_count])) != HF_OK)
 			return err;
 		s->transport.tls_count++;
 	}
@@ -551,8 +556,8 @@ settings_load(const char *path, struct settings *out, struct hf_why *why)
 	r.file = file;
 	r.folder = folder = folder_of(path);
 	if (folder == NULL)
-		err = hf_fail(why, HF_ERR_BAD_SETTINGS, "%s: %s", path,
-		    strerror(errno));
+		err = hf_fail(
+		    why, HF_ERR_BAD_SETTINGS, "%s: %s", path, strerror(errno));
 	else
 		err = own(&s, strdup(path));
 	if (err == HF_OK) {
@@ -589,8 +594,8 @@ print_comment(FILE *out, const char *indent, const char *text)
 		size_t len = strcspn(w, " ");
 
 		if (column == 0 || column + 1 + len > 74) {
-			(void)fprintf(out, "%s%s# ", column == 0 ? "" : "\n",
-			    indent);
+			(void)fprintf(
+			    out, "%s%s# ", column == 0 ? "" : "\n", indent);
 			column = 0;
 		} else {
 			(void)fputc(' ', out);
@@ -618,7 +623,8 @@ settings_print_defaults(FILE *out)
 {
 	const char *block = NULL;
 
-	(void)fputs("# The settings of holdfast-keyd, each with its default. "
+	(void)fputs(
+	    "# The settings of holdfast-keyd, each with its default. "
 	    "Relative paths are\n# relative to the folder of this file.\n",
 	    out);
 	for (size_t i = 0; i < ROWS; i++) {
@@ -632,9 +638,11 @@ settings_print_defaults(FILE *out)
 		}
 		print_row(out, block == NULL ? "" : "\t", &rows[i]);
 	}
-	(void)fputs("}\n\n# A TLS listener for other hosts; there may be "
+	(void)fputs(
+	    "}\n\n# A TLS listener for other hosts; there may be "
 	    "several, each with a name.\n# The client's certificate says who "
-	    "it is (\"cert:\" in policy).\n#listener \"fleet\" {\n", out);
+	    "it is (\"cert:\" in policy).\n#listener \"fleet\" {\n",
+	    out);
 	for (size_t i = 0; i < TLS_ROWS; i++)
 		print_row(out, "#\t", &tls_rows[i]);
 	(void)fputs("#}\n", out);

@@ -27,9 +27,9 @@ struct settings {
 	const char *events;        /* "ipc:///..."; NULL: none */
 	const char *default_level; /* "wrapped" or "hsm" */
 	enum log_level log_level;
-	bool upsert;               /* encrypt may create a key (Vault does) */
-	uint64_t key_cache;        /* opened keys that are kept */
-	unsigned drain_seconds;    /* for what is in flight at the end */
+	bool upsert;            /* encrypt may create a key (Vault does) */
+	uint64_t key_cache;     /* opened keys that are kept */
+	unsigned drain_seconds; /* for what is in flight at the end */
 	struct transport_settings transport;
 	struct hsm_settings hsm;
 	struct audit_settings audit;
@@ -44,8 +44,8 @@ struct settings {
  * `out` is written on success only; settings_free it. HF_ERR_BAD_SETTINGS with
  * "file:line: reason" in `why`.
  */
-enum hf_err settings_load(const char *path, struct settings *out,
-    struct hf_why *why);
+enum hf_err settings_load(
+    const char *path, struct settings *out, struct hf_why *why);
 
 /* An all-zero struct is fine. */
 void settings_free(struct settings *s);

@@ -40,16 +40,16 @@ struct store_value {
 void store_value_free(struct store_value *value);
 
 /* HF_ERR_NOT_FOUND when there is no such key. */
-enum hf_err store_get(struct store *store, struct hf_text key,
-    struct store_value *out);
+enum hf_err store_get(
+    struct store *store, struct hf_text key, struct store_value *out);
 
 /*
  * Calls `each` for the keys that start with `prefix` and come after `after`
  * (absent: all) in byte order, at most `limit` (0: all), until it returns
  * false. `each` must not call the store.
  */
-typedef bool store_each_fn(void *ctx, struct hf_text key,
-    struct hf_bytes value, uint64_t revision);
+typedef bool store_each_fn(
+    void *ctx, struct hf_text key, struct hf_bytes value, uint64_t revision);
 enum hf_err store_list(struct store *store, struct hf_text prefix,
     struct hf_text after, size_t limit, store_each_fn *each, void *ctx);
 
@@ -98,8 +98,8 @@ enum hf_err store_check(struct store *store, struct hf_why *why);
  * integrity. HF_ERR_STORE_DAMAGED with the reason in `why`; HF_ERR_STORE when
  * another process holds it.
  */
-enum hf_err store_open(const char *path, struct store **out,
-    struct hf_why *why);
+enum hf_err store_open(
+    const char *path, struct store **out, struct hf_why *why);
 
 /* Finishes commits in flight. NULL is fine. */
 void store_close(struct store *store);
@@ -110,10 +110,10 @@ void store_close(struct store *store);
  * uses: the copy is checked first and the old file kept as PATH.before-restore,
  * which must not exist yet. A crash leaves the old store or the new one.
  */
-enum hf_err store_backup(const char *from, const char *path,
-    struct hf_why *why);
-enum hf_err store_restore(const char *backup, const char *path,
-    struct hf_why *why);
+enum hf_err store_backup(
+    const char *from, const char *path, struct hf_why *why);
+enum hf_err store_restore(
+    const char *backup, const char *path, struct hf_why *why);
 
 /*
  * What stands behind the interface. An engine gets input within the bounds
@@ -141,7 +141,7 @@ void store_notify(struct store *store, const struct store_write *writes,
  * A store over an engine; `state` is the engine's, closed by store_close, and
  * still the caller's when this fails.
  */
-enum hf_err store_new(const struct store_engine *engine, void *state,
-    struct store **out);
+enum hf_err store_new(
+    const struct store_engine *engine, void *state, struct store **out);
 
 #endif

@@ -24,8 +24,8 @@ struct found {
 };
 
 static int
-look_once(enum lookup what, const char *name, uid_t uid, char *buf,
-    size_t size, struct found *out, bool *known)
+look_once(enum lookup what, const char *name, uid_t uid, char *buf, size_t size,
+    struct found *out, bool *known)
 {
 	struct passwd pw, *user = NULL;
 	struct group gr, *group = NULL;
@@ -36,14 +36,14 @@ look_once(enum lookup what, const char *name, uid_t uid, char *buf,
 		if (rc == 0 && group != NULL)
 			out->number = gr.gr_gid;
 	} else {
-		rc = what == LOOKUP_USER ?
-		    getpwnam_r(name, &pw, buf, size, &user) :
-		    getpwuid_r(uid, &pw, buf, size, &user);
+		rc = what == LOOKUP_USER
+		    ? getpwnam_r(name, &pw, buf, size, &user)
+		    : getpwuid_r(uid, &pw, buf, size, &user);
 		if (rc == 0 && user != NULL) {
 			out->number = pw.pw_uid;
 			out->gid = pw.pw_gid;
-			(void)snprintf(out->name, sizeof(out->name), "%s",
-			    pw.pw_name);
+			(void)snprintf(
+			    out->name, sizeof(out->name), "%s", pw.pw_name);
 		}
 	}
 	*known = user != NULL || group != NULL;
@@ -79,8 +79,8 @@ parse_number(const char *rest, struct subject *s, struct hf_why *why)
 	unsigned long v;
 
 	if (rest[0] < '0' || rest[0] > '9')
-		return hf_fail(why, HF_ERR_BAD_VALUE,
-		    "\"%s\" is not a number", rest);
+		return hf_fail(
+		    why, HF_ERR_BAD_VALUE, "\"%s\" is not a number", rest);
 	errno = 0;
 	v = strtoul(rest, &end, 10);
 	/* The largest one means "none" to the kernel. */
@@ -92,8 +92,8 @@ parse_number(const char *rest, struct subject *s, struct hf_why *why)
 }
 
 static enum hf_err
-parse_name(enum lookup what, const char *rest, struct subject *s,
-    struct hf_why *why)
+parse_name(
+    enum lookup what, const char *rest, struct subject *s, struct hf_why *why)
 {
 	const char *noun = what == LOOKUP_USER ? "user" : "group";
 	struct found found;
@@ -103,8 +103,8 @@ parse_name(enum lookup what, const char *rest, struct subject *s,
 		return hf_fail(why, HF_ERR_BAD_VALUE,
 		    "there is no %s \"%s\" on this system", noun, rest);
 	if (err != HF_OK)
-		return hf_fail(why, err, "the %s \"%s\" cannot be looked up",
-		    noun, rest);
+		return hf_fail(
+		    why, err, "the %s \"%s\" cannot be looked up", noun, rest);
 	s->number = found.number;
 	return HF_OK;
 }
@@ -131,15 +131,18 @@ keep_text(const char *rest, struct subject *s)
 static enum hf_err
 parse_unit(const char *rest, struct subject *s, struct hf_why *why)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+	static const char allowed[] =
+	    "abcdefghijklmnopqrstuvwxyz"
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@";
 	size_t len = strlen(rest);
 
 	if (strspn(rest, allowed) != len ||
 	    !((len > 8 && strcmp(rest + len - 8, ".service") == 0) ||
-	    (len > 6 && strcmp(rest + len - 6, ".scope") == 0)))
-		return hf_fail(why, HF_ERR_BAD_VALUE, "\"%s\" is not the name "
-		    "of a unit, such as nginx.service", rest);
+		(len > 6 && strcmp(rest + len - 6, ".scope") == 0)))
+		return hf_fail(why, HF_ERR_BAD_VALUE,
+		    "\"%s\" is not the name "
+		    "of a unit, such as nginx.service",
+		    rest);
 	return keep_text(rest, s);
 }
 
@@ -154,8 +157,10 @@ parse_exe(const char *rest, struct subject *s, struct hf_why *why)
 		return hf_fail(why, HF_ERR_BAD_VALUE,
 		    "\"%s\" is not the absolute path of a file", rest);
 	if (realpath(rest, real) != NULL && strcmp(real, rest) != 0)
-		return hf_fail(why, HF_ERR_BAD_VALUE, "\"%s\" is a link; the "
-		    "kernel knows the program as \"%.100s\"", rest, real);
+		return hf_fail(why, HF_ERR_BAD_VALUE,
+		    "\"%s\" is a link; the "
+		    "kernel knows the program as \"%.100s\"",
+		    rest, real);
 	return keep_text(rest, s);
 }
 
@@ -180,8 +185,8 @@ parse_any(const char *rest, struct subject *s, struct hf_why *why)
 static const struct form {
 	const char *prefix;
 	enum subject_kind kind;
-	enum hf_err (*parse)(const char *rest, struct subject *s,
-	    struct hf_why *why);
+	enum hf_err (*parse)(
+	    const char *rest, struct subject *s, struct hf_why *why);
 } forms[] = {
 	{ "uid:", SUBJECT_UID, parse_number },
 	{ "user:", SUBJECT_UID, parse_user },
@@ -212,13 +217,16 @@ subject_parse(struct hf_text text, struct subject *out, struct hf_why *why)
 	size_t skip;
 
 	if (form == NULL)
-		return hf_fail(why, HF_ERR_BAD_VALUE, "a subject begins with "
+		return hf_fail(why, HF_ERR_BAD_VALUE,
+		    "a subject begins with "
 		    "uid:, user:, gid:, group:, unit:, exe:, cert: or any:");
 	skip = strlen(form->prefix);
 	if (text.len == skip || text.len - skip > TEXT_MAX ||
 	    memchr(text.ptr, '\0', text.len) != NULL)
-		return hf_fail(why, HF_ERR_BAD_VALUE, "1 to %d characters "
-		    "expected after \"%s\"", TEXT_MAX, form->prefix);
+		return hf_fail(why, HF_ERR_BAD_VALUE,
+		    "1 to %d characters "
+		    "expected after \"%s\"",
+		    TEXT_MAX, form->prefix);
 	memcpy(rest, text.ptr + skip, text.len - skip);
 	rest[text.len - skip] = '\0';
 	s.kind = form->kind;
@@ -275,8 +283,8 @@ subject_names(const struct subject *subject, const struct identity *id)
 static enum hf_err
 add_group(struct identity *id, gid_t gid)
 {
-	gid_t *grown = reallocarray(id->groups, id->group_count + 1,
-	    sizeof(*grown));
+	gid_t *grown =
+	    reallocarray(id->groups, id->group_count + 1, sizeof(*grown));
 
 	if (grown == NULL)
 		return HF_ERR_NO_MEMORY;
@@ -312,8 +320,10 @@ static enum hf_err
 take_text(char **slot, struct subject *s, struct hf_why *why)
 {
 	if (*slot != NULL && strcmp(*slot, s->text) != 0)
-		return hf_fail(why, HF_ERR_BAD_VALUE, "nobody is both \"%s\" "
-		    "and \"%s\"", *slot, s->text);
+		return hf_fail(why, HF_ERR_BAD_VALUE,
+		    "nobody is both \"%s\" "
+		    "and \"%s\"",
+		    *slot, s->text);
 	free(*slot);
 	*slot = s->text;
 	s->text = NULL;
@@ -336,8 +346,8 @@ take_subject(struct identity *id, struct subject *s, struct hf_why *why)
 	}
 	if (s->kind == SUBJECT_UID) {
 		if (id->uid != (uid_t)-1 && id->uid != s->number)
-			return hf_fail(why, HF_ERR_BAD_VALUE,
-			    "nobody has two uids");
+			return hf_fail(
+			    why, HF_ERR_BAD_VALUE, "nobody has two uids");
 		id->uid = (uid_t)s->number;
 		return add_groups_of(id, id->uid);
 	}
@@ -361,7 +371,8 @@ take_all(struct identity *id, const struct hf_text *subjects, size_t count,
 			return err;
 	}
 	if (id->local && id->cert != NULL)
-		return hf_fail(why, HF_ERR_BAD_VALUE, "a certificate comes "
+		return hf_fail(why, HF_ERR_BAD_VALUE,
+		    "a certificate comes "
 		    "over TLS, the other subjects from the local socket");
 	return HF_OK;
 }

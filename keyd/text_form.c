@@ -7,7 +7,7 @@ enum form
 form_of(struct hf_text format)
 {
 	return format.ptr != NULL && text_is(format, "text") ? FORM_TEXT
-	                                                     : FORM_BINARY;
+							     : FORM_BINARY;
 }
 
 enum hf_err
@@ -43,8 +43,8 @@ read_binary(struct hf_bytes in, const char *what, enum hf_err err,
     struct versioned *out, struct hf_why *why)
 {
 	if (in.len < FORM_HEADER)
-		return hf_fail(why, err, "invalid %s: shorter than its version",
-		    what);
+		return hf_fail(
+		    why, err, "invalid %s: shorter than its version", what);
 	out->version = get_u32(in.ptr);
 	out->body = bytes_of(in.ptr + FORM_HEADER, in.len - FORM_HEADER);
 	return HF_OK;
@@ -83,8 +83,8 @@ read_text(struct arena *arena, struct hf_text in, const char *prefix,
 	number.ptr = in.ptr + skip + 2;
 	colon = memchr(number.ptr, ':', in.len - skip - 2);
 	if (colon == NULL)
-		return hf_fail(why, err, "invalid %s: wrong number of fields",
-		    what);
+		return hf_fail(
+		    why, err, "invalid %s: wrong number of fields", what);
 	number.len = (size_t)(colon - number.ptr);
 	if (!read_number(number, &out->version))
 		return hf_fail(why, err,
@@ -95,8 +95,8 @@ read_text(struct arena *arena, struct hf_text in, const char *prefix,
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	if (!base64_decode(kind, body, buf, &out->body.len))
-		return hf_fail(why, err,
-		    "invalid %s: could not decode base64", what);
+		return hf_fail(
+		    why, err, "invalid %s: could not decode base64", what);
 	out->body.ptr = buf;
 	return HF_OK;
 }

@@ -27,7 +27,8 @@ enum { FORM_HEADER = 4 };
 
 /*
  * `buf` holds FORM_HEADER free bytes and then `len` bytes of body; the result
- * is that same buffer in binary form, or new memory in text form. HF_ERR_NO_MEMORY.
+ * is that same buffer in binary form, or new memory in text form.
+ * HF_ERR_NO_MEMORY.
  */
 enum hf_err form_write(struct arena *arena, enum form form, const char *prefix,
     uint64_t version, enum base64_kind kind, uint8_t *buf, size_t len,

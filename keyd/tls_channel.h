@@ -30,16 +30,16 @@ enum hf_err tls_context_new(const struct transport_tls *settings,
 void tls_context_free(struct tls_context *ctx); /* NULL is fine */
 
 /* Over a non-blocking socket, which stays with the caller. */
-enum hf_err tls_channel_new(struct tls_context *ctx, int fd,
-    struct tls_channel **out);
+enum hf_err tls_channel_new(
+    struct tls_context *ctx, int fd, struct tls_channel **out);
 void tls_channel_free(struct tls_channel *ch); /* says goodbye; NULL is fine */
 
 /* One step. HF_ERR_DEFER: call again when the socket is ready. */
 enum hf_err tls_channel_handshake(struct tls_channel *ch, struct hf_why *why);
 
 /* After the handshake: who the certificate says it is. */
-enum hf_err tls_channel_identity(const struct tls_channel *ch,
-    const char *address, struct identity **out);
+enum hf_err tls_channel_identity(
+    const struct tls_channel *ch, const char *address, struct identity **out);
 
 /* As channel_read and channel_write (channel.h). */
 ssize_t tls_channel_read(struct tls_channel *ch, uint8_t *buf, size_t cap);

@@ -29,20 +29,20 @@ struct transport;
 
 /* 0 takes the value in brackets. */
 struct transport_limits {
-	size_t message;            /* bytes of a CBOR message; [16 MiB] */
-	size_t memory;             /* bytes of all messages that are half read,
-	                              deferred or unsent; one uid may take half
-	                              of it; [32 messages] */
-	unsigned connections;      /* in all; a few of them are kept for uid 0
-	                              and the daemon's own; [4096] */
-	unsigned connections_uid;  /* of one uid (or one certificate); [1024] */
-	unsigned in_flight;        /* deferred requests of one connection; [64] */
-	unsigned queue;            /* deferred in all; beyond: busy; [1024] */
-	unsigned handshake_ms;     /* for the SP hello, and TLS; [10 s] */
-	unsigned frame_ms;         /* from the first byte of a frame to its
-	                              last; [30 s] */
-	unsigned send_ms;          /* without progress on a full socket; [30 s] */
-	unsigned idle_s;           /* [for ever] */
+	size_t message;           /* bytes of a CBOR message; [16 MiB] */
+	size_t memory;            /* bytes of all messages that are half read,
+				     deferred or unsent; one uid may take half
+				     of it; [32 messages] */
+	unsigned connections;     /* in all; a few of them are kept for uid 0
+				     and the daemon's own; [4096] */
+	unsigned connections_uid; /* of one uid (or one certificate); [1024] */
+	unsigned in_flight;    /* deferred requests of one connection; [64] */
+	unsigned queue;        /* deferred in all; beyond: busy; [1024] */
+	unsigned handshake_ms; /* for the SP hello, and TLS; [10 s] */
+	unsigned frame_ms;     /* from the first byte of a frame to its
+				  last; [30 s] */
+	unsigned send_ms;      /* without progress on a full socket; [30 s] */
+	unsigned idle_s;       /* [for ever] */
 };
 
 struct transport_tls {
@@ -52,7 +52,7 @@ struct transport_tls {
 };
 
 struct transport_settings {
-	const char *socket; /* path of the Unix socket; NULL: none */
+	const char *socket;   /* path of the Unix socket; NULL: none */
 	unsigned socket_mode; /* 0666: policy decides, not the file */
 	const struct transport_tls *tls;
 	size_t tls_count;

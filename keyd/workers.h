@@ -24,8 +24,7 @@ struct work {
 };
 
 /* Starts `threads` threads; `queue` pieces of work may wait for one. */
-enum hf_err workers_new(unsigned threads, unsigned queue,
-    struct workers **out);
+enum hf_err workers_new(unsigned threads, unsigned queue, struct workers **out);
 
 /*
  * HF_ERR_BUSY when the queue is full, HF_ERR_SHUTTING_DOWN after

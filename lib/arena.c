@@ -35,15 +35,16 @@ static struct block *
 block_new(size_t payload)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t size = round_up(payload + round_up(sizeof(struct block), ALIGN),
-	    page);
+	size_t size =
+	    round_up(payload + round_up(sizeof(struct block), ALIGN), page);
 	struct block *b = mmap(NULL, size, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (b == MAP_FAILED)
 		return NULL;
 	(void)madvise(b, size, MADV_DONTDUMP);
-	/* As far as RLIMIT_MEMLOCK goes: what passes here lives microseconds. */
+	/* As far as RLIMIT_MEMLOCK goes: what passes here lives microseconds.
+	 */
 	(void)mlock(b, size);
 	b->size = size;
 	b->used = round_up(sizeof(*b), ALIGN);

@@ -153,8 +153,8 @@ base64_value(enum base64_kind kind, char ch)
 }
 
 bool
-base64_decode(enum base64_kind kind, struct hf_text in, uint8_t *out,
-    size_t *len)
+base64_decode(
+    enum base64_kind kind, struct hf_text in, uint8_t *out, size_t *len)
 {
 	size_t chars = in.len;
 	unsigned bad = 0;
@@ -197,8 +197,12 @@ static size_t
 utf8_step(const uint8_t *p, size_t left)
 {
 	static const uint32_t least[] = { 0, 0x01, 0x80, 0x800, 0x10000 };
-	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc0 ? 0 : p[0] < 0xe0 ? 2
-	    : p[0] < 0xf0 ? 3 : p[0] < 0xf8 ? 4 : 0;
+	size_t n = p[0] < 0x80 ? 1
+	    : p[0] < 0xc0      ? 0
+	    : p[0] < 0xe0      ? 2
+	    : p[0] < 0xf0      ? 3
+	    : p[0] < 0xf8      ? 4
+			       : 0;
 	uint32_t c = n < 2 ? p[0] : p[0] & (0x7fU >> n);
 
 	if (n == 0 || n > left)

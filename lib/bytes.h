@@ -39,13 +39,15 @@ bytes_of_text(struct hf_text t)
 static inline bool
 bytes_equal(struct hf_bytes a, struct hf_bytes b)
 {
-	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+	return a.len == b.len &&
+	    (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
 static inline bool
 text_equal(struct hf_text a, struct hf_text b)
 {
-	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+	return a.len == b.len &&
+	    (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
 static inline bool
@@ -116,8 +118,8 @@ void base64_encode(enum base64_kind kind, struct hf_bytes in, char *out);
  * space. `out` takes at least in.len / 4 * 3 + 3 bytes. The time taken depends
  * on the length only as far as valid input goes, so that secrets may pass.
  */
-bool base64_decode(enum base64_kind kind, struct hf_text in, uint8_t *out,
-    size_t *len);
+bool base64_decode(
+    enum base64_kind kind, struct hf_text in, uint8_t *out, size_t *len);
 
 /* UTF-8 without surrogates, overlong forms or NUL (RFC 3629). */
 bool utf8_valid(struct hf_text t);

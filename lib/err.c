@@ -16,7 +16,7 @@ struct err_row {
 
 static const struct err_row rows[] = {
 	{ HF_OK, 200, 0, "ok", "ok" },
-#define HF_ERR(symbol, number, status, ckr, name, sentence)                    \
+#define HF_ERR(symbol, number, status, ckr, name, sentence) \
 	{ HF_ERR_##symbol, status, ckr, name, sentence },
 #include <holdfast/err.def>
 #undef HF_ERR

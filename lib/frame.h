@@ -18,8 +18,8 @@
 enum {
 	FRAME_HELLO = 8,
 	FRAME_ID = 4,
-	FRAME_HEADER_MAX = 9,      /* the longest frame_header_size() */
-	FRAME_LONGEST = 1 << 30,   /* a body that claims more is no frame */
+	FRAME_HEADER_MAX = 9,    /* the longest frame_header_size() */
+	FRAME_LONGEST = 1 << 30, /* a body that claims more is no frame */
 };
 
 enum frame_kind { FRAME_IPC, FRAME_STREAM };

@@ -8,7 +8,8 @@
  * knows names, bounds and what is secret.
  */
 enum {
-	DATA_MAX = 64 << 20, /* the transport's message limit is the tighter one */
+	DATA_MAX =
+	    64 << 20, /* the transport's message limit is the tighter one */
 	AAD_MAX = 65536,
 	NAME_MAX_BYTES = 128,
 	REFERENCE_MAX = 256,
@@ -17,11 +18,11 @@ enum {
 	LIST_MAX = 10000,
 };
 
-#define TYPES                                                                  \
-	"aes256-gcm96|aes128-gcm96|chacha20-poly1305|ecdsa-p256|ecdsa-p384|"   \
+#define TYPES                                                                \
+	"aes256-gcm96|aes128-gcm96|chacha20-poly1305|ecdsa-p256|ecdsa-p384|" \
 	"ecdsa-p521|ed25519|rsa-2048|rsa-3072|rsa-4096|hmac"
-#define HASHES                                                                 \
-	"sha1|sha2-224|sha2-256|sha2-384|sha2-512|sha3-224|sha3-256|"          \
+#define HASHES                                                        \
+	"sha1|sha2-224|sha2-256|sha2-384|sha2-512|sha3-224|sha3-256|" \
 	"sha3-384|sha3-512"
 #define FORMATS "binary|text"
 

@@ -9,14 +9,15 @@
 /* The operations of ops.def as a table, with the schemas of both sides. */
 
 enum op_flag {
-	OP_CHANGES = 1, /* changes state: worker, and durable before the reply */
-	OP_UPSERT = 2,  /* "create" where the key does not exist yet */
-	OP_WORKER = 4,  /* may block */
-	OP_SUDO = 8,    /* needs "sudo" too */
+	OP_CHANGES =
+	    1,         /* changes state: worker, and durable before the reply */
+	OP_UPSERT = 2, /* "create" where the key does not exist yet */
+	OP_WORKER = 4, /* may block */
+	OP_SUDO = 8,   /* needs "sudo" too */
 };
 
 enum op_id {
-#define OP(id, symbol, in, out, wire, path, cap, flags, verb, sentence)        \
+#define OP(id, symbol, in, out, wire, path, cap, flags, verb, sentence) \
 	OP_##symbol = (id),
 #include <holdfast/ops.def>
 #undef OP
@@ -39,7 +40,7 @@ extern const struct op ops[];
 extern const size_t ops_count;
 
 /* The schemas, under the short names of ops.def. */
-#define OP(id, symbol, in, out, wire, path, cap, flags, verb, sentence)        \
+#define OP(id, symbol, in, out, wire, path, cap, flags, verb, sentence) \
 	extern const struct schema schema_##in, schema_##out;
 #include <holdfast/ops.def>
 #undef OP
@@ -52,8 +53,8 @@ const struct field *op_key_field(const struct op *op);
 
 /* The path of an operation with {name} filled in, in the arena; NULL when
  * there is no memory. */
-const char *op_path(const struct op *op, struct hf_text name,
-    struct arena *arena);
+const char *op_path(
+    const struct op *op, struct hf_text name, struct arena *arena);
 
 /* The words of policy: "create", "read", ...; 0 for another word. */
 enum hf_cap cap_by_name(struct hf_text name);

@@ -15,7 +15,8 @@ enum item_kind {
 	ITEM_ARRAY,
 	ITEM_MAP,
 	ITEM_BOOL,
-	ITEM_OTHER, /* a definite item that no schema has: a number, null, ... */
+	ITEM_OTHER, /* a definite item that no schema has: a number, null, ...
+		     */
 	ITEM_BAD,   /* indefinite lengths, tags */
 };
 
@@ -82,29 +83,30 @@ on_nint64(void *ctx, uint64_t v)
 static void
 on_bytes(void *ctx, cbor_data p, size_t len)
 {
-	*(struct item *)ctx = (struct item){ .kind = ITEM_BYTES, .value = len,
-		.ptr = p, .payload = len };
+	*(struct item *)ctx = (struct item){
+		.kind = ITEM_BYTES, .value = len, .ptr = p, .payload = len
+	};
 }
 
 static void
 on_text(void *ctx, cbor_data p, size_t len)
 {
-	*(struct item *)ctx = (struct item){ .kind = ITEM_TEXT, .value = len,
-		.ptr = p, .payload = len };
+	*(struct item *)ctx = (struct item){
+		.kind = ITEM_TEXT, .value = len, .ptr = p, .payload = len
+	};
 }
 
 static void
 on_array(void *ctx, size_t count)
 {
-	*(struct item *)ctx = (struct item){ .kind = ITEM_ARRAY,
-		.value = count };
+	*(struct item *)ctx =
+	    (struct item){ .kind = ITEM_ARRAY, .value = count };
 }
 
 static void
 on_map(void *ctx, size_t count)
 {
-	*(struct item *)ctx = (struct item){ .kind = ITEM_MAP,
-		.value = count };
+	*(struct item *)ctx = (struct item){ .kind = ITEM_MAP, .value = count };
 }
 
 static void
@@ -177,8 +179,11 @@ static const struct cbor_callbacks callbacks = {
 static size_t
 head_size(uint64_t v)
 {
-	return v < 24 ? 1 : v <= 0xff ? 2 : v <= 0xffff ? 3
-	    : v <= 0xffffffff ? 5 : 9;
+	return v < 24         ? 1
+	    : v <= 0xff       ? 2
+	    : v <= 0xffff     ? 3
+	    : v <= 0xffffffff ? 5
+			      : 9;
 }
 
 static enum hf_err
@@ -245,8 +250,8 @@ fail_at(const struct decode *d, enum hf_err err, const char *name, size_t len,
 
 	if (d->list == NULL)
 		return hf_fail(d->why, err, "%.*s: %s", n, name, what);
-	return hf_fail(d->why, err, "%s[%zu].%.*s: %s", d->list, d->index, n,
-	    name, what);
+	return hf_fail(
+	    d->why, err, "%s[%zu].%.*s: %s", d->list, d->index, n, name, what);
 }
 
 static enum hf_err
@@ -299,8 +304,8 @@ check_text(const struct decode *d, const struct field *f, struct hf_text t)
 	if (d->lenient)
 		return HF_OK;
 	if ((f->flags & (KEYNAME | NAME)) != 0 && !name_valid(t))
-		return fail_field(d, HF_ERR_BAD_NAME, f,
-		    hf_err_sentence(HF_ERR_BAD_NAME));
+		return fail_field(
+		    d, HF_ERR_BAD_NAME, f, hf_err_sentence(HF_ERR_BAD_NAME));
 	if (f->values == NULL || among(f->values, t))
 		return HF_OK;
 	(void)snprintf(what, sizeof(what), "must be one of %s", f->values);
@@ -308,8 +313,8 @@ check_text(const struct decode *d, const struct field *f, struct hf_text t)
 }
 
 static enum hf_err
-check_bounds(const struct decode *d, const struct field *f, uint64_t v,
-    const char *unit)
+check_bounds(
+    const struct decode *d, const struct field *f, uint64_t v, const char *unit)
 {
 	char what[120];
 
@@ -321,8 +326,8 @@ check_bounds(const struct decode *d, const struct field *f, uint64_t v,
 	return fail_field(d, HF_ERR_OUT_OF_BOUNDS, f, what);
 }
 
-static enum hf_err decode_map(struct decode *d, const struct schema *schema,
-    void *out);
+static enum hf_err decode_map(
+    struct decode *d, const struct schema *schema, void *out);
 
 static enum hf_err
 decode_scalar(struct decode *d, const struct field *f, uint8_t *at)
@@ -334,8 +339,8 @@ decode_scalar(struct decode *d, const struct field *f, uint8_t *at)
 		return err;
 	if (f->kind == FIELD_BYTES) {
 		if (it.kind != ITEM_BYTES)
-			return fail_field(d, HF_ERR_BAD_TYPE, f,
-			    "must be a byte string");
+			return fail_field(
+			    d, HF_ERR_BAD_TYPE, f, "must be a byte string");
 		*(struct hf_bytes *)(void *)at =
 		    (struct hf_bytes){ it.ptr, (size_t)it.value };
 		return check_bounds(d, f, it.value, " bytes");
@@ -344,8 +349,8 @@ decode_scalar(struct decode *d, const struct field *f, uint8_t *at)
 		struct hf_text t = { (const char *)it.ptr, (size_t)it.value };
 
 		if (it.kind != ITEM_TEXT)
-			return fail_field(d, HF_ERR_BAD_TYPE, f,
-			    "must be a text string");
+			return fail_field(
+			    d, HF_ERR_BAD_TYPE, f, "must be a text string");
 		*(struct hf_text *)(void *)at = t;
 		if ((err = check_bounds(d, f, it.value, " bytes")) != HF_OK)
 			return err;
@@ -363,8 +368,8 @@ decode_scalar(struct decode *d, const struct field *f, uint8_t *at)
 		return check_bounds(d, f, it.value, "");
 	}
 	if (it.kind != ITEM_BOOL)
-		return fail_field(d, HF_ERR_BAD_TYPE, f,
-		    "must be true or false");
+		return fail_field(
+		    d, HF_ERR_BAD_TYPE, f, "must be true or false");
 	if (f->kind == FIELD_BOOL)
 		*(bool *)(void *)at = it.value != 0;
 	else
@@ -412,8 +417,8 @@ decode_list(struct decode *d, const struct field *f, uint8_t *base)
 	d->list = f->name;
 	for (size_t i = 0; i < count; i++) {
 		d->index = i;
-		err = decode_map(d, f->item,
-		    (uint8_t *)items + i * f->item->size);
+		err = decode_map(
+		    d, f->item, (uint8_t *)items + i * f->item->size);
 		if (err != HF_OK)
 			return err;
 	}
@@ -430,16 +435,16 @@ decode_texts(struct decode *d, const struct field *f, uint8_t *base)
 	struct field each = *f;
 	size_t count;
 	void *items;
-	enum hf_err err = decode_list_head(d, f, sizeof(struct hf_text), &count,
-	    &items);
+	enum hf_err err =
+	    decode_list_head(d, f, sizeof(struct hf_text), &count, &items);
 
 	if (err != HF_OK)
 		return err;
 	each.kind = FIELD_TEXT;
 	each.max = 1024;
 	for (size_t i = 0; i < count; i++) {
-		err = decode_scalar(d, &each,
-		    (uint8_t *)items + i * sizeof(struct hf_text));
+		err = decode_scalar(
+		    d, &each, (uint8_t *)items + i * sizeof(struct hf_text));
 		if (err != HF_OK)
 			return err;
 	}
@@ -483,8 +488,9 @@ decode_field(struct decode *d, const struct schema *schema, uint8_t *base,
 	    (struct hf_text){ (const char *)key.ptr, (size_t)key.value }, hint);
 	if (f == NULL && d->lenient)
 		return item_skip(&d->r, 8, d->why);
-	if (f == NULL && !utf8_valid((struct hf_text){
-	    (const char *)key.ptr, (size_t)key.value }))
+	if (f == NULL &&
+	    !utf8_valid(
+		(struct hf_text){ (const char *)key.ptr, (size_t)key.value }))
 		return hf_fail(d->why, HF_ERR_BAD_MESSAGE,
 		    "a field name is not valid UTF-8");
 	if (f == NULL)
@@ -516,7 +522,7 @@ decode_map(struct decode *d, const struct schema *schema, void *out)
 		return d->list == NULL
 		    ? hf_fail(d->why, HF_ERR_BAD_TYPE, "\"in\" must be a map")
 		    : hf_fail(d->why, HF_ERR_BAD_TYPE, "%s[%zu] must be a map",
-		        d->list, d->index);
+			  d->list, d->index);
 	/* A wrong count runs into an unknown or repeated field, or the end. */
 	for (uint64_t i = 0; i < map.value; i++)
 		if ((err = decode_field(d, schema, out, &seen, &hint)) != HF_OK)
@@ -538,8 +544,10 @@ static enum hf_err
 decode_whole(const struct schema *schema, struct hf_bytes in,
     struct arena *arena, bool lenient, void *out, struct hf_why *why)
 {
-	struct decode d = { .r = { in.ptr, in.len }, .arena = arena,
-		.why = why, .lenient = lenient };
+	struct decode d = { .r = { in.ptr, in.len },
+		.arena = arena,
+		.why = why,
+		.lenient = lenient };
 	enum hf_err err = decode_map(&d, schema, out);
 
 	if (err != HF_OK)
@@ -573,8 +581,8 @@ put(struct writer *w, const void *p, size_t n)
 }
 
 static void
-put_head(struct writer *w,
-    size_t (*encode)(size_t, unsigned char *, size_t), size_t v)
+put_head(struct writer *w, size_t (*encode)(size_t, unsigned char *, size_t),
+    size_t v)
 {
 	unsigned char head[9];
 
@@ -659,8 +667,8 @@ is_present(const struct field *f, const void *base)
 	return false;
 }
 
-static void encode_map(struct writer *w, const struct schema *schema,
-    const void *in);
+static void encode_map(
+    struct writer *w, const struct schema *schema, const void *in);
 
 static void
 encode_value(struct writer *w, const struct field *f, const void *base)
@@ -738,8 +746,7 @@ schema_encode(const struct schema *schema, const void *in, uint8_t *buf,
 /* -- The frame of requests and replies -- */
 
 enum hf_err
-envelope_open(struct hf_bytes message, struct envelope *out,
-    struct hf_why *why)
+envelope_open(struct hf_bytes message, struct envelope *out, struct hf_why *why)
 {
 	static const uint8_t empty_map[1] = { 0xa0 };
 	struct reader r = { message.ptr, message.len };
@@ -760,8 +767,8 @@ envelope_open(struct hf_bytes message, struct envelope *out,
 
 		if ((err = item_next(&r, &it, why)) != HF_OK)
 			return err;
-		key = (struct hf_text){ (const char *)it.ptr,
-			(size_t)it.value };
+		key =
+		    (struct hf_text){ (const char *)it.ptr, (size_t)it.value };
 		if (it.kind == ITEM_TEXT && text_is(key, "op") &&
 		    e.op.ptr == NULL) {
 			if ((err = item_next(&r, &it, why)) != HF_OK)
@@ -801,8 +808,8 @@ envelope_open(struct hf_bytes message, struct envelope *out,
 }
 
 enum hf_err
-envelope_request(struct hf_text op, const struct schema *schema,
-    const void *in, uint8_t *buf, size_t cap, size_t *len)
+envelope_request(struct hf_text op, const struct schema *schema, const void *in,
+    uint8_t *buf, size_t cap, size_t *len)
 {
 	struct writer w = { buf, cap, 0 };
 
@@ -840,15 +847,15 @@ SCHEMA(schema_error, error_body,
 /* clang-format on */
 
 enum hf_err
-envelope_error(enum hf_err err, const char *message, uint8_t *buf, size_t cap,
-    size_t *len)
+envelope_error(
+    enum hf_err err, const char *message, uint8_t *buf, size_t cap, size_t *len)
 {
 	struct writer w = { buf, cap, 0 };
 	struct error_body body = {
 		.code = hf_err_status(err),
 		.name = text_of(hf_err_name(err)),
-		.message = text_of(message != NULL ? message
-		    : hf_err_sentence(err)),
+		.message =
+		    text_of(message != NULL ? message : hf_err_sentence(err)),
 	};
 
 	put_head(&w, cbor_encode_map_start, 1);
@@ -861,8 +868,8 @@ static enum hf_err
 open_error(struct hf_bytes in, struct arena *arena, struct hf_why *why)
 {
 	struct error_body body;
-	enum hf_err err = decode_whole(&schema_error, in, arena, true, &body,
-	    NULL);
+	enum hf_err err =
+	    decode_whole(&schema_error, in, arena, true, &body, NULL);
 
 	if (err != HF_OK || body.name.ptr == NULL)
 		return hf_fail(why, HF_ERR_BAD_REPLY, "%s",
@@ -889,8 +896,8 @@ envelope_open_reply(struct hf_bytes message, const struct schema *schema,
 	if (text_is(name, "err"))
 		return open_error(bytes_of(r.p, r.left), arena, why);
 	if (!text_is(name, "out") ||
-	    decode_whole(schema, bytes_of(r.p, r.left), arena, true, out,
-	        NULL) != HF_OK)
+	    decode_whole(
+		schema, bytes_of(r.p, r.left), arena, true, out, NULL) != HF_OK)
 		return hf_fail(why, HF_ERR_BAD_REPLY, "%s",
 		    hf_err_sentence(HF_ERR_BAD_REPLY));
 	return HF_OK;

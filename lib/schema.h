@@ -33,16 +33,16 @@ enum field_kind {
 };
 
 enum field_flag {
-	REQUIRED = 1,  /* absent is an error */
-	SECRET = 2,    /* wiped after use; the audit tells its length only */
-	PLAIN = 4,     /* the audit tells it in clear; others are hashed */
-	KEYNAME = 8,   /* stands for {name} in the path; checked as a name */
-	NAME = 16,     /* a name, checked as one, but not in the path */
-	DATA = 32,     /* the command line reads or writes it as a file */
-	ALWAYS = 64,   /* encoded even when it is zero or empty */
-	HIDDEN = 128,  /* no command line option: a command gives it itself */
-	SEALED = 256,  /* a ciphertext, signature or MAC: binary or text form */
-	TIME = 512,    /* seconds since 1970-01-01 UTC */
+	REQUIRED = 1, /* absent is an error */
+	SECRET = 2,   /* wiped after use; the audit tells its length only */
+	PLAIN = 4,    /* the audit tells it in clear; others are hashed */
+	KEYNAME = 8,  /* stands for {name} in the path; checked as a name */
+	NAME = 16,    /* a name, checked as one, but not in the path */
+	DATA = 32,    /* the command line reads or writes it as a file */
+	ALWAYS = 64,  /* encoded even when it is zero or empty */
+	HIDDEN = 128, /* no command line option: a command gives it itself */
+	SEALED = 256, /* a ciphertext, signature or MAC: binary or text form */
+	TIME = 512,   /* seconds since 1970-01-01 UTC */
 	SECONDS = 1024, /* a stretch of time */
 };
 
@@ -53,11 +53,11 @@ struct field {
 	enum field_kind kind;
 	unsigned flags;
 	size_t offset;
-	size_t count_offset;        /* lists: where the number of items is */
-	uint64_t min, max;          /* bytes, value, or number of items */
-	const char *values;         /* FIELD_TEXT: "a|b|c", or NULL for any */
-	const struct schema *item;  /* FIELD_LIST */
-	const char *doc;            /* half a sentence */
+	size_t count_offset;       /* lists: where the number of items is */
+	uint64_t min, max;         /* bytes, value, or number of items */
+	const char *values;        /* FIELD_TEXT: "a|b|c", or NULL for any */
+	const struct schema *item; /* FIELD_LIST */
+	const char *doc;           /* half a sentence */
 };
 
 struct schema {
@@ -67,40 +67,49 @@ struct schema {
 	size_t count;
 };
 
-#define FIELD_KIND(type, member)                                               \
-	_Generic(((type *)0)->member, struct hf_bytes : FIELD_BYTES,           \
-	    struct hf_text : FIELD_TEXT, uint64_t : FIELD_UINT,                \
-	    struct hf_uint : FIELD_OPT, _Bool : FIELD_BOOL,                    \
-	    enum hf_tri : FIELD_TRI)
+#define FIELD_KIND(type, member)                      \
+	_Generic(((type *)0)->member, struct hf_bytes \
+		 : FIELD_BYTES, struct hf_text        \
+		 : FIELD_TEXT, uint64_t               \
+		 : FIELD_UINT, struct hf_uint         \
+		 : FIELD_OPT, _Bool                   \
+		 : FIELD_BOOL, enum hf_tri            \
+		 : FIELD_TRI)
 
 /* F(struct, "wire name", member, min, max, flags, "a|b" or NULL, doc) */
-#define F(type, wire, member, lo, hi, flag, vals, text)                        \
-	{ .name = (wire), .kind = FIELD_KIND(struct type, member),             \
-		.flags = (flag), .offset = offsetof(struct type, member),      \
-		.min = (lo), .max = (hi), .values = (vals), .doc = (text) }
+#define F(type, wire, member, lo, hi, flag, vals, text)                   \
+	{                                                                 \
+		.name = (wire), .kind = FIELD_KIND(struct type, member),  \
+		.flags = (flag), .offset = offsetof(struct type, member), \
+		.min = (lo), .max = (hi), .values = (vals), .doc = (text) \
+	}
 
 /* LIST(struct, "wire name", member, max items, item schema, flags, doc) */
-#define LIST(type, wire, member, hi, of, flag, text)                           \
-	{ .name = (wire), .kind = FIELD_LIST, .flags = (flag),                 \
-		.offset = offsetof(struct type, member),                       \
-		.count_offset = offsetof(struct type, member##_count),         \
-		.max = (hi), .item = (of), .doc = (text) }
+#define LIST(type, wire, member, hi, of, flag, text)                   \
+	{                                                              \
+		.name = (wire), .kind = FIELD_LIST, .flags = (flag),   \
+		.offset = offsetof(struct type, member),               \
+		.count_offset = offsetof(struct type, member##_count), \
+		.max = (hi), .item = (of), .doc = (text)               \
+	}
 
 /* TEXTS(struct, "wire name", member, max items, flags, doc): each 1..1024 */
-#define TEXTS(type, wire, member, hi, flag, text)                              \
-	{ .name = (wire), .kind = FIELD_TEXTS, .flags = (flag),                \
-		.offset = offsetof(struct type, member),                       \
-		.count_offset = offsetof(struct type, member##_count),         \
-		.max = (hi), .doc = (text) }
+#define TEXTS(type, wire, member, hi, flag, text)                      \
+	{                                                              \
+		.name = (wire), .kind = FIELD_TEXTS, .flags = (flag),  \
+		.offset = offsetof(struct type, member),               \
+		.count_offset = offsetof(struct type, member##_count), \
+		.max = (hi), .doc = (text)                             \
+	}
 
 /* SCHEMA(variable, struct, rows...); SCHEMA_PUBLIC for one that others name. */
-#define SCHEMA(var, type, ...)                                                 \
-	static const struct field var##_fields[] = { __VA_ARGS__ };            \
-	static const struct schema var = { #type, sizeof(struct type), var##_fields,  \
-		sizeof(var##_fields) / sizeof(var##_fields[0]) }
-#define SCHEMA_PUBLIC(var, type, ...)                                          \
-	static const struct field var##_fields[] = { __VA_ARGS__ };            \
-	const struct schema var = { #type, sizeof(struct type), var##_fields,  \
+#define SCHEMA(var, type, ...)                                         \
+	static const struct field var##_fields[] = { __VA_ARGS__ };    \
+	static const struct schema var = { #type, sizeof(struct type), \
+		var##_fields, sizeof(var##_fields) / sizeof(var##_fields[0]) }
+#define SCHEMA_PUBLIC(var, type, ...)                                         \
+	static const struct field var##_fields[] = { __VA_ARGS__ };           \
+	const struct schema var = { #type, sizeof(struct type), var##_fields, \
 		sizeof(var##_fields) / sizeof(var##_fields[0]) }
 
 /*
@@ -133,8 +142,8 @@ struct envelope {
 	struct hf_bytes in; /* the CBOR map; absent "in" gives an empty map */
 };
 
-enum hf_err envelope_open(struct hf_bytes message, struct envelope *out,
-    struct hf_why *why);
+enum hf_err envelope_open(
+    struct hf_bytes message, struct envelope *out, struct hf_why *why);
 
 /* Writes {"op": op, "in": <in of schema>}; sizes as schema_encode. */
 enum hf_err envelope_request(struct hf_text op, const struct schema *schema,

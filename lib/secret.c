@@ -75,8 +75,8 @@ pages_map(size_t len, uint8_t **out)
 		return HF_ERR_NO_MEMORY;
 	}
 	if ((mlock(p + page, len) != 0 ||
-	    madvise(p + page, len, MADV_DONTDUMP) != 0 ||
-	    madvise(p + page, len, MADV_WIPEONFORK) != 0) &&
+		madvise(p + page, len, MADV_DONTDUMP) != 0 ||
+		madvise(p + page, len, MADV_WIPEONFORK) != 0) &&
 	    atomic_load(&heap.require_lock)) {
 		(void)munmap(p, len + 2 * page);
 		return HF_ERR_MEMORY_LOCK;
@@ -108,7 +108,7 @@ class_of(size_t len)
 	unsigned class = 0;
 
 	while (((size_t)SLOT_SMALLEST << class) < len)
-		class++;
+		class ++;
 	return class;
 }
 

@@ -23,8 +23,7 @@ struct secret {
 	size_t len; /* bytes asked for; the room may be larger */
 };
 
-#define AUTO_SECRET                                                            \
-	__attribute__((__cleanup__(secret_free))) struct secret
+#define AUTO_SECRET __attribute__((__cleanup__(secret_free))) struct secret
 
 /*
  * Whether memory that cannot be locked is an error (HF_ERR_MEMORY_LOCK) or

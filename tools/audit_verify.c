@@ -36,7 +36,7 @@ parse_expect(struct audit_question *q, const char *s)
 	if (errno != 0 || *end != ':' ||
 	    !hex_decode(text_of(end + 1), q->expect.hash, 32))
 		return fail_usage("--expect takes SEQUENCE:HASH, a number and "
-		                  "64 hexadecimal digits");
+				  "64 hexadecimal digits");
 	q->expects = true;
 	return STATUS_OK;
 }
@@ -57,8 +57,8 @@ parse(struct audit_question *q, int argc, char **argv)
 			if (status != STATUS_OK)
 				return status;
 		} else if (o.name != NULL) {
-			return fail_usage("'audit verify' has no option --%s",
-			    o.name);
+			return fail_usage(
+			    "'audit verify' has no option --%s", o.name);
 		} else if (q->count == FILES) {
 			return fail_usage("more than %d files", FILES);
 		} else {
@@ -91,8 +91,8 @@ read_key(const struct audit_question *q, uint8_t *spki, size_t *len)
 	int status;
 
 	if (path == NULL) {
-		status = key_beside(q->files[q->count - 1], beside,
-		    sizeof(beside));
+		status =
+		    key_beside(q->files[q->count - 1], beside, sizeof(beside));
 		if (status != STATUS_OK)
 			return status;
 		path = beside;
@@ -101,27 +101,28 @@ read_key(const struct audit_question *q, uint8_t *spki, size_t *len)
 	if (status != STATUS_OK)
 		return status;
 	if (crypto_pem_spki((struct hf_text){ (const char *)pem.ptr, pem.len },
-	        spki, SPKI_MAX, len) != HF_OK ||
+		spki, SPKI_MAX, len) != HF_OK ||
 	    crypto_sha256(bytes_of(spki, *len), digest) != HF_OK)
 		return fail_usage("%s: not a public key in PEM", path);
 	hex_encode(digest, sizeof(digest), print);
-	(void)fprintf(stderr, "holdfast: verifying with the key in %s, "
-	    "SHA-256 %s\n", path, print);
+	(void)fprintf(stderr,
+	    "holdfast: verifying with the key in %s, "
+	    "SHA-256 %s\n",
+	    path, print);
 	return STATUS_OK;
 }
 
 static void
 show_table(const struct audit_report *r, const char *head)
 {
-	(void)printf("whole             yes\n"
-	             "lines             %" PRIu64 ", number %" PRIu64
-	             " to %" PRIu64 "\n"
-	             "last line         %s\n"
-	             "head              %s\n"
-	             "checkpoints       %" PRIu64 ", the last is number %" PRIu64
-	             "\n"
-	             "after the last    %" PRIu64 " lines not signed yet\n"
-	             "damage noted      %" PRIu64 " lines\n",
+	(void)printf(
+	    "whole             yes\n"
+	    "lines             %" PRIu64 ", number %" PRIu64 " to %" PRIu64 "\n"
+	    "last line         %s\n"
+	    "head              %s\n"
+	    "checkpoints       %" PRIu64 ", the last is number %" PRIu64 "\n"
+	    "after the last    %" PRIu64 " lines not signed yet\n"
+	    "damage noted      %" PRIu64 " lines\n",
 	    r->lines, r->first, r->last, r->last_time, head, r->checkpoints,
 	    r->last_checkpoint, r->unsigned_lines, r->notes);
 }
@@ -136,10 +137,11 @@ show(const struct tool *tool, const struct audit_report *r)
 		show_table(r, head);
 	else
 		(void)printf("{\"whole\":true,\"lines\":%" PRIu64
-		    ",\"first\":%" PRIu64 ",\"last\":%" PRIu64
-		    ",\"head\":\"%s\",\"checkpoints\":%" PRIu64
-		    ",\"last_checkpoint\":%" PRIu64 ",\"unsigned_lines\":%"
-		    PRIu64 ",\"notes\":%" PRIu64 "}\n",
+			     ",\"first\":%" PRIu64 ",\"last\":%" PRIu64
+			     ",\"head\":\"%s\",\"checkpoints\":%" PRIu64
+			     ",\"last_checkpoint\":%" PRIu64
+			     ",\"unsigned_lines\":%" PRIu64
+			     ",\"notes\":%" PRIu64 "}\n",
 		    r->lines, r->first, r->last, head, r->checkpoints,
 		    r->last_checkpoint, r->unsigned_lines, r->notes);
 	return STATUS_OK;

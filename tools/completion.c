@@ -12,29 +12,26 @@ static const char head[] =
     "_holdfast_options() {\n"
     "\tcase \"$1\" in\n";
 
-static const char middle[] =
-    "\tesac\n"
-    "}\n"
-    "\n"
-    "_holdfast_values() {\n"
-    "\tcase \"$1\" in\n";
+static const char middle[] = "\tesac\n"
+			     "}\n"
+			     "\n"
+			     "_holdfast_values() {\n"
+			     "\tcase \"$1\" in\n";
 
-static const char verbs_head[] =
-    "\t'-o') echo 'json table' ;;\n"
-    "\tesac\n"
-    "}\n"
-    "\n"
-    "_holdfast_takes_name() {\n"
-    "\tcase \"$1\" in\n"
-    "\t";
+static const char verbs_head[] = "\t'-o') echo 'json table' ;;\n"
+				 "\tesac\n"
+				 "}\n"
+				 "\n"
+				 "_holdfast_takes_name() {\n"
+				 "\tcase \"$1\" in\n"
+				 "\t";
 
-static const char tail_head[] =
-    ") return 0 ;;\n"
-    "\tesac\n"
-    "\treturn 1\n"
-    "}\n"
-    "\n"
-    "_holdfast_verbs='";
+static const char tail_head[] = ") return 0 ;;\n"
+				"\tesac\n"
+				"\treturn 1\n"
+				"}\n"
+				"\n"
+				"_holdfast_verbs='";
 
 static const char tail[] =
     "'\n"

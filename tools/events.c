@@ -20,8 +20,8 @@ static void
 print_clean(const char *p, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		(void)putchar((unsigned char)p[i] < ' ' || p[i] == 0x7f ? '?'
-		                                                        : p[i]);
+		(void)putchar(
+		    (unsigned char)p[i] < ' ' || p[i] == 0x7f ? '?' : p[i]);
 }
 
 /* The text member of that name in a flat object; absent when there is none. */
@@ -72,8 +72,10 @@ on_lost(nng_pipe pipe, nng_pipe_ev event, void *ctx)
 	(void)pipe;
 	(void)event;
 	if (!atomic_flag_test_and_set(told))
-		(void)fputs("holdfast: the service closed the feed: it stopped, "
-		    "or you may not read sys/events; trying again\n", stderr);
+		(void)fputs(
+		    "holdfast: the service closed the feed: it stopped, "
+		    "or you may not read sys/events; trying again\n",
+		    stderr);
 }
 
 static int
@@ -129,7 +131,7 @@ events_run(const struct tool *tool, int argc, char **argv)
 			type = o.value;
 		else
 			return fail_usage("'holdfast events' takes --url URL "
-			                  "and one TYPE");
+					  "and one TYPE");
 	}
 	if (url == NULL || *url == '\0')
 		url = default_url;

@@ -51,22 +51,22 @@ is_ours(enum hf_err err)
 int
 fail_service(enum hf_err err, const struct hf_why *why)
 {
-	const char *message = why->text[0] != '\0' ? why->text
-	                                           : hf_err_sentence(err);
+	const char *message =
+	    why->text[0] != '\0' ? why->text : hf_err_sentence(err);
 
 	(void)fputs("holdfast: ", stderr);
 	/* A message from elsewhere must not speak to the terminal. */
 	for (const char *p = message; *p != '\0'; p++)
-		(void)fputc((unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p,
-		    stderr);
+		(void)fputc(
+		    (unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p, stderr);
 	(void)fprintf(stderr, " (%s)\n", hf_err_name(err));
 	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
 		if (advices[i].err == err)
-			(void)fprintf(stderr, "holdfast: %s\n",
-			    advices[i].advice);
+			(void)fprintf(
+			    stderr, "holdfast: %s\n", advices[i].advice);
 	return is_silence(err) ? STATUS_UNREACHABLE
 	    : is_ours(err)     ? STATUS_USAGE
-	                       : STATUS_REFUSED;
+			       : STATUS_REFUSED;
 }
 
 int

@@ -58,7 +58,8 @@ read_all(int fd, const char *name, size_t max, struct buffer *out)
 			    "%s: larger than the %zu bytes that one request "
 			    "can take; encrypt a data key instead ('holdfast "
 			    "datakey') and use it on the file ('holdfast "
-			    "seal' is not there yet)", name, max);
+			    "seal' is not there yet)",
+			    name, max);
 	}
 }
 
@@ -71,7 +72,8 @@ file_read(const char *path, size_t max, struct buffer *out)
 	if (is_dash(path)) {
 		if (isatty(fd))
 			(void)fputs("holdfast: reading from the terminal; "
-			    "Ctrl-D ends it\n", stderr);
+				    "Ctrl-D ends it\n",
+			    stderr);
 		return read_all(fd, "standard input", max, out);
 	}
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -135,8 +137,8 @@ write_beside(const char *path, struct hf_bytes data, bool secret)
 	fd = mkostemp(temp, O_CLOEXEC);
 	if (fd < 0)
 		return fail_usage("%s: %s", path, strerror(errno));
-	ok = (secret || fchmod(fd, usual_mode()) == 0) &&
-	    write_all(fd, data) && fsync(fd) == 0;
+	ok = (secret || fchmod(fd, usual_mode()) == 0) && write_all(fd, data) &&
+	    fsync(fd) == 0;
 	reason = errno;
 	if (close(fd) != 0 && ok) {
 		ok = false;

@@ -52,12 +52,12 @@ static void
 print_option(const struct field *f)
 {
 	char name[64], left[96];
-	const char *value = f->kind == FIELD_BOOL ? ""
-	    : f->kind == FIELD_TRI                ? "=yes|no"
+	const char *value = f->kind == FIELD_BOOL           ? ""
+	    : f->kind == FIELD_TRI                          ? "=yes|no"
 	    : f->kind == FIELD_UINT || f->kind == FIELD_OPT ? " N"
-	    : (f->flags & SEALED) != 0            ? " VALUE|FILE"
-	    : f->kind == FIELD_BYTES              ? " TEXT|@FILE"
-	                                          : " TEXT";
+	    : (f->flags & SEALED) != 0                      ? " VALUE|FILE"
+	    : f->kind == FIELD_BYTES                        ? " TEXT|@FILE"
+							    : " TEXT";
 
 	field_option_name(f, name);
 	(void)snprintf(left, sizeof(left), "--%s%s", name, value);
@@ -81,7 +81,8 @@ print_options(const struct op *op)
 		}
 	if (field_data(op->in) != NULL)
 		(void)printf("  %-29s %s; the standard input without it or "
-		    "with -\n", "FILE", field_data(op->in)->doc);
+			     "with -\n",
+		    "FILE", field_data(op->in)->doc);
 	for (size_t i = 0; i < op->in->count; i++)
 		if (field_is_option(op, &op->in->fields[i]) &&
 		    !field_is_positional(op, &op->in->fields[i]))
@@ -136,7 +137,7 @@ help_run(const struct tool *tool, int argc, char **argv)
 	verb = verb_find(argc, argv, &used);
 	if (verb == NULL || used != argc)
 		return fail_usage("there is no such verb; 'holdfast help' "
-		    "shows all");
+				  "shows all");
 	help_print_verb(verb);
 	return STATUS_OK;
 }

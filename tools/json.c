@@ -46,8 +46,8 @@ put_text(struct json *j, struct hf_text t)
 		else if (c == '\n')
 			(void)snprintf(escape, sizeof(escape), "\\n");
 		else
-			(void)snprintf(escape, sizeof(escape), "\\u%04x",
-			    (unsigned)c);
+			(void)snprintf(
+			    escape, sizeof(escape), "\\u%04x", (unsigned)c);
 		put_literal(j, escape);
 	}
 	if (start < t.len)
@@ -80,8 +80,8 @@ put_uint(struct json *j, uint64_t v)
 	put_literal(j, text);
 }
 
-static void put_struct(struct json *j, const struct schema *schema,
-    const void *value);
+static void put_struct(
+    struct json *j, const struct schema *schema, const void *value);
 
 static void
 put_items(struct json *j, const struct field *f, const void *base)
@@ -135,8 +135,8 @@ put_value(struct json *j, const struct field *f, const void *base)
 		put_literal(j, *(const bool *)at ? "true" : "false");
 		break;
 	case FIELD_TRI:
-		put_literal(j, *(const enum hf_tri *)at == HF_TRUE ? "true"
-		                                                   : "false");
+		put_literal(
+		    j, *(const enum hf_tri *)at == HF_TRUE ? "true" : "false");
 		break;
 	case FIELD_LIST:
 	case FIELD_TEXTS:

@@ -10,7 +10,7 @@
  * names on the wire, absent ones left out, numbers exact, bytes in base64.
  * Ciphertexts, signatures and MACs in text form stand as they are.
  */
-enum hf_err json_write(const struct schema *schema, const void *value,
-    struct buffer *out);
+enum hf_err json_write(
+    const struct schema *schema, const void *value, struct buffer *out);
 
 #endif

@@ -40,7 +40,8 @@ find_keyd(char *out, size_t cap)
 	char folder[PATH_ROOM];
 
 	if (own_folder(folder, sizeof(folder)))
-		for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+		for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]);
+		     i++) {
 			int n = snprintf(out, cap, "%s%s", folder, beside[i]);
 
 			if (n > 0 && (size_t)n < cap && access(out, X_OK) == 0)
@@ -58,7 +59,8 @@ daemon_argument(char *arg, char *room, size_t cap)
 	size_t len = sizeof(uri) - 1;
 	int n;
 
-	if (strncmp(arg, uri, len) != 0 || (arg[len] != '\0' && arg[len] != '='))
+	if (strncmp(arg, uri, len) != 0 ||
+	    (arg[len] != '\0' && arg[len] != '='))
 		return arg;
 	n = snprintf(room, cap, "--hsm-uri%s", arg + len);
 	return n > 0 && (size_t)n < cap ? room : NULL;
@@ -78,7 +80,8 @@ become(const struct tool *tool, const char *what, int argc, char **argv)
 		return fail_usage("too many arguments");
 	if (!find_keyd(path, sizeof(path)))
 		return fail_usage("there is no holdfast-keyd beside this "
-		    "program, nor at %s", path);
+				  "program, nor at %s",
+		    path);
 	(void)snprintf(what_room, sizeof(what_room), "%s", what);
 	args[n++] = name;
 	args[n++] = what_room;
@@ -89,7 +92,7 @@ become(const struct tool *tool, const char *what, int argc, char **argv)
 	}
 	if (tool->config != NULL) {
 		if (snprintf(config_room, sizeof(config_room), "%s",
-		        tool->config) >= (int)sizeof(config_room))
+			tool->config) >= (int)sizeof(config_room))
 			return fail_usage("--config: the path is too long");
 		args[n++] = config;
 		args[n++] = config_room;
@@ -112,8 +115,8 @@ keyd_hsm_probe_run(const struct tool *tool, int argc, char **argv)
 {
 	struct hf_client *client;
 
-	if (argc > 0 || hf_connect(tool->socket, tool->timeout_ms, &client,
-	        NULL) != HF_OK)
+	if (argc > 0 ||
+	    hf_connect(tool->socket, tool->timeout_ms, &client, NULL) != HF_OK)
 		return become(tool, "--probe", argc, argv);
 	hf_close(client);
 	for (size_t i = 0; i < ops_count; i++)
@@ -134,20 +137,20 @@ become_with_path(const struct tool *tool, const char *what, const char *needs,
 int
 keyd_backup_run(const struct tool *tool, int argc, char **argv)
 {
-	return become_with_path(tool, "--backup", "the file to write", argc,
-	    argv);
+	return become_with_path(
+	    tool, "--backup", "the file to write", argc, argv);
 }
 
 int
 keyd_restore_run(const struct tool *tool, int argc, char **argv)
 {
-	return become_with_path(tool, "--restore", "the file to read", argc,
-	    argv);
+	return become_with_path(
+	    tool, "--restore", "the file to read", argc, argv);
 }
 
 int
 keyd_policy_check_run(const struct tool *tool, int argc, char **argv)
 {
-	return become_with_path(tool, "--check-policy", "the folder to check",
-	    argc, argv);
+	return become_with_path(
+	    tool, "--check-policy", "the folder to check", argc, argv);
 }

@@ -29,8 +29,8 @@ set_timeout(struct tool *tool, const char *s)
 	long v = s == NULL ? 0 : strtol(s, &end, 10);
 
 	if (v < 1 || v > LONGEST_TIMEOUT || *end != '\0')
-		return fail_usage("--timeout takes seconds, 1 to %d",
-		    LONGEST_TIMEOUT);
+		return fail_usage(
+		    "--timeout takes seconds, 1 to %d", LONGEST_TIMEOUT);
 	tool->timeout_ms = (int)v * 1000;
 	return STATUS_OK;
 }
@@ -40,7 +40,8 @@ set_path(const char **path, const struct options *o, const char *s)
 {
 	*path = s;
 	return s != NULL && *s != '\0'
-	    ? STATUS_OK : fail_usage("--%s takes a path", o->name);
+	    ? STATUS_OK
+	    : fail_usage("--%s takes a path", o->name);
 }
 
 /* Takes the options that every verb has; *taken tells whether it was one. */
@@ -88,7 +89,8 @@ static bool
 wants_help(int argc, char **argv)
 {
 	for (int i = 0; i < argc; i++)
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+		if (strcmp(argv[i], "--help") == 0 ||
+		    strcmp(argv[i], "-h") == 0)
 			return true;
 	return false;
 }
@@ -106,9 +108,10 @@ unknown_verb(int argc, char **argv)
 		nearest = verb_nearest(argv[0]);
 	if (nearest == NULL)
 		return fail_usage("there is no verb '%s'; 'holdfast help' "
-		    "shows all", words);
-	return fail_usage("there is no verb '%s'; did you mean '%s'?", words,
-	    nearest->words);
+				  "shows all",
+		    words);
+	return fail_usage(
+	    "there is no verb '%s'; did you mean '%s'?", words, nearest->words);
 }
 
 static int
@@ -119,7 +122,8 @@ run(struct tool *tool, int argc, char **argv)
 
 	if (argc > 0 && strcmp(argv[0], "--version") == 0)
 		return printf("holdfast %s\n", HOLDFAST_VERSION) < 0
-		    ? STATUS_USAGE : STATUS_OK;
+		    ? STATUS_USAGE
+		    : STATUS_OK;
 	if (argc == 0 || argv[0][0] == '-') {
 		if (wants_help(argc, argv)) {
 			help_print_all();
@@ -153,8 +157,7 @@ main(int argc, char **argv)
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 	if (tool.config != NULL && *tool.config == '\0')
 		tool.config = NULL;
-	status = argc < 1 ? STATUS_USAGE
-	                  : parse_common(&tool, &left, argv + 1);
+	status = argc < 1 ? STATUS_USAGE : parse_common(&tool, &left, argv + 1);
 	if (status == STATUS_OK)
 		status = run(&tool, left, argv + 1);
 	if (fflush(stdout) != 0 && status == STATUS_OK)

@@ -66,8 +66,8 @@ take(struct question *q, struct options *o)
 		return add_subject(q, o->name, options_value(o));
 	else
 		return fail_usage("'%s' does not belong here; 'holdfast policy "
-		    "test --help' shows what does", o->value != NULL &&
-		    o->name == NULL ? o->value : o->name);
+				  "test --help' shows what does",
+		    o->value != NULL && o->name == NULL ? o->value : o->name);
 	return STATUS_OK;
 }
 
@@ -94,7 +94,7 @@ parse(struct question *q, int argc, char **argv)
 		return fail_usage("who? --uid 1001, --unit nginx.service, ...");
 	if ((q->operation == NULL) == (q->in.path.ptr == NULL))
 		return fail_usage("give either an operation (and a name), or "
-		                  "--path and --capability");
+				  "--path and --capability");
 	q->in.subjects = q->subjects;
 	if (q->operation != NULL)
 		q->in.operation = text_of(operation_name(q->operation));

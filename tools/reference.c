@@ -32,8 +32,8 @@ print_kind(const struct field *f)
 	if (f->values != NULL) {
 		(void)fputs(": ", stdout);
 		for (const char *p = f->values; *p != '\0'; p++)
-			(void)fputs(*p == '|' ? ", " : (char[]){ *p, '\0' },
-			    stdout);
+			(void)fputs(
+			    *p == '|' ? ", " : (char[]){ *p, '\0' }, stdout);
 	}
 }
 
@@ -42,8 +42,9 @@ static void
 print_bounds(const struct field *f)
 {
 	const char *unit = f->kind == FIELD_BYTES || f->kind == FIELD_TEXT
-	    ? " bytes" : f->kind == FIELD_LIST || f->kind == FIELD_TEXTS
-	    ? " items" : "";
+	    ? " bytes"
+	    : f->kind == FIELD_LIST || f->kind == FIELD_TEXTS ? " items"
+							      : "";
 
 	if (f->kind == FIELD_BOOL || f->kind == FIELD_TRI || f->values != NULL)
 		return;
@@ -70,7 +71,8 @@ static void
 print_fields(const char *title, const struct schema *schema)
 {
 	(void)printf("\n%s:\n\n| field | type | bounds | |\n"
-	             "|---|---|---|---|\n", title);
+		     "|---|---|---|---|\n",
+	    title);
 	for (size_t i = 0; i < schema->count; i++) {
 		const struct field *f = &schema->fields[i];
 
@@ -97,17 +99,17 @@ static void
 print_op(const struct op *op)
 {
 	(void)printf("\n## %s\n\n%s.\n\n", op->name, op->sentence);
-	(void)printf("- path `%s`, capability `%s`", op->path,
-	    cap_name(op->cap));
+	(void)printf(
+	    "- path `%s`, capability `%s`", op->path, cap_name(op->cap));
 	if ((op->flags & OP_UPSERT) != 0)
 		(void)fputs(" (`create` where the key does not exist)", stdout);
 	if ((op->flags & OP_SUDO) != 0)
 		(void)fputs(" and `sudo`", stdout);
-	(void)printf("\n- %s\n", (op->flags & OP_CHANGES) != 0
-	        ? "changes state"
-	        : (op->flags & OP_UPSERT) != 0
-	        ? "changes nothing that lasts, unless it makes the key"
-	        : "changes nothing that lasts");
+	(void)printf("\n- %s\n",
+	    (op->flags & OP_CHANGES) != 0 ? "changes state"
+		: (op->flags & OP_UPSERT) != 0
+		? "changes nothing that lasts, unless it makes the key"
+		: "changes nothing that lasts");
 	if (op->verb[0] != '\0')
 		(void)printf("- `holdfast %s`\n", op->verb);
 	if (op->in->count > 0)

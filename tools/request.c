@@ -77,8 +77,7 @@ parse_uint(const char *s, uint64_t *out)
 	if (*s == '\0')
 		return false;
 	for (; *s != '\0'; s++) {
-		if (*s < '0' || *s > '9' ||
-		    __builtin_mul_overflow(v, 10, &v) ||
+		if (*s < '0' || *s > '9' || __builtin_mul_overflow(v, 10, &v) ||
 		    __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
 			return false;
 	}
@@ -159,8 +158,8 @@ add_text(struct request *r, const struct field *f, const char *s)
 	size_t *count = (size_t *)(void *)((uint8_t *)r->in + f->count_offset);
 
 	if (*items == NULL)
-		*items = arena_array(r->arena, TEXTS_MAX,
-		    sizeof(struct hf_text));
+		*items =
+		    arena_array(r->arena, TEXTS_MAX, sizeof(struct hf_text));
 	if (*items == NULL || *count == TEXTS_MAX)
 		return fail_usage("too many values for %s", f->name);
 	((struct hf_text *)*items)[(*count)++] = text_of(s);
@@ -248,7 +247,8 @@ static int
 set_encoding(struct request *r, const char *s)
 {
 	static const char *const words[] = { [ENCODING_RAW] = "raw",
-		[ENCODING_HEX] = "hex", [ENCODING_BASE64] = "base64" };
+		[ENCODING_HEX] = "hex",
+		[ENCODING_BASE64] = "base64" };
 
 	for (size_t i = ENCODING_RAW; i <= ENCODING_BASE64; i++)
 		if (s != NULL && strcmp(s, words[i]) == 0) {
@@ -276,14 +276,14 @@ parse_option(struct request *r, struct options *o)
 	if (option_is(o, "out") && gives_data) {
 		r->out = options_value(o);
 		return r->out != NULL ? STATUS_OK
-		                      : fail_usage("--out takes a file");
+				      : fail_usage("--out takes a file");
 	}
 	if (option_is(o, "encoding") && gives_data)
 		return set_encoding(r, options_value(o));
 	if (f == NULL)
 		return fail_usage("'%s' has no option --%s; "
-		    "'holdfast %s --help' shows them", r->op->verb, o->name,
-		    r->op->verb);
+				  "'holdfast %s --help' shows them",
+		    r->op->verb, o->name, r->op->verb);
 	if (f->kind == FIELD_BOOL)
 		return set_field(r, f, value == NULL ? "yes" : value);
 	value = options_value(o);
@@ -323,7 +323,8 @@ parse_arguments(struct request *r, int argc, char **argv, const char **file)
 			*file = o.value;
 			status = STATUS_OK;
 		} else
-			status = fail_usage("'%s' is one argument too many; "
+			status = fail_usage(
+			    "'%s' is one argument too many; "
 			    "'holdfast %s --help' shows what it takes",
 			    o.value, r->op->verb);
 		if (status != STATUS_OK || r->help)
@@ -341,8 +342,8 @@ check_complete(const struct request *r)
 	if (f == NULL)
 		return STATUS_OK;
 	field_option_name(f, name);
-	return fail_usage("'holdfast %s' needs the %s: %s", r->op->verb, name,
-	    f->doc);
+	return fail_usage(
+	    "'holdfast %s' needs the %s: %s", r->op->verb, name, f->doc);
 }
 
 static int

@@ -24,8 +24,8 @@ struct request {
 	const struct op *op;
 	void *in; /* the struct of op->in */
 	struct arena *arena;
-	struct buffer data;      /* what the DATA field points to */
-	struct buffer files[4];  /* what other fields read from files */
+	struct buffer data;     /* what the DATA field points to */
+	struct buffer files[4]; /* what other fields read from files */
 	size_t files_count;
 	const char *out; /* --out FILE; NULL: the standard output */
 	enum encoding encoding;
@@ -48,8 +48,8 @@ bool op_has_format(const struct op *op);
 
 /* Says on stderr what is wrong with the arguments; an exit status. Whatever
  * it returns, request_free is due. */
-int request_parse(struct request *r, const struct op *op, int argc,
-    char **argv);
+int request_parse(
+    struct request *r, const struct op *op, int argc, char **argv);
 
 /* Wipes what was read. */
 void request_free(struct request *r);

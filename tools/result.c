@@ -74,14 +74,16 @@ show_data(const struct request *r, const struct field *f, struct hf_bytes data)
 
 	if (encoding == ENCODING_AUTO && screen && !is_printable(data)) {
 		(void)fputs("holdfast: not text, so shown in hexadecimal; "
-		    "--out FILE or a pipe gets the bytes\n", stderr);
+			    "--out FILE or a pipe gets the bytes\n",
+		    stderr);
 		encoding = ENCODING_HEX;
 	}
 	if (encoding == ENCODING_HEX || encoding == ENCODING_BASE64)
 		err = encode(encoding, data, &copy);
 	else if (text && encoding == ENCODING_AUTO)
 		err = (err = buffer_add(&copy, data)) != HF_OK
-		    ? err : buffer_add(&copy, bytes_of("\n", 1));
+		    ? err
+		    : buffer_add(&copy, bytes_of("\n", 1));
 	else
 		return file_write(r->out, data, secret);
 	if (err != HF_OK)
@@ -119,7 +121,8 @@ note_more(const struct request *r, const void *out)
 	if (r->op->in != &schema_list_in || r->op->out->count != 1 ||
 	    value_count(f, out) < in->limit)
 		return;
-	(void)fprintf(stderr, "holdfast: there may be more; --after LAST "
+	(void)fprintf(stderr,
+	    "holdfast: there may be more; --after LAST "
 	    "shows what follows\n");
 }
 
@@ -133,12 +136,13 @@ show_verdict(const struct tool *tool, const struct request *r, const void *out)
 	if (tool->json)
 		status = show_json(r, out);
 	else
-		status = puts(valid ? "valid" : "invalid") < 0 ||
-		        fflush(stdout) != 0
+		status =
+		    puts(valid ? "valid" : "invalid") < 0 || fflush(stdout) != 0
 		    ? fail_usage("standard output: %s", strerror(errno))
 		    : STATUS_OK;
-	return status != STATUS_OK ? status : valid ? STATUS_OK
-	                                            : STATUS_REFUSED;
+	return status != STATUS_OK ? status
+	    : valid                ? STATUS_OK
+				   : STATUS_REFUSED;
 }
 
 int

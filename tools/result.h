@@ -9,7 +9,7 @@
  * a file or the standard output; everything else as a table. Returns the exit
  * status.
  */
-int result_show(const struct tool *tool, const struct request *r,
-    const void *out);
+int result_show(
+    const struct tool *tool, const struct request *r, const void *out);
 
 #endif

@@ -22,22 +22,21 @@ call_and_show(const struct tool *tool, const struct request *r)
 	progress_start("waiting for the service");
 	err = client_call(client, r->op, r->in, out, &why);
 	progress_stop();
-	status = err == HF_OK ? result_show(tool, r, out)
-	                      : fail_service(err, &why);
+	status =
+	    err == HF_OK ? result_show(tool, r, out) : fail_service(err, &why);
 	hf_close(client);
 	return status;
 }
 
 int
-verb_run_op(const struct tool *tool, const struct op *op, int argc,
-    char **argv)
+verb_run_op(const struct tool *tool, const struct op *op, int argc, char **argv)
 {
 	struct request r;
 	int status = request_parse(&r, op, argc, argv);
 
 	if (status == STATUS_OK && r.help)
-		help_print_verb(&(const struct verb){ .words = op->verb,
-		    .sentence = op->sentence, .op = op });
+		help_print_verb(&(const struct verb){
+		    .words = op->verb, .sentence = op->sentence, .op = op });
 	else if (status == STATUS_OK)
 		status = call_and_show(tool, &r);
 	request_free(&r);

@@ -78,8 +78,8 @@ print_bytes(FILE *out, const struct field *f, struct hf_bytes b)
 	char *text;
 
 	if ((f->flags & SEALED) != 0 && sealed_is_text(b)) {
-		print_clean(out, (struct hf_text){ (const char *)b.ptr, b.len },
-		    false);
+		print_clean(
+		    out, (struct hf_text){ (const char *)b.ptr, b.len }, false);
 		return;
 	}
 	text = malloc(len + 1);
@@ -95,8 +95,8 @@ print_bytes(FILE *out, const struct field *f, struct hf_bytes b)
 }
 
 static void
-print_texts(FILE *out, const struct field *f, const void *base,
-    const char *between)
+print_texts(
+    FILE *out, const struct field *f, const void *base, const char *between)
 {
 	const struct hf_text *items = (const void *)value_items(f, base);
 	size_t count = value_count(f, base);
@@ -130,8 +130,8 @@ print_value(FILE *out, const struct field *f, const void *base)
 		(void)fputs(*(const bool *)at ? "yes" : "no", out);
 		break;
 	case FIELD_TRI:
-		(void)fputs(*(const enum hf_tri *)at == HF_TRUE ? "yes" : "no",
-		    out);
+		(void)fputs(
+		    *(const enum hf_tri *)at == HF_TRUE ? "yes" : "no", out);
 		break;
 	case FIELD_TEXTS:
 		print_texts(out, f, base, ", ");
@@ -177,8 +177,8 @@ print_label(FILE *out, const char *name, bool upper)
 	for (; *name != '\0'; name++) {
 		char c = *name == '_' ? ' ' : *name;
 
-		(void)fputc(upper && c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c,
-		    out);
+		(void)fputc(
+		    upper && c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c, out);
 	}
 }
 
@@ -201,8 +201,8 @@ is_block(const struct field *f, const void *base)
 
 /* How wide a column is: -1 where no row has anything to show in it. */
 static int
-column_width(const struct field *f, const uint8_t *items, size_t size,
-    size_t count)
+column_width(
+    const struct field *f, const uint8_t *items, size_t size, size_t count)
 {
 	int width = -1;
 
@@ -218,12 +218,12 @@ column_width(const struct field *f, const uint8_t *items, size_t size,
 		free(text);
 	}
 	return width < 0 || width > text_width(f->name) ? width
-	                                                : text_width(f->name);
+							: text_width(f->name);
 }
 
 static void
-print_row(FILE *out, const struct schema *item, const uint8_t *row,
-    const int *widths)
+print_row(
+    FILE *out, const struct schema *item, const uint8_t *row, const int *widths)
 {
 	int gap = 0;
 
@@ -279,8 +279,8 @@ print_list(FILE *out, const struct field *f, const void *base)
 	int widths[64];
 
 	for (size_t i = 0; i < f->item->count; i++)
-		widths[i] = column_width(&f->item->fields[i], items,
-		    f->item->size, count);
+		widths[i] = column_width(
+		    &f->item->fields[i], items, f->item->size, count);
 	if (count > 0)
 		print_row(out, f->item, NULL, widths);
 	for (size_t i = 0; i < count; i++)
@@ -325,8 +325,8 @@ table_print(FILE *out, const struct schema *schema, const void *value)
 		pad(out, width - text_width(f->name) + 2);
 		if (is_block(f, value)) {
 			(void)fputc('\n', out);
-			print_clean(out, *(const struct hf_text *)value_at(f,
-			    value), true);
+			print_clean(out,
+			    *(const struct hf_text *)value_at(f, value), true);
 		} else {
 			print_value(out, f, value);
 			(void)fputc('\n', out);

@@ -50,8 +50,8 @@ const struct verb *verb_find(int argc, char **argv, int *used);
 const struct verb *verb_nearest(const char *words);
 
 /* Runs the verb of an operation with the arguments that follow its words. */
-int verb_run_op(const struct tool *tool, const struct op *op, int argc,
-    char **argv);
+int verb_run_op(
+    const struct tool *tool, const struct op *op, int argc, char **argv);
 
 /* -- Help, from the tables -- */
 

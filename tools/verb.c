@@ -5,7 +5,7 @@
 #include "tool.h"
 
 enum op_index {
-#define OP(id, symbol, in, out, wire, path, cap, flags, verb, sentence)        \
+#define OP(id, symbol, in, out, wire, path, cap, flags, verb, sentence) \
 	INDEX_##symbol,
 #include <holdfast/ops.def>
 #undef OP
@@ -144,8 +144,8 @@ distance(const char *a, const char *b)
 		row[0] = (unsigned)i + 1;
 		for (size_t k = 0; k < len; k++) {
 			unsigned change = diagonal + (a[i] != b[k]);
-			unsigned other = 1 +
-			    (row[k] < row[k + 1] ? row[k] : row[k + 1]);
+			unsigned other =
+			    1 + (row[k] < row[k + 1] ? row[k] : row[k + 1]);
 
 			diagonal = row[k + 1];
 			row[k + 1] = change < other ? change : other;

@@ -16,7 +16,7 @@
 
 enum HF_MUST_USE hf_err {
 	HF_OK = 0,
-#define HF_ERR(symbol, number, status, ckr, name, sentence)                    \
+#define HF_ERR(symbol, number, status, ckr, name, sentence) \
 	HF_ERR_##symbol = (number),
 #include <holdfast/err.def>
 #undef HF_ERR

@@ -273,10 +273,11 @@ struct hf_hash_out {
 /* One version of a key. Times are seconds since 1970-01-01 UTC. */
 struct hf_key_version {
 	uint64_t version;
-	struct hf_text state; /* enabled, disabled, destroy-scheduled, destroyed */
+	struct hf_text
+	    state; /* enabled, disabled, destroy-scheduled, destroyed */
 	struct hf_text level;
 	uint64_t creation_time;
-	uint64_t destroy_time; /* 0 unless scheduled or destroyed */
+	uint64_t destroy_time;     /* 0 unless scheduled or destroyed */
 	struct hf_text public_key; /* PEM (RFC 7468), asymmetric keys only */
 };
 
@@ -394,7 +395,7 @@ struct hf_keyring_destroy_in {
 
 struct hf_status_out {
 	struct hf_text version;
-	struct hf_text state; /* ready, degraded, uninitialized, stopping */
+	struct hf_text state;  /* ready, degraded, uninitialized, stopping */
 	struct hf_text reason; /* what is wrong, when not ready */
 	uint64_t pid;
 	uint64_t uptime; /* seconds */
@@ -428,7 +429,7 @@ struct hf_metrics_out {
 struct hf_hsm_status_out {
 	struct hf_text state; /* ready, recovering, absent, pin-refused, ... */
 	struct hf_text reason;
-	uint64_t since; /* when the state began */
+	uint64_t since;      /* when the state began */
 	uint64_t generation; /* grows at each recovery */
 	struct hf_text module;
 	struct hf_text token;
@@ -484,11 +485,11 @@ struct hf_policy_list_out {
 };
 
 struct hf_policy_test_in {
-	struct hf_text operation; /* a wire name, as transit.sign */
-	struct hf_text name;      /* of the key */
-	struct hf_text path;      /* instead of operation and name ... */
+	struct hf_text operation;  /* a wire name, as transit.sign */
+	struct hf_text name;       /* of the key */
+	struct hf_text path;       /* instead of operation and name ... */
 	struct hf_text capability; /* ... with this */
-	struct hf_text *subjects; /* "uid:1001", "unit:nginx.service", ... */
+	struct hf_text *subjects;  /* "uid:1001", "unit:nginx.service", ... */
 	size_t subjects_count;
 };
 

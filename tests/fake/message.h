@@ -49,8 +49,8 @@ message_choice(const char *values, uint64_t *seed)
 }
 
 static inline struct hf_text
-message_text(const struct field *f, struct arena *arena, size_t len,
-    uint64_t *seed)
+message_text(
+    const struct field *f, struct arena *arena, size_t len, uint64_t *seed)
 {
 	char *p = message_room(arena, len);
 
@@ -79,14 +79,14 @@ message_fill_list(const struct field *f, struct arena *arena, bool all,
     uint64_t *seed, uint8_t *base)
 {
 	size_t count = (size_t)message_number(seed, 1, 3);
-	size_t size = f->kind == FIELD_TEXTS ? sizeof(struct hf_text)
-	                                     : f->item->size;
+	size_t size =
+	    f->kind == FIELD_TEXTS ? sizeof(struct hf_text) : f->item->size;
 	uint8_t *items = message_room(arena, count * size);
 
 	for (size_t i = 0; i < count; i++) {
 		if (f->kind == FIELD_LIST)
-			message_fill(f->item, arena, all, seed,
-			    items + i * size);
+			message_fill(
+			    f->item, arena, all, seed, items + i * size);
 		else
 			((struct hf_text *)(void *)items)[i] = message_text(f,
 			    arena, (size_t)message_number(seed, 1, 12), seed);
@@ -104,26 +104,27 @@ message_fill_field(const struct field *f, struct arena *arena, bool all,
 
 	switch (f->kind) {
 	case FIELD_BYTES:
-		*(struct hf_bytes *)at = message_bytes(arena,
-		    (size_t)message_number(seed, f->min, most), seed);
+		*(struct hf_bytes *)at = message_bytes(
+		    arena, (size_t)message_number(seed, f->min, most), seed);
 		break;
 	case FIELD_TEXT:
-		*(struct hf_text *)at = message_text(f, arena,
-		    (size_t)message_number(seed, f->min, most), seed);
+		*(struct hf_text *)at = message_text(
+		    f, arena, (size_t)message_number(seed, f->min, most), seed);
 		break;
 	case FIELD_UINT:
 		*(uint64_t *)at = message_number(seed, f->min, f->max);
 		break;
 	case FIELD_OPT:
-		*(struct hf_uint *)at = (struct hf_uint){
-			message_number(seed, f->min, f->max), true };
+		*(struct hf_uint *)at =
+		    (struct hf_uint){ message_number(seed, f->min, f->max),
+			    true };
 		break;
 	case FIELD_BOOL:
 		*(bool *)at = message_number(seed, 0, 1) != 0;
 		break;
 	case FIELD_TRI:
-		*(enum hf_tri *)at = message_number(seed, 0, 1) != 0 ? HF_TRUE
-		                                                     : HF_FALSE;
+		*(enum hf_tri *)at =
+		    message_number(seed, 0, 1) != 0 ? HF_TRUE : HF_FALSE;
 		break;
 	case FIELD_LIST:
 	case FIELD_TEXTS:
@@ -148,8 +149,8 @@ message_fill(const struct schema *schema, struct arena *arena, bool all,
 	}
 }
 
-static inline bool message_equal(const struct schema *schema, const void *a,
-    const void *b);
+static inline bool message_equal(
+    const struct schema *schema, const void *a, const void *b);
 
 static inline bool
 message_equal_list(const struct field *f, const uint8_t *a, const uint8_t *b)
@@ -164,12 +165,12 @@ message_equal_list(const struct field *f, const uint8_t *a, const uint8_t *b)
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		if (f->kind == FIELD_LIST &&
-		    !message_equal(f->item, x + i * f->item->size,
-		        y + i * f->item->size))
+		    !message_equal(
+			f->item, x + i * f->item->size, y + i * f->item->size))
 			return false;
 		if (f->kind == FIELD_TEXTS &&
 		    !text_equal(((const struct hf_text *)(const void *)x)[i],
-		        ((const struct hf_text *)(const void *)y)[i]))
+			((const struct hf_text *)(const void *)y)[i]))
 			return false;
 	}
 	return true;

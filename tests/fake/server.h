@@ -76,8 +76,8 @@ server_answer(struct server_request *r, const void *out)
 static inline void
 server_refuse(struct server_request *r, enum hf_err err, const char *message)
 {
-	assert(envelope_error(err, message, r->reply, r->cap, &r->len) ==
-	    HF_OK);
+	assert(
+	    envelope_error(err, message, r->reply, r->cap, &r->len) == HF_OK);
 }
 
 static inline bool
@@ -107,12 +107,13 @@ server_write_all(int fd, const uint8_t *buf, size_t len)
 }
 
 static inline bool
-server_one(struct server *s, int fd, struct arena *arena, uint8_t *buf,
-    uint8_t *reply)
+server_one(
+    struct server *s, int fd, struct arena *arena, uint8_t *buf, uint8_t *reply)
 {
 	static const uint8_t rubbish[16] = { 0xff, 0xff, 0xff };
 	size_t head = frame_header_size(FRAME_IPC);
-	struct server_request r = { .arena = arena, .cap = SERVER_ROOM - 64,
+	struct server_request r = { .arena = arena,
+		.cap = SERVER_ROOM - 64,
 		.reply = reply + head + FRAME_ID };
 	struct envelope e;
 	enum server_act act;
@@ -123,8 +124,9 @@ server_one(struct server *s, int fd, struct arena *arena, uint8_t *buf,
 	    !server_read_all(fd, buf + head, need - head))
 		return false;
 	arena_reset(arena);
-	r.err = envelope_open(bytes_of(buf + head + FRAME_ID,
-	    need - head - FRAME_ID), &e, &r.why);
+	r.err = envelope_open(
+	    bytes_of(buf + head + FRAME_ID, need - head - FRAME_ID), &e,
+	    &r.why);
 	if (r.err == HF_OK && (r.op = op_by_name(e.op)) != NULL) {
 		void *in = arena_alloc(arena, r.op->in->size);
 
@@ -193,7 +195,7 @@ server_run(void *arg)
 		(void)pthread_mutex_lock(&s->lock);
 		s->fds[i] = fd;
 		assert(pthread_create(&s->threads[i], NULL,
-		    server_connection_run, c) == 0);
+			   server_connection_run, c) == 0);
 		(void)pthread_mutex_unlock(&s->lock);
 	}
 	return NULL;

@@ -21,8 +21,8 @@ must(bool held)
 
 /* One byte more never changes a verdict, only makes one. */
 static enum hf_err
-measure_growing(enum frame_kind kind, const uint8_t *in, size_t len,
-    size_t *need)
+measure_growing(
+    enum frame_kind kind, const uint8_t *in, size_t len, size_t *need)
 {
 	size_t head = frame_header_size(kind);
 	enum hf_err err = HF_OK;

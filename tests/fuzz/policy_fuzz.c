@@ -18,8 +18,8 @@ ask(const struct policy_table *table, struct hf_text path)
 	struct policy_verdict verdict;
 
 	for (unsigned caps = 0; caps < 256; caps++) {
-		const struct policy_entry *e = policy_table_find(table, path,
-		    (caps & HF_CAP_LIST) != 0);
+		const struct policy_entry *e =
+		    policy_table_find(table, path, (caps & HF_CAP_LIST) != 0);
 
 		policy_decide(e, caps, params, 2, &verdict);
 		assert(verdict.reason != NULL);
@@ -60,8 +60,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (nl == NULL)
 		return 0;
 	path = (struct hf_text){ (const char *)data, (size_t)(nl - data) };
-	source = (struct hf_text){ (const char *)nl + 1,
-		size - path.len - 1 };
+	source = (struct hf_text){ (const char *)nl + 1, size - path.len - 1 };
 	if (!policy_path_valid(path) ||
 	    hcl_parse("fuzz", source, HF_ERR_BAD_POLICY, &file, &why) != HF_OK)
 		return 0;

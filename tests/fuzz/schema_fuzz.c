@@ -21,8 +21,8 @@ request(const struct op *op, struct hf_bytes in, struct arena *arena)
 	if (envelope_open(in, &e, &why) != HF_OK ||
 	    schema_decode(op->in, e.in, arena, first, &why) != HF_OK)
 		return;
-	if (envelope_request(e.op, op->in, first, encoded, sizeof(encoded),
-	        &len) != HF_OK ||
+	if (envelope_request(
+		e.op, op->in, first, encoded, sizeof(encoded), &len) != HF_OK ||
 	    envelope_open(bytes_of(encoded, len), &e, NULL) != HF_OK ||
 	    schema_decode(op->in, e.in, arena, again, NULL) != HF_OK ||
 	    !message_equal(op->in, first, again))
@@ -40,9 +40,9 @@ reply(const struct op *op, struct hf_bytes in, struct arena *arena)
 	if (envelope_open_reply(in, op->out, arena, first, &why) != HF_OK)
 		return;
 	if (envelope_reply(op->out, first, encoded, sizeof(encoded), &len) !=
-	        HF_OK ||
-	    envelope_open_reply(bytes_of(encoded, len), op->out, arena, again,
-	        NULL) != HF_OK ||
+		HF_OK ||
+	    envelope_open_reply(
+		bytes_of(encoded, len), op->out, arena, again, NULL) != HF_OK ||
 	    !message_equal(op->out, first, again))
 		abort();
 }

@@ -26,8 +26,8 @@ dump(const struct hcl_node *node, char *out, size_t size)
 	if (node->kind == HCL_STRING)
 		(void)snprintf(out + n, size - n, "'%s' ", node->text.ptr);
 	else if (node->kind == HCL_NUMBER && node->integer)
-		(void)snprintf(out + n, size - n, "%lld ",
-		    (long long)node->number);
+		(void)snprintf(
+		    out + n, size - n, "%lld ", (long long)node->number);
 	else if (node->kind == HCL_BOOL || node->kind == HCL_NUMBER)
 		(void)snprintf(out + n, size - n, "%s ", node->text.ptr);
 	if (node->kind != HCL_LIST && node->kind != HCL_OBJECT)
@@ -60,8 +60,9 @@ expect_refused(const char *source, const char *message)
 	struct hcl_file *file = NULL;
 	struct hf_why why = { "" };
 
-	assert_int_equal(hcl_parse("f", text_of(source), HF_ERR_BAD_POLICY,
-	    &file, &why), HF_ERR_BAD_POLICY);
+	assert_int_equal(
+	    hcl_parse("f", text_of(source), HF_ERR_BAD_POLICY, &file, &why),
+	    HF_ERR_BAD_POLICY);
 	assert_null(file);
 	if (strstr(why.text, message) == NULL)
 		fail_msg("\"%s\" does not contain \"%s\"", why.text, message);
@@ -80,8 +81,8 @@ static void
 skips_comments_of_all_three_kinds(void **state)
 {
 	(void)state;
-	expect_tree("# a\na = 1 // b\n/* c\n * d */ b = /* e */ 2 # f",
-	    "{ a:1 b:2 } ");
+	expect_tree(
+	    "# a\na = 1 // b\n/* c\n * d */ b = /* e */ 2 # f", "{ a:1 b:2 } ");
 	expect_refused("a = 1\n/* open\n\n", "f:2: the comment");
 	expect_refused("a = 1 / 2", "f:1:");
 }
@@ -123,12 +124,12 @@ static void
 reads_heredocs(void **state)
 {
 	(void)state;
-	expect_tree("a = <<EOF\none\n  two\nEOF\nb = 1",
-	    "{ a:'one\n  two\n' b:1 } ");
+	expect_tree(
+	    "a = <<EOF\none\n  two\nEOF\nb = 1", "{ a:'one\n  two\n' b:1 } ");
 	expect_tree("a = <<-EOF\n    one\n      two\n    EOF\n",
 	    "{ a:'one\n  two\n' } ");
-	expect_tree("a = <<-EOF\n  one\nless\n  EOF\n",
-	    "{ a:'  one\nless\n' } ");
+	expect_tree(
+	    "a = <<-EOF\n  one\nless\n  EOF\n", "{ a:'  one\nless\n' } ");
 	expect_tree("a = <<EOF\r\none\r\nEOF\r\n", "{ a:'one\n' } ");
 	expect_tree("a = <<EOF\nEOF", "{ a:'' } ");
 	expect_refused("a = <<EOF\none\n", "a line \"EOF\" expected");
@@ -152,7 +153,8 @@ gives_a_block_the_line_of_its_last_name(void **state)
 
 	(void)state;
 	assert_int_equal(hcl_parse("f", TEXT("\npath\n\"x\"\n\n{\na\n=\n1 }"),
-	    HF_ERR_BAD_POLICY, &file, &why), HF_OK);
+			     HF_ERR_BAD_POLICY, &file, &why),
+	    HF_OK);
 	n = hcl_get(hcl_root(file), "path");
 	assert_int_equal(n->line, 2);
 	n = hcl_get(n, "x");
@@ -210,8 +212,8 @@ gives_one_tree_for_all_forms_of_a_block(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
-		expect_tree(forms[i],
-		    "{ path:{ x:{ c:[ 'r' ] } y:{ c:1 } } } ");
+		expect_tree(
+		    forms[i], "{ path:{ x:{ c:[ 'r' ] } y:{ c:1 } } } ");
 }
 
 static void
@@ -222,8 +224,8 @@ keeps_repeated_blocks_apart_and_in_order(void **state)
 	    "{ p:{ x:{ a:1 } x:{ a:2 } } } ");
 	expect_tree("b { s = 1 } p \"x\" { a = 1 } b { s = 2 }",
 	    "{ b:{ s:1 } p:{ x:{ a:1 } } b:{ s:2 } } ");
-	expect_tree("{\"b\": [{\"s\": 1}, {\"s\": 2}]}",
-	    "{ b:{ s:1 } b:{ s:2 } } ");
+	expect_tree(
+	    "{\"b\": [{\"s\": 1}, {\"s\": 2}]}", "{ b:{ s:1 } b:{ s:2 } } ");
 }
 
 static void
@@ -237,8 +239,8 @@ static void
 refuses_a_plain_member_given_twice(void **state)
 {
 	(void)state;
-	expect_refused("a = 1\n\na = 2",
-	    "f:3: \"a\" is given twice, first on line 1");
+	expect_refused(
+	    "a = 1\n\na = 2", "f:3: \"a\" is given twice, first on line 1");
 	expect_refused("a = 1\na { }", "given twice");
 	expect_refused("{\"a\": {}, \"a\": {}}", "given twice");
 }
@@ -268,7 +270,8 @@ refuses_what_is_not_text(void **state)
 	(void)state;
 	expect_refused("a = \"\xff\"", "not valid UTF-8");
 	assert_int_equal(hcl_parse("f", (struct hf_text){ "a = \"\0\"", 7 },
-	    HF_ERR_BAD_SETTINGS, &file, &why), HF_ERR_BAD_SETTINGS);
+			     HF_ERR_BAD_SETTINGS, &file, &why),
+	    HF_ERR_BAD_SETTINGS);
 	assert_non_null(strstr(why.text, "NUL"));
 }
 
@@ -315,23 +318,23 @@ loads_only_regular_files(void **state)
 
 	(void)state;
 	assert_non_null(mkdtemp(dir));
-	assert_int_equal(hcl_load(dir, HF_ERR_BAD_POLICY, &file, &why),
-	    HF_ERR_BAD_POLICY);
+	assert_int_equal(
+	    hcl_load(dir, HF_ERR_BAD_POLICY, &file, &why), HF_ERR_BAD_POLICY);
 	assert_non_null(strstr(why.text, "not a regular file"));
 	(void)snprintf(path, sizeof(path), "%s/x.hcl", dir);
-	assert_int_equal(hcl_load(path, HF_ERR_BAD_POLICY, &file, &why),
-	    HF_ERR_BAD_POLICY);
+	assert_int_equal(
+	    hcl_load(path, HF_ERR_BAD_POLICY, &file, &why), HF_ERR_BAD_POLICY);
 	assert_non_null(strstr(why.text, "cannot be opened"));
 	assert_int_equal(mkfifo(path, 0600), 0);
-	assert_int_equal(hcl_load(path, HF_ERR_BAD_POLICY, &file, &why),
-	    HF_ERR_BAD_POLICY);
+	assert_int_equal(
+	    hcl_load(path, HF_ERR_BAD_POLICY, &file, &why), HF_ERR_BAD_POLICY);
 	assert_int_equal(unlink(path), 0);
 	assert_non_null(f = fopen(path, "w"));
 	assert_true(fputs("\na = 1\n", f) >= 0);
 	assert_int_equal(fclose(f), 0);
 	assert_int_equal(chmod(path, 0666), 0);
-	assert_int_equal(hcl_load(path, HF_ERR_BAD_POLICY, &file, &why),
-	    HF_ERR_BAD_POLICY);
+	assert_int_equal(
+	    hcl_load(path, HF_ERR_BAD_POLICY, &file, &why), HF_ERR_BAD_POLICY);
 	assert_non_null(strstr(why.text, "anybody may write"));
 	assert_int_equal(chmod(path, 0640), 0);
 	assert_int_equal(hcl_load(path, HF_ERR_BAD_POLICY, &file, &why), HF_OK);

@@ -43,12 +43,12 @@ setup(void **state)
 	assert_non_null(mkdtemp(f->dir));
 	assert_int_equal(chmod(f->dir, 0755), 0);
 	f->addr.sun_family = AF_UNIX;
-	(void)snprintf(f->addr.sun_path, sizeof(f->addr.sun_path), "%s/s",
-	    f->dir);
+	(void)snprintf(
+	    f->addr.sun_path, sizeof(f->addr.sun_path), "%s/s", f->dir);
 	f->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(f->listener >= 0);
-	assert_int_equal(bind(f->listener, (struct sockaddr *)&f->addr,
-	    sizeof(f->addr)), 0);
+	assert_int_equal(
+	    bind(f->listener, (struct sockaddr *)&f->addr, sizeof(f->addr)), 0);
 	assert_int_equal(chmod(f->addr.sun_path, 0666), 0);
 	assert_int_equal(listen(f->listener, 5), 0);
 	*state = f;
@@ -73,8 +73,9 @@ dial(const struct fixture *f)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&f->addr,
-	    sizeof(f->addr)) != 0)
+	if (fd < 0 ||
+	    connect(fd, (const struct sockaddr *)&f->addr, sizeof(f->addr)) !=
+		0)
 		_exit(100);
 	return fd;
 }
@@ -129,8 +130,8 @@ tells_uid_gid_groups_and_pid_of_a_client(void **state)
 	assert_int_equal(id->pid, pid);
 	assert_true(id->pidfd >= 0);
 	assert_int_equal(id->group_count, count);
-	assert_memory_equal(id->groups, groups,
-	    (size_t)count * sizeof(groups[0]));
+	assert_memory_equal(
+	    id->groups, groups, (size_t)count * sizeof(groups[0]));
 	assert_null(id->cert);
 	identity_free(id);
 	reap(pid, fd);
@@ -385,9 +386,10 @@ finds_the_system_unit_in_both_cgroup_versions(void **state)
 	    "web@1.service");
 	expect_unit("0::/shop.slice/shop.service/worker\n", "shop.service");
 	expect_unit("12:cpu:/x.service\n1:name=systemd:/system.slice/a.service"
-	    "\n0::/\n", "a.service");
-	expect_unit("0::/system.slice/docker-12ab.scope\n",
-	    "docker-12ab.scope");
+		    "\n0::/\n",
+	    "a.service");
+	expect_unit(
+	    "0::/system.slice/docker-12ab.scope\n", "docker-12ab.scope");
 	expect_unit("0::/system.slice/_cgroup.service\n", "cgroup.service");
 }
 
@@ -396,14 +398,17 @@ takes_no_name_that_a_user_or_container_gave_for_a_unit(void **state)
 {
 	(void)state;
 	expect_unit("0::/user.slice/user-1000.slice/user@1000.service/"
-	    "app.slice/nginx.service\n", NULL);
+		    "app.slice/nginx.service\n",
+	    NULL);
 	expect_unit("0::/user.slice/user-1000.slice/user@1000.service/"
-	    "system.slice/nginx.service\n", NULL);
+		    "system.slice/nginx.service\n",
+	    NULL);
 	expect_unit("0::/user.slice/user-1000.slice/session-3.scope\n", NULL);
 	expect_unit("0::/system.slice/docker-12ab.scope/system.slice/"
-	    "nginx.service\n", "docker-12ab.scope");
-	expect_unit("0::/system.slice/shop.service/nginx.service\n",
-	    "shop.service");
+		    "nginx.service\n",
+	    "docker-12ab.scope");
+	expect_unit(
+	    "0::/system.slice/shop.service/nginx.service\n", "shop.service");
 	expect_unit("0::/docker/12ab/system.slice/nginx.service\n", NULL);
 	expect_unit("0::/../system.slice/nginx.service\n", NULL);
 	expect_unit("3:cpu:/system.slice/nginx.service\n", NULL);
@@ -421,8 +426,8 @@ finds_no_unit_where_there_is_none(void **state)
 	expect_unit("0::/system.slice/nginx.service (deleted)\n", NULL);
 	expect_unit("0::/system.slice/.service\n", NULL);
 	expect_unit("nonsense", NULL);
-	assert_false(proc_unit(TEXT("0::/long-name.service"), small,
-	    sizeof(small)));
+	assert_false(
+	    proc_unit(TEXT("0::/long-name.service"), small, sizeof(small)));
 }
 
 static bool
@@ -500,8 +505,8 @@ makes_an_identity_of_a_certificate(void **state)
 	(void)state;
 	memset(sha, 'a', 64);
 	sha[64] = '\0';
-	assert_int_equal(identity_of_cert("web\n1", "CN=web1", sha, "[::1]:5",
-	    &id), HF_OK);
+	assert_int_equal(
+	    identity_of_cert("web\n1", "CN=web1", sha, "[::1]:5", &id), HF_OK);
 	assert_false(id->local);
 	assert_string_equal(id->cert, "web\n1");
 	assert_string_equal(id->label, "cert=web?1 address=[::1]:5");
@@ -532,9 +537,15 @@ names_local_identities_by_each_kind_of_subject(void **state)
 {
 	gid_t groups[] = { 20, 30 };
 	char exe[] = "/usr/sbin/no-such-daemon", unit[] = "shop.service";
-	struct identity id = { .local = true, .uid = 1000, .gid = 10,
-		.groups = groups, .group_count = 2, .exe = exe,
-		.exe_trusted = true, .unit = unit, .pidfd = -1 };
+	struct identity id = { .local = true,
+		.uid = 1000,
+		.gid = 10,
+		.groups = groups,
+		.group_count = 2,
+		.exe = exe,
+		.exe_trusted = true,
+		.unit = unit,
+		.pidfd = -1 };
 
 	(void)state;
 	assert_true(names("uid:1000", &id));
@@ -559,8 +570,9 @@ static void
 names_certificates_by_nothing_but_cert(void **state)
 {
 	char cert[] = "web1";
-	struct identity id = { .cert = cert, .uid = (uid_t)-1,
-		.gid = (gid_t)-1 };
+	struct identity id = {
+		.cert = cert, .uid = (uid_t)-1, .gid = (gid_t)-1
+	};
 
 	(void)state;
 	assert_true(names("cert:web1", &id));
@@ -605,8 +617,8 @@ refuses_a_link_as_exe_and_names_its_target(void **state)
 	assert_non_null(realpath("/bin/cat", real));
 	assert_int_equal(symlink(real, path), 0);
 	(void)snprintf(text, sizeof(text), "exe:%s", path);
-	assert_int_equal(subject_parse(text_of(text), &s, &why),
-	    HF_ERR_BAD_VALUE);
+	assert_int_equal(
+	    subject_parse(text_of(text), &s, &why), HF_ERR_BAD_VALUE);
 	assert_non_null(strstr(why.text, real));
 	assert_int_equal(unlink(path), 0);
 }
@@ -650,12 +662,12 @@ refuses_to_be_two_people_at_once(void **state)
 	struct hf_why why;
 
 	(void)state;
-	assert_int_equal(identity_of_subjects(uids, 2, &id, &why),
-	    HF_ERR_BAD_VALUE);
-	assert_int_equal(identity_of_subjects(units, 2, &id, &why),
-	    HF_ERR_BAD_VALUE);
-	assert_int_equal(identity_of_subjects(both, 2, &id, &why),
-	    HF_ERR_BAD_VALUE);
+	assert_int_equal(
+	    identity_of_subjects(uids, 2, &id, &why), HF_ERR_BAD_VALUE);
+	assert_int_equal(
+	    identity_of_subjects(units, 2, &id, &why), HF_ERR_BAD_VALUE);
+	assert_int_equal(
+	    identity_of_subjects(both, 2, &id, &why), HF_ERR_BAD_VALUE);
 	assert_null(id);
 }
 

@@ -19,7 +19,7 @@
 #include "../../lib/ops.h"
 
 #define BIND "bind { subjects = [\"uid:1000\"] }\n"
-#define PATH(pattern, caps)                                                    \
+#define PATH(pattern, caps) \
 	"path \"" pattern "\" { capabilities = [" caps "] }\n"
 
 enum {
@@ -31,10 +31,12 @@ enum {
 	S = HF_CAP_SUDO,
 };
 
-static const struct identity alice = { .local = true, .uid = 1000,
-	.gid = 1000, .pidfd = -1 };
-static const struct identity bob = { .local = true, .uid = 1001,
-	.gid = 1001, .pidfd = -1 };
+static const struct identity alice = {
+	.local = true, .uid = 1000, .gid = 1000, .pidfd = -1
+};
+static const struct identity bob = {
+	.local = true, .uid = 1001, .gid = 1001, .pidfd = -1
+};
 
 struct fixture {
 	char dir[32];
@@ -75,8 +77,8 @@ clear_folder(const struct fixture *f)
 
 	assert_non_null(dir);
 	while ((entry = readdir(dir)) != NULL) {
-		(void)snprintf(path, sizeof(path), "%s/%s", f->dir,
-		    entry->d_name);
+		(void)snprintf(
+		    path, sizeof(path), "%s/%s", f->dir, entry->d_name);
 		(void)unlink(path);
 	}
 	(void)closedir(dir);
@@ -191,8 +193,8 @@ denies_every_operation_with_an_empty_folder(void **state)
 		(void)snprintf(path, sizeof(path), "%.*s%s",
 		    brace == NULL ? 100 : (int)(brace - ops[i].path),
 		    ops[i].path, brace == NULL ? "" : "k");
-		assert_false(policy_check(f->grant, text_of(path),
-		    ops[i].cap, NULL, 0, &v));
+		assert_false(policy_check(
+		    f->grant, text_of(path), ops[i].cap, NULL, 0, &v));
 		assert_null(v.pattern);
 		assert_string_equal(v.reason, "no rule matches the path");
 		assert_int_equal(policy_caps(f->grant, text_of(path)), 0);
@@ -230,8 +232,8 @@ denies_what_no_capability_grants(void **state)
 static void
 asks_for_sudo_besides_the_capability(void **state)
 {
-	use(state, BIND PATH("a", "\"update\"")
-	    PATH("b", "\"update\", \"sudo\""));
+	use(state,
+	    BIND PATH("a", "\"update\"") PATH("b", "\"update\", \"sudo\""));
 	assert_false(may(state, "a", U | S));
 	assert_true(may(state, "b", U | S));
 }
@@ -266,8 +268,9 @@ takes_a_star_for_any_rest(void **state)
 static void
 takes_a_plus_for_one_whole_segment(void **state)
 {
-	use(state, BIND PATH("a/+/c", "\"read\"") PATH("+", "\"read\"")
-	    PATH("z/+", "\"read\"") PATH("p/+/q*", "\"read\""));
+	use(state,
+	    BIND PATH("a/+/c", "\"read\"") PATH("+", "\"read\"")
+		PATH("z/+", "\"read\"") PATH("p/+/q*", "\"read\""));
 	assert_true(may(state, "a/b/c", R));
 	assert_false(may(state, "a/b/x/c", R));
 	assert_false(may(state, "a/b/c/d", R));
@@ -308,13 +311,13 @@ refuses_paths_with_dots_and_empty_segments(void **state)
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		assert_false(may(state, paths[i], R));
 		assert_false(may(state, paths[i], L));
-		assert_int_equal(policy_caps(f->grant, text_of(paths[i])),
-		    HF_CAP_DENY);
+		assert_int_equal(
+		    policy_caps(f->grant, text_of(paths[i])), HF_CAP_DENY);
 	}
-	assert_false(policy_check(f->grant, (struct hf_text){ "a\0b", 3 }, R,
-	    NULL, 0, NULL));
-	assert_false(policy_check(f->grant, (struct hf_text){ NULL, 0 }, R,
-	    NULL, 0, NULL));
+	assert_false(policy_check(
+	    f->grant, (struct hf_text){ "a\0b", 3 }, R, NULL, 0, NULL));
+	assert_false(policy_check(
+	    f->grant, (struct hf_text){ NULL, 0 }, R, NULL, 0, NULL));
 	memset(longer, 'a', sizeof(longer) - 1);
 	assert_false(may(state, longer, R));
 	assert_true(may(state, "a/...", R));
@@ -327,8 +330,9 @@ refuses_paths_with_dots_and_empty_segments(void **state)
 static void
 prefers_an_exact_path_to_every_pattern(void **state)
 {
-	use(state, BIND PATH("a/b", "\"read\"") PATH("a/+", "\"update\"")
-	    PATH("a/b*", "\"update\""));
+	use(state,
+	    BIND PATH("a/b", "\"read\"") PATH("a/+", "\"update\"")
+		PATH("a/b*", "\"update\""));
 	assert_string_equal(winner(state, "a/b"), "a/b");
 	assert_false(may(state, "a/b", U));
 }
@@ -336,9 +340,10 @@ prefers_an_exact_path_to_every_pattern(void **state)
 static void
 prefers_the_later_first_wildcard(void **state)
 {
-	use(state, BIND PATH("a/*", "\"read\"") PATH("a/b/*", "\"read\"")
-	    PATH("a/+/c/d", "\"read\"") PATH("a/b/+/+", "\"read\"")
-	    PATH("a/b/c*", "\"read\""));
+	use(state,
+	    BIND PATH("a/*", "\"read\"") PATH("a/b/*", "\"read\"")
+		PATH("a/+/c/d", "\"read\"") PATH("a/b/+/+", "\"read\"")
+		    PATH("a/b/c*", "\"read\""));
 	assert_string_equal(winner(state, "a/x"), "a/*");
 	assert_string_equal(winner(state, "a/b/x"), "a/b/*");
 	assert_string_equal(winner(state, "a/b/x/y"), "a/b/+/+");
@@ -349,8 +354,9 @@ prefers_the_later_first_wildcard(void **state)
 static void
 prefers_what_does_not_end_in_a_star(void **state)
 {
-	use(state, BIND PATH("a/*", "\"read\"") PATH("a/+", "\"read\"")
-	    PATH("b/+/c*", "\"read\"") PATH("b/+/+/+", "\"read\""));
+	use(state,
+	    BIND PATH("a/*", "\"read\"") PATH("a/+", "\"read\"")
+		PATH("b/+/c*", "\"read\"") PATH("b/+/+/+", "\"read\""));
 	assert_string_equal(winner(state, "a/x"), "a/+");
 	assert_string_equal(winner(state, "a/x/y"), "a/*");
 	assert_string_equal(winner(state, "b/x/c/d"), "b/+/+/+");
@@ -359,9 +365,9 @@ prefers_what_does_not_end_in_a_star(void **state)
 static void
 prefers_fewer_plus_segments(void **state)
 {
-	use(state, BIND PATH("a/+/+/d", "\"read\"")
-	    PATH("a/+/c/d", "\"read\"") PATH("k/+/+/dddd*", "\"read\"")
-	    PATH("k/+/c*", "\"read\""));
+	use(state,
+	    BIND PATH("a/+/+/d", "\"read\"") PATH("a/+/c/d", "\"read\"")
+		PATH("k/+/+/dddd*", "\"read\"") PATH("k/+/c*", "\"read\""));
 	assert_string_equal(winner(state, "a/x/c/d"), "a/+/c/d");
 	assert_string_equal(winner(state, "a/x/y/d"), "a/+/+/d");
 	/* Although the other is longer. */
@@ -371,9 +377,10 @@ prefers_fewer_plus_segments(void **state)
 static void
 prefers_the_longer_pattern(void **state)
 {
-	use(state, BIND PATH("a/+/b*", "\"read\"")
-	    PATH("a/+/bar/ba*", "\"read\"") PATH("a/+/bar*", "\"read\"")
-	    PATH("k/+/+/d", "\"read\"") PATH("k/+/yyy/+", "\"read\""));
+	use(state,
+	    BIND PATH("a/+/b*", "\"read\"") PATH("a/+/bar/ba*", "\"read\"")
+		PATH("a/+/bar*", "\"read\"") PATH("k/+/+/d", "\"read\"")
+		    PATH("k/+/yyy/+", "\"read\""));
 	assert_string_equal(winner(state, "a/x/bar/baz"), "a/+/bar/ba*");
 	assert_string_equal(winner(state, "a/x/bart"), "a/+/bar*");
 	assert_string_equal(winner(state, "a/x/bat"), "a/+/b*");
@@ -383,9 +390,9 @@ prefers_the_longer_pattern(void **state)
 static void
 prefers_the_lexicographically_larger_pattern(void **state)
 {
-	use(state, BIND PATH("a/+/+/d", "\"read\"") PATH("a/+/c/+",
-	    "\"read\"") PATH("b/+/c/+/+", "\"read\"")
-	    PATH("b/+/+/d/+", "\"read\""));
+	use(state,
+	    BIND PATH("a/+/+/d", "\"read\"") PATH("a/+/c/+", "\"read\"")
+		PATH("b/+/c/+/+", "\"read\"") PATH("b/+/+/d/+", "\"read\""));
 	assert_string_equal(winner(state, "a/x/c/d"), "a/+/c/+");
 	assert_string_equal(winner(state, "b/x/c/d/e"), "b/+/c/+/+");
 }
@@ -393,8 +400,9 @@ prefers_the_lexicographically_larger_pattern(void **state)
 static void
 lets_a_narrow_allow_beat_a_broad_deny_and_the_reverse(void **state)
 {
-	use(state, BIND PATH("a/*", "\"deny\"") PATH("a/b", "\"read\"")
-	    PATH("x/*", "\"read\"") PATH("x/y", "\"deny\""));
+	use(state,
+	    BIND PATH("a/*", "\"deny\"") PATH("a/b", "\"read\"")
+		PATH("x/*", "\"read\"") PATH("x/y", "\"deny\""));
 	assert_true(may(state, "a/b", R));
 	assert_false(may(state, "a/c", R));
 	assert_true(may(state, "x/z", R));
@@ -458,8 +466,7 @@ beats(const char *a, const char *b)
 enum { PATTERNS = 12, PATTERN_SIZE = 16 };
 
 static const char *
-slow_winner(char patterns[PATTERNS][PATTERN_SIZE], const char *path,
-    bool list)
+slow_winner(char patterns[PATTERNS][PATTERN_SIZE], const char *path, bool list)
 {
 	const char *best = "";
 	char bare[PATTERN_SIZE];
@@ -531,8 +538,8 @@ agrees_with_the_rules_word_by_word(void **state)
 			unsigned caps = i % 2 == 0 ? R : L;
 
 			random_path(&seed, false, path);
-			assert_false(policy_check(f->grant, text_of(path),
-			    caps, NULL, 0, &v));
+			assert_false(policy_check(
+			    f->grant, text_of(path), caps, NULL, 0, &v));
 			assert_string_equal(v.pattern == NULL ? "" : v.pattern,
 			    slow_winner(patterns, path, caps == L));
 		}
@@ -548,8 +555,7 @@ unites_the_same_pattern_of_several_policies(void **state)
 	const char *names[4];
 
 	put(f, "a.hcl", BIND PATH("k/*", "\"read\""));
-	put(f, "b.hcl", BIND PATH("k/*", "\"update\"")
-	    PATH("k/*", "\"list\""));
+	put(f, "b.hcl", BIND PATH("k/*", "\"update\"") PATH("k/*", "\"list\""));
 	start(f);
 	assert_true(may(state, "k/x", R | U));
 	assert_int_equal(policy_caps(f->grant, TEXT("k/x")), R | U | L);
@@ -590,8 +596,9 @@ does_not_mix_patterns_of_policies_that_are_not_bound(void **state)
 static void
 lists_a_folder_by_its_rule_with_or_without_the_slash(void **state)
 {
-	use(state, BIND PATH("a/keys", "\"list\"") PATH("b/keys/", "\"list\"")
-	    PATH("c/+", "\"list\""));
+	use(state,
+	    BIND PATH("a/keys", "\"list\"") PATH("b/keys/", "\"list\"")
+		PATH("c/+", "\"list\""));
 	assert_true(may(state, "a/keys/", L));
 	assert_true(may(state, "b/keys/", L));
 	assert_false(may(state, "b/keys", L));
@@ -603,10 +610,11 @@ static void
 denies_a_list_below_a_denied_folder(void **state)
 {
 	/* GHSA-xp3c-3jw3-4vcr: the broader list used to win. */
-	use(state, BIND PATH("m/restricted/*", "\"deny\"")
-	    PATH("m/*", "\"list\", \"read\"") PATH("n/*", "\"list\"")
-	    PATH("n/x", "\"deny\"") PATH("o/*", "\"list\"")
-	    PATH("o/+", "\"deny\""));
+	use(state,
+	    BIND PATH("m/restricted/*", "\"deny\"")
+		PATH("m/*", "\"list\", \"read\"") PATH("n/*", "\"list\"")
+		    PATH("n/x", "\"deny\"") PATH("o/*", "\"list\"")
+			PATH("o/+", "\"deny\""));
 	assert_false(may(state, "m/restricted/", L));
 	assert_false(may(state, "m/restricted/k", R));
 	assert_true(may(state, "m/other/", L));
@@ -623,7 +631,9 @@ denies_every_verb_by_every_kind_of_deny_rule(void **state)
 	char text[512];
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-		(void)snprintf(text, sizeof(text), BIND "path \"%s\" { "
+		(void)snprintf(text, sizeof(text),
+		    BIND
+		    "path \"%s\" { "
 		    "capabilities = [\"deny\", \"create\", \"read\", "
 		    "\"update\", \"patch\", \"delete\", \"list\", \"sudo\"] }",
 		    rules[i]);
@@ -640,9 +650,10 @@ denies_every_verb_by_every_kind_of_deny_rule(void **state)
 static void
 allows_only_the_parameters_and_values_of_the_list(void **state)
 {
-	use(state, BIND "path \"a\" { capabilities = [\"update\"]\n"
-	    "allowed_parameters = { key_version = [1, \"2\", true]\n"
-	    "Hash = [\"sha2-*\", \"*-md5\", \"*x*\"] any = [] } }");
+	use(state,
+	    BIND "path \"a\" { capabilities = [\"update\"]\n"
+		 "allowed_parameters = { key_version = [1, \"2\", true]\n"
+		 "Hash = [\"sha2-*\", \"*-md5\", \"*x*\"] any = [] } }");
 	assert_true(may_with(state, "a", "key_version", "1"));
 	assert_true(may_with(state, "a", "key_version", "2"));
 	assert_true(may_with(state, "a", "key_version", "true"));
@@ -659,10 +670,11 @@ allows_only_the_parameters_and_values_of_the_list(void **state)
 static void
 allows_other_parameters_by_a_star(void **state)
 {
-	use(state, BIND "path \"a\" { capabilities = [\"update\"]\n"
-	    "allowed_parameters = { v = [\"1\"] \"*\" = [] } }\n"
-	    "path \"b\" { capabilities = [\"update\"]\n"
-	    "allowed_parameters = { } }");
+	use(state,
+	    BIND "path \"a\" { capabilities = [\"update\"]\n"
+		 "allowed_parameters = { v = [\"1\"] \"*\" = [] } }\n"
+		 "path \"b\" { capabilities = [\"update\"]\n"
+		 "allowed_parameters = { } }");
 	assert_true(may_with(state, "a", "other", "x"));
 	assert_true(may_with(state, "a", "v", "1"));
 	assert_false(may_with(state, "a", "v", "2"));
@@ -672,11 +684,12 @@ allows_other_parameters_by_a_star(void **state)
 static void
 denies_parameters_and_values_even_when_allowed(void **state)
 {
-	use(state, BIND "path \"a\" { capabilities = [\"update\"]\n"
-	    "allowed_parameters = { \"*\" = [] }\n"
-	    "denied_parameters = { p = [] v = [\"bad*\"] w = [\"*\"] } }\n"
-	    "path \"b\" { capabilities = [\"update\"]\n"
-	    "denied_parameters = { \"*\" = [] } }");
+	use(state,
+	    BIND "path \"a\" { capabilities = [\"update\"]\n"
+		 "allowed_parameters = { \"*\" = [] }\n"
+		 "denied_parameters = { p = [] v = [\"bad*\"] w = [\"*\"] } }\n"
+		 "path \"b\" { capabilities = [\"update\"]\n"
+		 "denied_parameters = { \"*\" = [] } }");
 	assert_false(may_with(state, "a", "p", "x"));
 	assert_false(may_with(state, "a", "v", "bad1"));
 	assert_true(may_with(state, "a", "v", "good"));
@@ -691,9 +704,10 @@ checks_denied_parameters_for_deletes_too(void **state)
 	struct fixture *f = *state;
 	const struct policy_param with = { "with_keys", TEXT("true") };
 
-	use(state, BIND "path \"a\" { capabilities = [\"delete\"]\n"
-	    "denied_parameters = { with_keys = [true] }\n"
-	    "required_parameters = [\"reason\"] }");
+	use(state,
+	    BIND "path \"a\" { capabilities = [\"delete\"]\n"
+		 "denied_parameters = { with_keys = [true] }\n"
+		 "required_parameters = [\"reason\"] }");
 	assert_false(policy_check(f->grant, TEXT("a"), D, &with, 1, NULL));
 	assert_true(may(state, "a", D)); /* required_ not, as in Vault */
 }
@@ -706,8 +720,9 @@ requires_parameters(void **state)
 	const struct policy_param both[] = { { "one", TEXT("1") },
 		{ "TWO", TEXT("2") } };
 
-	use(state, BIND "path \"a\" { capabilities = [\"update\"]\n"
-	    "required_parameters = [\"One\", \"two\"] }");
+	use(state,
+	    BIND "path \"a\" { capabilities = [\"update\"]\n"
+		 "required_parameters = [\"One\", \"two\"] }");
 	assert_true(policy_check(f->grant, TEXT("a"), U, both, 2, &v));
 	assert_false(policy_check(f->grant, TEXT("a"), U, both, 1, &v));
 	assert_string_equal(v.reason, "a required parameter is missing");
@@ -721,8 +736,9 @@ checks_every_item_of_a_repeated_parameter(void **state)
 	const struct policy_param items[] = { { "v", TEXT("1") },
 		{ "v", TEXT("2") } };
 
-	use(state, BIND "path \"a\" { capabilities = [\"update\"]\n"
-	    "allowed_parameters = { v = [\"1\"] } }");
+	use(state,
+	    BIND "path \"a\" { capabilities = [\"update\"]\n"
+		 "allowed_parameters = { v = [\"1\"] } }");
 	assert_true(policy_check(f->grant, TEXT("a"), U, items, 1, NULL));
 	assert_false(policy_check(f->grant, TEXT("a"), U, items, 2, NULL));
 }
@@ -732,11 +748,13 @@ merges_parameter_rules_of_the_same_pattern(void **state)
 {
 	struct fixture *f = *state;
 
-	put(f, "a.hcl", BIND "path \"k\" { capabilities = [\"update\"]\n"
-	    "allowed_parameters = { v = [\"1\"] } }");
-	put(f, "b.hcl", BIND "path \"k\" { capabilities = [\"read\"]\n"
-	    "allowed_parameters = { v = [\"2\"] }\n"
-	    "denied_parameters = { v = [\"3\"] } }");
+	put(f, "a.hcl",
+	    BIND "path \"k\" { capabilities = [\"update\"]\n"
+		 "allowed_parameters = { v = [\"1\"] } }");
+	put(f, "b.hcl",
+	    BIND "path \"k\" { capabilities = [\"read\"]\n"
+		 "allowed_parameters = { v = [\"2\"] }\n"
+		 "denied_parameters = { v = [\"3\"] } }");
 	start(f);
 	assert_true(may_with(state, "k", "v", "1"));
 	assert_true(may_with(state, "k", "v", "2"));
@@ -749,9 +767,10 @@ tells_where_parameters_matter(void **state)
 {
 	struct fixture *f = *state;
 
-	use(state, BIND PATH("a", "\"update\"")
-	    "path \"b/*\" { capabilities = [\"update\"]\n"
-	    "required_parameters = [\"x\"] }");
+	use(state,
+	    BIND PATH("a",
+		"\"update\"") "path \"b/*\" { capabilities = [\"update\"]\n"
+			      "required_parameters = [\"x\"] }");
 	assert_false(policy_wants_params(f->grant, TEXT("a")));
 	assert_true(policy_wants_params(f->grant, TEXT("b/c")));
 	assert_false(policy_wants_params(f->grant, TEXT("c")));
@@ -764,15 +783,16 @@ honours_the_words_of_old_policies(void **state)
 {
 	struct fixture *f = *state;
 
-	use(state, BIND "path \"r\" { policy = \"read\" }\n"
-	    "path \"w\" { policy = \"write\" }\n"
-	    "path \"s\" { policy = \"sudo\" }\n"
-	    "path \"d\" { policy = \"deny\" capabilities = [\"read\"] }\n"
-	    "path \"m\" { policy = \"read\" capabilities = [\"sudo\"] }");
+	use(state,
+	    BIND "path \"r\" { policy = \"read\" }\n"
+		 "path \"w\" { policy = \"write\" }\n"
+		 "path \"s\" { policy = \"sudo\" }\n"
+		 "path \"d\" { policy = \"deny\" capabilities = [\"read\"] }\n"
+		 "path \"m\" { policy = \"read\" capabilities = [\"sudo\"] }");
 	assert_int_equal(policy_caps(f->grant, TEXT("r")), R | L);
 	assert_int_equal(policy_caps(f->grant, TEXT("w")), C | R | U | D | L);
-	assert_int_equal(policy_caps(f->grant, TEXT("s")),
-	    C | R | U | D | L | S);
+	assert_int_equal(
+	    policy_caps(f->grant, TEXT("s")), C | R | U | D | L | S);
 	assert_int_equal(policy_caps(f->grant, TEXT("d")), HF_CAP_DENY);
 	assert_int_equal(policy_caps(f->grant, TEXT("m")), R | L | S);
 }
@@ -783,17 +803,18 @@ grants_nothing_by_an_expired_rule_but_keeps_what_it_forbids(void **state)
 	struct fixture *f = *state;
 	struct policy_verdict v;
 
-	use(state, BIND PATH("*", "\"read\", \"update\"")
-	    "path \"old\" { capabilities = [\"read\"]\n"
-	    "expiration = \"2001-01-01T00:00:00Z\" }\n"
-	    "path \"num\" { capabilities = [\"read\"] expiration = 1 }\n"
-	    "path \"new\" { capabilities = [\"read\"]\n"
-	    "expiration = \"2999-01-01T00:00:00.5+02:00\" }\n"
-	    "path \"deny\" { capabilities = [\"deny\"] expiration = 1 }\n"
-	    "path \"mix\" { capabilities = [\"update\"] expiration = 1\n"
-	    "allowed_parameters = { v = [\"1\"] } }\n"
-	    "path \"mix\" { capabilities = [\"update\"]\n"
-	    "allowed_parameters = { \"*\" = [] } }\n");
+	use(state,
+	    BIND PATH("*",
+		"\"read\", \"update\"") "path \"old\" { capabilities = [\"read\"]\n"
+					"expiration = \"2001-01-01T00:00:00Z\" }\n"
+					"path \"num\" { capabilities = [\"read\"] expiration = 1 }\n"
+					"path \"new\" { capabilities = [\"read\"]\n"
+					"expiration = \"2999-01-01T00:00:00.5+02:00\" }\n"
+					"path \"deny\" { capabilities = [\"deny\"] expiration = 1 }\n"
+					"path \"mix\" { capabilities = [\"update\"] expiration = 1\n"
+					"allowed_parameters = { v = [\"1\"] } }\n"
+					"path \"mix\" { capabilities = [\"update\"]\n"
+					"allowed_parameters = { \"*\" = [] } }\n");
 	assert_false(policy_check(f->grant, TEXT("old"), R, NULL, 0, &v));
 	assert_string_equal(v.reason, "the rule has expired");
 	assert_false(may(state, "num", R));
@@ -810,10 +831,11 @@ refuses_by_a_rule_that_asks_for_wrapping(void **state)
 	struct fixture *f = *state;
 	struct policy_verdict v;
 
-	use(state, BIND "path \"a\" { capabilities = [\"read\"]\n"
-	    "min_wrapping_ttl = \"300s\" max_wrapping_ttl = 3600 }\n"
-	    "path \"b\" { capabilities = [\"read\"] max_wrapping_ttl = 0\n"
-	    "min_wrapping_ttl = \"0h\" }");
+	use(state,
+	    BIND "path \"a\" { capabilities = [\"read\"]\n"
+		 "min_wrapping_ttl = \"300s\" max_wrapping_ttl = 3600 }\n"
+		 "path \"b\" { capabilities = [\"read\"] max_wrapping_ttl = 0\n"
+		 "min_wrapping_ttl = \"0h\" }");
 	assert_false(policy_check(f->grant, TEXT("a"), R, NULL, 0, &v));
 	assert_non_null(strstr(v.reason, "wrapping"));
 	assert_true(may(state, "b", R));
@@ -824,10 +846,11 @@ demands_the_level_of_the_deciding_pattern(void **state)
 {
 	struct fixture *f = *state;
 
-	use(state, BIND "path \"a/*\" { capabilities = [\"update\"]\n"
-	    "min_level = \"hsm\" }\n" PATH("a/b", "\"update\"")
-	    "path \"c\" { capabilities = [\"update\"]\n"
-	    "min_level = \"wrapped\" }\n");
+	use(state,
+	    BIND "path \"a/*\" { capabilities = [\"update\"]\n"
+		 "min_level = \"hsm\" }\n" PATH("a/b",
+		     "\"update\"") "path \"c\" { capabilities = [\"update\"]\n"
+				   "min_level = \"wrapped\" }\n");
 	assert_true(policy_demands_hsm(f->grant, TEXT("a/x")));
 	assert_false(policy_demands_hsm(f->grant, TEXT("a/b")));
 	assert_false(policy_demands_hsm(f->grant, TEXT("c")));
@@ -841,8 +864,8 @@ refuses_what_would_allow_more_when_ignored(void **state)
 	    "p.hcl:2: mfa_methods: second factors");
 	expect_refused(state, "path \"a\" { control_group = {} }",
 	    "control_group: approval");
-	expect_refused(state, "path \"a\" { pagination_limit = 5 }",
-	    "pagination_limit: ");
+	expect_refused(
+	    state, "path \"a\" { pagination_limit = 5 }", "pagination_limit: ");
 	expect_refused(state,
 	    "path \"a/{{identity.entity.id}}\" { capabilities = [\"deny\"] }",
 	    "a template cannot deny");
@@ -853,12 +876,13 @@ templates_name_no_path_as_nobody_has_a_vault_entity(void **state)
 {
 	struct fixture *f = *state;
 
-	use(state, BIND "path \"a/{{identity.entity.id}}/*\" "
-	    "{ capabilities = [\"read\"] }\n" PATH("b", "\"read\""));
-	assert_false(policy_check(f->grant,
-	    TEXT("a/{{identity.entity.id}}/x"), HF_CAP_READ, NULL, 0, NULL));
-	assert_true(policy_check(f->grant, TEXT("b"), HF_CAP_READ, NULL, 0,
-	    NULL));
+	use(state,
+	    BIND "path \"a/{{identity.entity.id}}/*\" "
+		 "{ capabilities = [\"read\"] }\n" PATH("b", "\"read\""));
+	assert_false(policy_check(f->grant, TEXT("a/{{identity.entity.id}}/x"),
+	    HF_CAP_READ, NULL, 0, NULL));
+	assert_true(
+	    policy_check(f->grant, TEXT("b"), HF_CAP_READ, NULL, 0, NULL));
 }
 
 static void
@@ -884,8 +908,10 @@ refuses_what_it_does_not_understand(void **state)
 	    "x: a list expected");
 	expect_refused(state, "path \"a\" { allowed_parameters { x = [[]] } }",
 	    "not supported");
-	expect_refused(state, "path \"a\" { denied_parameters { } "
-	    "denied_parameters { } }", "denied_parameters is given twice");
+	expect_refused(state,
+	    "path \"a\" { denied_parameters { } "
+	    "denied_parameters { } }",
+	    "denied_parameters is given twice");
 	expect_refused(state, "path \"a\" { min_wrapping_ttl = \"x\" }",
 	    "a duration such as");
 	expect_refused(state, "paths \"a\" { }", "\"paths\" is not known");
@@ -901,7 +927,8 @@ binds_other_policies_by_name(void **state)
 	struct fixture *f = *state;
 
 	put(f, "reader.hcl", PATH("a", "\"read\""));
-	put(f, "zz.json", "{\"bind\": [{\"policies\": [\"reader\"], "
+	put(f, "zz.json",
+	    "{\"bind\": [{\"policies\": [\"reader\"], "
 	    "\"subjects\": [\"uid:77\", \"uid:1000\"]}]}");
 	start(f);
 	assert_true(may(state, "a", R));
@@ -911,14 +938,18 @@ static void
 applies_a_bind_only_with_all_that_it_requires(void **state)
 {
 	char exe[] = "/usr/sbin/no-such-daemon";
-	struct identity id = { .local = true, .uid = 1000, .exe = exe,
-		.exe_trusted = true, .pidfd = -1 };
+	struct identity id = { .local = true,
+		.uid = 1000,
+		.exe = exe,
+		.exe_trusted = true,
+		.pidfd = -1 };
 	struct fixture *f = *state;
 	struct policy_grant *grant;
 
-	use(state, "bind { subjects = [\"exe:/usr/sbin/no-such-daemon\"]\n"
-	    "require = [\"uid:1000\", \"any:local\"] }\n"
-	    PATH("a", "\"read\""));
+	use(state,
+	    "bind { subjects = [\"exe:/usr/sbin/no-such-daemon\"]\n"
+	    "require = [\"uid:1000\", \"any:local\"] }\n" PATH(
+		"a", "\"read\""));
 	assert_false(may(state, "a", R)); /* alice runs something else */
 	assert_int_equal(policy_grant_for(f->ps, &id, &grant), HF_OK);
 	assert_true(policy_check(grant, TEXT("a"), R, NULL, 0, NULL));
@@ -936,8 +967,9 @@ pins_the_process_only_where_exe_or_unit_count(void **state)
 {
 	struct fixture *f = *state;
 	char unit[] = "shop.service";
-	struct identity id = { .local = true, .uid = 5, .unit = unit,
-		.pidfd = -1 };
+	struct identity id = {
+		.local = true, .uid = 5, .unit = unit, .pidfd = -1
+	};
 	struct policy_grant *grant;
 
 	use(state, BIND "bind { subjects = [\"unit:shop.service\"] }");
@@ -952,16 +984,19 @@ refuses_binds_that_make_no_sense(void **state)
 {
 	expect_refused(state, "bind { }", "needs subjects");
 	expect_refused(state, "bind { subjects = [] }", "subjects is empty");
-	expect_refused(state, "\nbind {\n subjects = [\"uid:1\",\n"
+	expect_refused(state,
+	    "\nbind {\n subjects = [\"uid:1\",\n"
 	    "  \"user:no-such-user\"] }",
 	    "p.hcl:4: there is no user \"no-such-user\"");
 	expect_refused(state, "bind { subjects = [\"group:no-such-group\"] }",
 	    "p.hcl:1: there is no group \"no-such-group\"");
-	expect_refused(state, "bind { subjects = [\"who\"] }",
-	    "a subject begins with");
+	expect_refused(
+	    state, "bind { subjects = [\"who\"] }", "a subject begins with");
 	expect_refused(state, "bind { subjects = [1] }", "a list of strings");
-	expect_refused(state, "bind { subjects = [\"uid:1\"]\n"
-	    "policies = [\"q\"] }", "p.hcl:2: there is no policy \"q\"");
+	expect_refused(state,
+	    "bind { subjects = [\"uid:1\"]\n"
+	    "policies = [\"q\"] }",
+	    "p.hcl:2: there is no policy \"q\"");
 	expect_refused(state, "bind { subjects = [\"uid:1\"] policies = [] }",
 	    "a list of names expected");
 	expect_refused(state, "bind { subjects = [\"uid:1\"] require = [] }",
@@ -976,8 +1011,9 @@ lets_root_do_everything_once_bound(void **state)
 	struct fixture *f = *state;
 	struct policy_verdict v;
 
-	use(state, "bind { policies = [\"root\"] subjects = [\"uid:1000\"] }\n"
-	    BIND PATH("a", "\"deny\""));
+	use(state,
+	    "bind { policies = [\"root\"] subjects = [\"uid:1000\"] }\n" BIND
+		PATH("a", "\"deny\""));
 	assert_true(policy_check(f->grant, TEXT("a"), U | S, NULL, 0, &v));
 	assert_string_equal(v.policy, "root");
 	assert_true(may(state, "b/c", L));
@@ -993,8 +1029,10 @@ takes_names_as_they_are_and_refuses_look_alikes(void **state)
 	struct fixture *f = *state;
 
 	put(f, "q.hcl", PATH("a", "\"read\""));
-	expect_refused(state, "bind { subjects = [\"uid:1\"]\n"
-	    "policies = [\"Q\"] }", "there is no policy \"Q\"");
+	expect_refused(state,
+	    "bind { subjects = [\"uid:1\"]\n"
+	    "policies = [\"Q\"] }",
+	    "there is no policy \"Q\"");
 	put(f, "Q.json", "{}");
 	expect_refused(state, "", "there is a policy \"Q\" already");
 	clear_folder(f);
@@ -1027,8 +1065,8 @@ refuses_a_folder_that_is_missing_or_open_to_all(void **state)
 	struct policy_store *ps = NULL;
 	struct hf_why why;
 
-	assert_int_equal(policy_open("/no/such/folder", &ps, &why),
-	    HF_ERR_BAD_POLICY);
+	assert_int_equal(
+	    policy_open("/no/such/folder", &ps, &why), HF_ERR_BAD_POLICY);
 	assert_int_equal(chmod(f->dir, 0777), 0);
 	expect_refused(state, "", "anybody may write");
 	assert_int_equal(chmod(f->dir, 0700), 0);
@@ -1057,8 +1095,8 @@ reads_the_json_form_as_the_same_rules(void **state)
 	for (size_t i = 0; i < 3; i++) {
 		use(state, forms[i]);
 		for (size_t j = 0; j < 4; j++)
-			assert_int_equal(policy_caps(f->grant,
-			    text_of(paths[j])), caps[j]);
+			assert_int_equal(
+			    policy_caps(f->grant, text_of(paths[j])), caps[j]);
 		assert_true(may_with(state, "t/x/k", "v", "2"));
 		assert_false(may_with(state, "t/x/k", "v", "3"));
 	}
@@ -1098,15 +1136,16 @@ loads_policies_written_for_vault_unchanged(void **state)
 	    "  min_wrapping_ttl = \"1m30s\" }\n"
 	    "path \"foo/bar\" { capabilities = [\"create\", \"sudo\"] }\n"
 	    "path \"foo/bar\" { capabilities = [\"read\"] }\n");
-	put(f, "bind.hcl", "bind { policies = [\"admin\", \"app\"]\n"
+	put(f, "bind.hcl",
+	    "bind { policies = [\"admin\", \"app\"]\n"
 	    "subjects = [\"uid:1000\"] }");
 	start(f);
 	assert_true(may(state, "sys/health", R | S));
 	assert_true(may(state, "sys/policies/acl/x", HF_CAP_PATCH));
 	assert_true(may(state, "secret/data/app/prod/config", R));
 	assert_false(may(state, "secret/data/other", R));
-	assert_true(may_with(state, "transit/encrypt/orders", "plaintext",
-	    "x"));
+	assert_true(
+	    may_with(state, "transit/encrypt/orders", "plaintext", "x"));
 	assert_false(may_with(state, "transit/encrypt/orders", "nonce", "x"));
 	assert_true(may(state, "transit/decrypt/orders", U));
 	assert_false(may(state, "sys/tools/random/164", U));
@@ -1128,8 +1167,8 @@ keeps_the_old_set_when_a_file_is_broken(void **state)
 	put(f, "p.hcl", BIND PATH("b", "\"read\""));
 	put(f, "q.hcl", "# fine\n\npath \"c\" { capabilities = [\"reed\"] }");
 	assert_int_equal(policy_reload(f->ps, &why), HF_ERR_BAD_POLICY);
-	(void)snprintf(expected, sizeof(expected), "%s/q.hcl:3: unknown",
-	    f->dir);
+	(void)snprintf(
+	    expected, sizeof(expected), "%s/q.hcl:3: unknown", f->dir);
 	assert_memory_equal(why.text, expected, strlen(expected));
 	assert_int_equal(policy_generation(f->ps), generation);
 	take_grant(f);
@@ -1149,11 +1188,11 @@ leaves_a_grant_as_it_was_over_a_reload(void **state)
 	old = policy_grant_ref(f->grant);
 	put(f, "p.hcl", BIND PATH("b", "\"read\""));
 	assert_int_equal(policy_reload(f->ps, &why), HF_OK);
-	assert_int_equal(policy_generation(f->ps),
-	    policy_grant_generation(old) + 1);
+	assert_int_equal(
+	    policy_generation(f->ps), policy_grant_generation(old) + 1);
 	take_grant(f);
-	assert_int_equal(policy_grant_generation(f->grant),
-	    policy_generation(f->ps));
+	assert_int_equal(
+	    policy_grant_generation(f->grant), policy_generation(f->ps));
 	assert_true(policy_check(old, TEXT("a"), R, NULL, 0, &v));
 	assert_false(may(state, "a", R));
 	assert_true(may(state, "b", R));
@@ -1179,8 +1218,8 @@ names_the_rule_that_decided(void **state)
 	assert_string_equal(v.file, file);
 	assert_int_equal(v.line, 3);
 	assert_false(policy_check(f->grant, TEXT("a/b"), U, NULL, 0, &v));
-	assert_string_equal(v.reason,
-	    "the rule does not grant this capability");
+	assert_string_equal(
+	    v.reason, "the rule does not grant this capability");
 }
 
 static void
@@ -1201,8 +1240,9 @@ lists_the_policies_in_force(void **state)
 	char out[256] = "";
 
 	put(f, "a.hcl", PATH("x", "") PATH("y", ""));
-	use(state, BIND "bind { policies = [\"a\"]\n"
-	    "subjects = [\"uid:1\", \"user:root\"] }");
+	use(state,
+	    BIND "bind { policies = [\"a\"]\n"
+		 "subjects = [\"uid:1\", \"user:root\"] }");
 	policy_each(f->ps, note_policy, out);
 	assert_string_equal(out, "root:0:0:- a:2:2:uid:1 p:0:1:uid:1000 ");
 }
@@ -1220,8 +1260,8 @@ finds_the_winner_among_many_rules(void **state)
 		n += (size_t)snprintf(text + n, sizeof(text) - n,
 		    "path \"e/%d\" { capabilities = [\"read\"] }\n"
 		    "path \"g/%d/*\" { capabilities = [\"update\"] }\n"
-		    "path \"s/+/%d\" { capabilities = [\"delete\"] }\n", i, i,
-		    i);
+		    "path \"s/+/%d\" { capabilities = [\"delete\"] }\n",
+		    i, i, i);
 	use(state, text);
 	for (int i = 0; i < 1000; i++) {
 		(void)snprintf(path, sizeof(path), "e/%d", i);
@@ -1245,22 +1285,25 @@ serves_more_combinations_than_it_keeps(void **state)
 
 	for (int i = 0; i < 300; i++) {
 		(void)snprintf(name, sizeof(name), "p%d.hcl", i);
-		(void)snprintf(text, sizeof(text), "bind { subjects = "
-		    "[\"uid:%d\"] } path \"k%d\" { policy = \"read\" }", i, i);
+		(void)snprintf(text, sizeof(text),
+		    "bind { subjects = "
+		    "[\"uid:%d\"] } path \"k%d\" { policy = \"read\" }",
+		    i, i);
 		put(f, name, text);
 	}
 	start(f);
 	for (unsigned i = 0; i < 300; i++) {
-		const struct identity id = { .local = true, .uid = i,
-			.gid = 9999, .pidfd = -1 };
+		const struct identity id = {
+			.local = true, .uid = i, .gid = 9999, .pidfd = -1
+		};
 
-		assert_int_equal(policy_grant_for(f->ps, &id, &grants[i]),
-		    HF_OK);
+		assert_int_equal(
+		    policy_grant_for(f->ps, &id, &grants[i]), HF_OK);
 		(void)snprintf(name, sizeof(name), "k%u", i);
-		assert_true(policy_check(grants[i], text_of(name), R, NULL, 0,
-		    NULL));
-		assert_false(policy_check(grants[i], TEXT("k300"), R, NULL, 0,
-		    NULL));
+		assert_true(
+		    policy_check(grants[i], text_of(name), R, NULL, 0, NULL));
+		assert_false(
+		    policy_check(grants[i], TEXT("k300"), R, NULL, 0, NULL));
 	}
 	for (int i = 0; i < 300; i++)
 		policy_grant_free(grants[i]);
@@ -1306,11 +1349,13 @@ answers_many_threads_while_it_reloads(void **state)
 	use(state, BIND PATH("a", "\"read\""));
 	crowd.ps = f->ps;
 	for (int i = 0; i < 4; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL,
-		    ask_all_the_time, &crowd), 0);
+		assert_int_equal(
+		    pthread_create(&threads[i], NULL, ask_all_the_time, &crowd),
+		    0);
 	for (int i = 0; i < 50 || atomic_load(&crowd.asked) < 100; i++) {
-		put(f, "p.hcl", i % 2 == 0 ? BIND PATH("b", "\"read\"") :
-					     BIND PATH("a", "\"read\""));
+		put(f, "p.hcl",
+		    i % 2 == 0 ? BIND PATH("b", "\"read\"")
+			       : BIND PATH("a", "\"read\""));
 		assert_int_equal(policy_reload(f->ps, &why), HF_OK);
 	}
 	atomic_store(&crowd.stop, true);

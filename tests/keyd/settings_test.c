@@ -69,8 +69,7 @@ expect_refused(void **state, const char *text, const char *message)
 	struct hf_why why = { "" };
 
 	put(f, text);
-	assert_int_equal(settings_load(f->file, &s, &why),
-	    HF_ERR_BAD_SETTINGS);
+	assert_int_equal(settings_load(f->file, &s, &why), HF_ERR_BAD_SETTINGS);
 	assert_null(s.owned);
 	assert_memory_equal(why.text, f->file, strlen(f->file));
 	if (strstr(why.text, message) == NULL)
@@ -106,11 +105,13 @@ reads_every_kind_of_setting(void **state)
 {
 	struct settings s;
 
-	load(*state, "socket = \"/s\" socket_mode = \"0600\" upsert = true\n"
+	load(*state,
+	    "socket = \"/s\" socket_mode = \"0600\" upsert = true\n"
 	    "log_level = \"debug\" io_threads = 3 default_level = \"hsm\"\n"
 	    "limits { message = 1048576 idle_s = 60 }\n"
 	    "hsm { uri = \"pkcs11:token=t\" pin = \"env:PIN\" }\n"
-	    "audit { sync = \"every\" checkpoint_lines = 7 }\n", &s);
+	    "audit { sync = \"every\" checkpoint_lines = 7 }\n",
+	    &s);
 	assert_string_equal(s.transport.socket, "/s");
 	assert_int_equal(s.transport.socket_mode, 0600);
 	assert_true(s.upsert);
@@ -144,12 +145,14 @@ takes_relative_paths_from_the_folder_of_the_file(void **state)
 	struct settings s;
 	char expected[128];
 
-	load(f, "socket = \"keyd.sock\" events = \"ipc://events.sock\"\n"
-	    "policy_dir = \"policy.d\" hsm { pin = \"file:pin\" }", &s);
+	load(f,
+	    "socket = \"keyd.sock\" events = \"ipc://events.sock\"\n"
+	    "policy_dir = \"policy.d\" hsm { pin = \"file:pin\" }",
+	    &s);
 	(void)snprintf(expected, sizeof(expected), "%s/keyd.sock", f->dir);
 	assert_string_equal(s.transport.socket, expected);
-	(void)snprintf(expected, sizeof(expected), "ipc://%s/events.sock",
-	    f->dir);
+	(void)snprintf(
+	    expected, sizeof(expected), "ipc://%s/events.sock", f->dir);
 	assert_string_equal(s.events, expected);
 	(void)snprintf(expected, sizeof(expected), "%s/policy.d", f->dir);
 	assert_string_equal(s.policy_dir, expected);
@@ -178,10 +181,12 @@ reads_named_listeners_in_order(void **state)
 	struct settings s;
 	char expected[128];
 
-	load(f, "listener \"a\" { address = \"[::1]:1\" certificate = \"c\"\n"
+	load(f,
+	    "listener \"a\" { address = \"[::1]:1\" certificate = \"c\"\n"
 	    "key = \"/k\" client_ca = \"/ca\" }\n"
 	    "listener \"b\" { address = \"127.0.0.1:2\" certificate = \"/c\"\n"
-	    "key = \"/k\" client_ca = \"/ca\" allow_tls12 = true }", &s);
+	    "key = \"/k\" client_ca = \"/ca\" allow_tls12 = true }",
+	    &s);
 	assert_int_equal(s.transport.tls_count, 2);
 	assert_string_equal(s.transport.tls[0].address, "[::1]:1");
 	(void)snprintf(expected, sizeof(expected), "%s/c", f->dir);
@@ -197,32 +202,35 @@ refuses_half_a_listener(void **state)
 {
 	expect_refused(state, "\nlistener \"a\" { address = \"x:1\" }",
 	    ":2: the listener \"a\" needs \"certificate\"");
-	expect_refused(state, "listener { address = \"x:1\" }",
-	    "a listener has a name");
-	expect_refused(state, "listener \"a\" { address = \"x\" "
+	expect_refused(
+	    state, "listener { address = \"x:1\" }", "a listener has a name");
+	expect_refused(state,
+	    "listener \"a\" { address = \"x\" "
 	    "certificate = \"c\" key = \"k\" client_ca = \"a\" x = 1 }",
 	    "unknown setting \"x\" in a listener");
-	expect_refused(state, "listener \"a\" { address = \"x\" "
+	expect_refused(state,
+	    "listener \"a\" { address = \"x\" "
 	    "certificate = \"c\" key = \"k\" client_ca = \"a\" }\n"
-	    "listener \"a\" { }", ":2: the listener \"a\" is there already");
+	    "listener \"a\" { }",
+	    ":2: the listener \"a\" is there already");
 }
 
 static void
 refuses_what_it_does_not_know(void **state)
 {
-	expect_refused(state, "\n\nsokcet = \"/s\"",
-	    ":3: unknown setting \"sokcet\"");
+	expect_refused(
+	    state, "\n\nsokcet = \"/s\"", ":3: unknown setting \"sokcet\"");
 	expect_refused(state, "limits { x = 1 }",
 	    "unknown setting \"x\" in the block limits");
-	expect_refused(state, "limit { message = 1 }",
-	    "unknown setting \"limit\"");
+	expect_refused(
+	    state, "limit { message = 1 }", "unknown setting \"limit\"");
 }
 
 static void
 refuses_the_wrong_kind(void **state)
 {
-	expect_refused(state, "socket = 1",
-	    "socket: a string expected, got a number");
+	expect_refused(
+	    state, "socket = 1", "socket: a string expected, got a number");
 	expect_refused(state, "upsert = \"yes\"",
 	    "upsert: a true or false expected, got a string");
 	expect_refused(state, "io_threads = \"1\"", "a number expected");
@@ -264,8 +272,7 @@ refuses_a_pin_in_the_file_without_repeating_it(void **state)
 
 	expect_refused(state, "hsm { pin = \"s3cr3t\" }", "file:PATH, env:");
 	put(f, "hsm { pin = \"s3cr3t\" }");
-	assert_int_equal(settings_load(f->file, &s, &why),
-	    HF_ERR_BAD_SETTINGS);
+	assert_int_equal(settings_load(f->file, &s, &why), HF_ERR_BAD_SETTINGS);
 	assert_null(strstr(why.text, "s3cr3t"));
 }
 
@@ -295,12 +302,11 @@ prints_a_file_that_says_what_an_empty_one_says(void **state)
 	assert_int_equal(printed.owned_count, 2 * empty.owned_count - 1);
 	for (size_t i = 1; i < empty.owned_count; i++)
 		assert_string_equal(
-		    printed.owned[empty.owned_count + i - 1],
-		    empty.owned[i]);
-	assert_memory_equal(&printed.transport.limits,
-	    &empty.transport.limits, sizeof(empty.transport.limits));
-	assert_int_equal(printed.audit.checkpoint_seconds,
-	    empty.audit.checkpoint_seconds);
+		    printed.owned[empty.owned_count + i - 1], empty.owned[i]);
+	assert_memory_equal(&printed.transport.limits, &empty.transport.limits,
+	    sizeof(empty.transport.limits));
+	assert_int_equal(
+	    printed.audit.checkpoint_seconds, empty.audit.checkpoint_seconds);
 	for (const char *l = text; l != NULL; l = strchr(l + 1, '\n'))
 		assert_true(strcspn(l + 1, "\n") <= 80);
 	settings_free(&printed);

@@ -38,7 +38,8 @@ writes_vaults_text_form(void **state)
 	struct hf_bytes out;
 
 	assert_int_equal(form_write(s->arena, FORM_TEXT, "vault", 12,
-	    BASE64_STD, buf, 3, &out), HF_OK);
+			     BASE64_STD, buf, 3, &out),
+	    HF_OK);
 	assert_int_equal(out.len, strlen("vault:v12:AQID"));
 	assert_memory_equal(out.ptr, "vault:v12:AQID", out.len);
 }
@@ -52,7 +53,8 @@ writes_the_version_before_a_binary_body(void **state)
 	struct hf_bytes out;
 
 	assert_int_equal(form_write(s->arena, FORM_BINARY, "vault", 258,
-	    BASE64_STD, buf, 1, &out), HF_OK);
+			     BASE64_STD, buf, 1, &out),
+	    HF_OK);
 	assert_int_equal(out.len, sizeof(expected));
 	assert_memory_equal(out.ptr, expected, sizeof(expected));
 }
@@ -70,9 +72,12 @@ reads_back_both_forms(void **state)
 		struct hf_bytes out;
 
 		assert_int_equal(form_write(s->arena, forms[i], "p", 7,
-		    BASE64_STD, buf, 4, &out), HF_OK);
-		assert_int_equal(form_read(s->arena, out, "p", BASE64_STD,
-		    "ciphertext", HF_ERR_BAD_CIPHERTEXT, &v, &s->why), HF_OK);
+				     BASE64_STD, buf, 4, &out),
+		    HF_OK);
+		assert_int_equal(
+		    form_read(s->arena, out, "p", BASE64_STD, "ciphertext",
+			HF_ERR_BAD_CIPHERTEXT, &v, &s->why),
+		    HF_OK);
 		assert_int_equal(v.version, 7);
 		assert_int_equal(v.body.len, 4);
 		assert_memory_equal(v.body.ptr, "body", 4);
@@ -85,9 +90,10 @@ takes_version_zero_for_one(void **state)
 	struct state *s = *state;
 	struct versioned v;
 
-	assert_int_equal(form_read(s->arena, bytes_of("vault:v0:AA==", 13),
-	    "vault", BASE64_STD, "ciphertext", HF_ERR_BAD_CIPHERTEXT, &v,
-	    &s->why), HF_OK);
+	assert_int_equal(
+	    form_read(s->arena, bytes_of("vault:v0:AA==", 13), "vault",
+		BASE64_STD, "ciphertext", HF_ERR_BAD_CIPHERTEXT, &v, &s->why),
+	    HF_OK);
 	assert_int_equal(v.version, 1);
 }
 
@@ -96,9 +102,10 @@ refuses(struct state *s, const char *text, const char *sentence)
 {
 	struct versioned v;
 
-	assert_int_equal(form_read(s->arena, bytes_of(text, strlen(text)),
-	    "vault", BASE64_STD, "ciphertext", HF_ERR_BAD_CIPHERTEXT, &v,
-	    &s->why), HF_ERR_BAD_CIPHERTEXT);
+	assert_int_equal(
+	    form_read(s->arena, bytes_of(text, strlen(text)), "vault",
+		BASE64_STD, "ciphertext", HF_ERR_BAD_CIPHERTEXT, &v, &s->why),
+	    HF_ERR_BAD_CIPHERTEXT);
 	assert_string_equal(s->why.text, sentence);
 }
 
@@ -121,8 +128,8 @@ says_what_is_wrong_in_vaults_words(void **state)
 	refuses(s, "vault:v1:A", "invalid ciphertext: could not decode base64");
 	refuses(s, "vault:v1:AA==\n",
 	    "invalid ciphertext: could not decode base64");
-	refuses(s, "vault:v1:AB==",
-	    "invalid ciphertext: could not decode base64");
+	refuses(
+	    s, "vault:v1:AB==", "invalid ciphertext: could not decode base64");
 }
 
 static void
@@ -133,23 +140,24 @@ refuses_a_binary_form_without_its_version(void **state)
 	struct versioned v;
 
 	for (size_t len = 1; len <= sizeof(cut); len++)
-		assert_int_equal(form_read(s->arena, bytes_of(cut, len),
-		    "vault", BASE64_STD, "signature", HF_ERR_BAD_SIGNATURE, &v,
-		    &s->why), HF_ERR_BAD_SIGNATURE);
+		assert_int_equal(
+		    form_read(s->arena, bytes_of(cut, len), "vault", BASE64_STD,
+			"signature", HF_ERR_BAD_SIGNATURE, &v, &s->why),
+		    HF_ERR_BAD_SIGNATURE);
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(writes_vaults_text_form, setup,
-		    teardown),
+		cmocka_unit_test_setup_teardown(
+		    writes_vaults_text_form, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    writes_the_version_before_a_binary_body, setup, teardown),
-		cmocka_unit_test_setup_teardown(reads_back_both_forms, setup,
-		    teardown),
-		cmocka_unit_test_setup_teardown(takes_version_zero_for_one,
-		    setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    reads_back_both_forms, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    takes_version_zero_for_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    says_what_is_wrong_in_vaults_words, setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -98,8 +98,8 @@ texts_are_terminated(void **state)
 	struct arena *a = arena_of(4096, 1 << 20);
 
 	(void)state;
-	assert_string_equal(arena_text(a, (struct hf_text){ "abcd", 3 }),
-	    "abc");
+	assert_string_equal(
+	    arena_text(a, (struct hf_text){ "abcd", 3 }), "abc");
 	assert_string_equal(arena_text(a, (struct hf_text){ NULL, 0 }), "");
 	assert_string_equal(arena_printf(a, "%s-%d", "k", 7), "k-7");
 	arena_free(a);

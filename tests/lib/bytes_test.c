@@ -100,8 +100,8 @@ base64_gives_the_vectors_of_the_rfc(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
-		struct hf_bytes in = bytes_of(vectors[i].plain,
-		    strlen(vectors[i].plain));
+		struct hf_bytes in =
+		    bytes_of(vectors[i].plain, strlen(vectors[i].plain));
 		const char *both[] = { vectors[i].std, vectors[i].url };
 
 		for (int kind = BASE64_STD; kind <= BASE64_URL; kind++) {
@@ -134,8 +134,8 @@ base64_takes_every_byte_value_at_every_offset(void **state)
 			size_t chars = base64_length(k, n);
 
 			base64_encode(k, bytes_of(in, n), text);
-			assert_true(base64_decode(k,
-			    (struct hf_text){ text, chars }, out, &len));
+			assert_true(base64_decode(
+			    k, (struct hf_text){ text, chars }, out, &len));
 			assert_int_equal(len, n);
 			assert_memory_equal(in, out, n);
 		}
@@ -144,9 +144,9 @@ base64_takes_every_byte_value_at_every_offset(void **state)
 static void
 base64_is_strict(void **state)
 {
-	static const char *const bad_std[] = { "Zg", "Zg=", "Zg===", "Z===",
-		"Zh==", "Zm9=", "Zm9v\n", " Zm9", "Zm9-", "Zm9_", "=Zm9",
-		"Zg==Zg==", "====", "Z", "Zm9vY" };
+	static const char *const bad_std[] = { "Zg",
+		"Zg=", "Zg===", "Z===", "Zh==", "Zm9=", "Zm9v\n", " Zm9",
+		"Zm9-", "Zm9_", "=Zm9", "Zg==Zg==", "====", "Z", "Zm9vY" };
 	static const char *const bad_url[] = { "Zg==", "Zh", "Zm9", "Z", "Zm+v",
 		"Zm/v", "Zm9vY" };
 	uint8_t out[16];
@@ -154,11 +154,11 @@ base64_is_strict(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad_std) / sizeof(bad_std[0]); i++)
-		assert_false(base64_decode(BASE64_STD, text_of(bad_std[i]), out,
-		    &len));
+		assert_false(
+		    base64_decode(BASE64_STD, text_of(bad_std[i]), out, &len));
 	for (size_t i = 0; i < sizeof(bad_url) / sizeof(bad_url[0]); i++)
-		assert_false(base64_decode(BASE64_URL, text_of(bad_url[i]), out,
-		    &len));
+		assert_false(
+		    base64_decode(BASE64_URL, text_of(bad_url[i]), out, &len));
 }
 
 static void

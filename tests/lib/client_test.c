@@ -21,15 +21,19 @@ answer(struct server *s, struct server_request *r)
 		server_refuse(r, r->err, r->why.text);
 	} else if (r->op->id == OP_transit_encrypt) {
 		const struct hf_encrypt_in *in = r->in;
-		struct hf_encrypt_out out = { .result = {
-			.ciphertext = in->item.plaintext, .key_version = 7 } };
+		struct hf_encrypt_out out = {
+			.result = { .ciphertext = in->item.plaintext,
+			    .key_version = 7 }
+		};
 
 		server_answer(r, &out);
 	} else if (r->op->id == OP_key_rotate) {
 		const struct hf_name_in *in = r->in;
 		struct hf_text aliases[] = { TEXT("one"), TEXT("two") };
-		struct hf_key_info out = { .name = in->name, .aliases = aliases,
-			.aliases_count = 2, .latest_version = r->number };
+		struct hf_key_info out = { .name = in->name,
+			.aliases = aliases,
+			.aliases_count = 2,
+			.latest_version = r->number };
 
 		server_answer(r, &out);
 	} else {
@@ -329,8 +333,8 @@ says_that_a_message_may_be_too_large(void **state)
 
 	(void)state;
 	s->max = 1 << 20;
-	assert_int_equal(hf_transit_encrypt(c, &in, &out, &why),
-	    HF_ERR_TOO_LARGE);
+	assert_int_equal(
+	    hf_transit_encrypt(c, &in, &out, &why), HF_ERR_TOO_LARGE);
 	assert_non_null(strstr(why.text, "larger"));
 	assert_works(c);
 	free(data);
@@ -411,12 +415,13 @@ takes_replies_in_any_order(void **state)
 			.item.plaintext = hf_bytes_of(text, 1) };
 
 		text[0] = (char)('0' + i);
-		assert_int_equal(hf_transit_encrypt_send(c, &in, &tickets[i],
-		    NULL), HF_OK);
+		assert_int_equal(
+		    hf_transit_encrypt_send(c, &in, &tickets[i], NULL), HF_OK);
 	}
 	for (size_t i = 10; i-- > 0;) {
-		assert_int_equal(hf_transit_encrypt_receive(c, tickets[i],
-		    &out, NULL), HF_OK);
+		assert_int_equal(
+		    hf_transit_encrypt_receive(c, tickets[i], &out, NULL),
+		    HF_OK);
 		assert_int_equal(out.result.ciphertext.ptr[0], '0' + i);
 	}
 	hf_close(c);
@@ -434,11 +439,11 @@ a_ticket_is_good_once_and_for_its_operation(void **state)
 
 	(void)state;
 	assert_int_equal(hf_key_rotate_send(c, &in, &ticket, NULL), HF_OK);
-	assert_int_equal(hf_key_read_receive(c, ticket, &info, NULL),
-	    HF_ERR_NOT_FOUND);
+	assert_int_equal(
+	    hf_key_read_receive(c, ticket, &info, NULL), HF_ERR_NOT_FOUND);
 	assert_int_equal(hf_key_rotate_receive(c, ticket, &info, NULL), HF_OK);
-	assert_int_equal(hf_key_rotate_receive(c, ticket, &info, NULL),
-	    HF_ERR_NOT_FOUND);
+	assert_int_equal(
+	    hf_key_rotate_receive(c, ticket, &info, NULL), HF_ERR_NOT_FOUND);
 	hf_close(c);
 	server_free(s);
 }
@@ -459,12 +464,13 @@ many_large_requests_under_way_do_not_block_each_other(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT; i++) {
 		memset(data, (int)i, SIZE);
-		assert_int_equal(hf_transit_encrypt_send(c, &in, &tickets[i],
-		    NULL), HF_OK);
+		assert_int_equal(
+		    hf_transit_encrypt_send(c, &in, &tickets[i], NULL), HF_OK);
 	}
 	for (size_t i = 0; i < COUNT; i++) {
-		assert_int_equal(hf_transit_encrypt_receive(c, tickets[i],
-		    &out, NULL), HF_OK);
+		assert_int_equal(
+		    hf_transit_encrypt_receive(c, tickets[i], &out, NULL),
+		    HF_OK);
 		assert_int_equal(out.result.ciphertext.len, SIZE);
 		assert_int_equal(out.result.ciphertext.ptr[SIZE - 1], i);
 	}
@@ -525,8 +531,8 @@ parent_and_child_both_go_on_after_a_fork(void **state)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	assert_int_equal(hf_transit_encrypt_receive(c, ticket, &out, NULL),
-	    HF_OK);
+	assert_int_equal(
+	    hf_transit_encrypt_receive(c, ticket, &out, NULL), HF_OK);
 	assert_memory_equal(out.result.ciphertext.ptr, "mine", 4);
 	assert_works(c);
 	assert_int_equal(atomic_load(&s->accepted), 2);

@@ -14,7 +14,7 @@ static const struct row {
 	unsigned status;
 	const char *symbol, *name, *sentence;
 } rows[] = {
-#define HF_ERR(symbol, number, status, ckr, name, sentence)                    \
+#define HF_ERR(symbol, number, status, ckr, name, sentence) \
 	{ number, status, #symbol, name, sentence },
 #include <holdfast/err.def>
 #undef HF_ERR
@@ -57,8 +57,8 @@ a_name_leads_back_to_an_error_of_that_name(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ROWS; i++) {
-		enum hf_err err = hf_err_by_name(rows[i].name,
-		    strlen(rows[i].name));
+		enum hf_err err =
+		    hf_err_by_name(rows[i].name, strlen(rows[i].name));
 
 		assert_string_equal(hf_err_name(err), rows[i].name);
 	}
@@ -89,8 +89,8 @@ failing_writes_a_message_that_always_ends(void **state)
 	char text[400];
 
 	(void)state;
-	assert_int_equal(hf_fail(&why, HF_ERR_BUSY, "%d of %d", 7, 8),
-	    HF_ERR_BUSY);
+	assert_int_equal(
+	    hf_fail(&why, HF_ERR_BUSY, "%d of %d", 7, 8), HF_ERR_BUSY);
 	assert_string_equal(why.text, "7 of 8");
 	memset(text, 'x', sizeof(text));
 	text[sizeof(text) - 1] = '\0';
@@ -111,8 +111,8 @@ a_message_is_cut_between_characters(void **state)
 		memset(text, 'x', lead);
 		for (size_t i = lead; i + 3 < sizeof(text); i += 3)
 			memcpy(text + i, "\xe2\x82\xac", 4);
-		assert_int_equal(hf_fail(&why, HF_ERR_BUSY, "%s", text),
-		    HF_ERR_BUSY);
+		assert_int_equal(
+		    hf_fail(&why, HF_ERR_BUSY, "%s", text), HF_ERR_BUSY);
 		assert_int_equal((strlen(why.text) - lead) % 3, 0);
 	}
 }

@@ -20,14 +20,14 @@ echo(struct server *s, struct server_request *r)
 	assert_non_null(r->in);
 	if (r->op->id == OP_transit_encrypt) {
 		const struct hf_encrypt_in *in = r->in;
-		struct hf_encrypt_out out = {
-			.result.ciphertext = in->item.plaintext };
+		struct hf_encrypt_out out = { .result.ciphertext =
+						  in->item.plaintext };
 
 		server_answer(r, &out);
 	} else {
 		const struct hf_decrypt_in *in = r->in;
-		struct hf_decrypt_out out = {
-			.result.plaintext = in->item.ciphertext };
+		struct hf_decrypt_out out = { .result.plaintext =
+						  in->item.ciphertext };
 
 		server_answer(r, &out);
 	}

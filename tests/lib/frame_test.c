@@ -69,8 +69,8 @@ measures_nothing_before_the_header_is_there(void **state)
 	(void)state;
 	for (size_t len = 0; len < sizeof(ipc); len++) {
 		need = 99;
-		assert_int_equal(frame_measure(FRAME_IPC, ipc, len, 100, &need),
-		    HF_OK);
+		assert_int_equal(
+		    frame_measure(FRAME_IPC, ipc, len, 100, &need), HF_OK);
 		assert_int_equal(need, 0);
 	}
 	for (size_t len = 0; len < 8; len++) {
@@ -91,8 +91,8 @@ measures_the_whole_frame(void **state)
 	(void)state;
 	assert_int_equal(frame_measure(FRAME_IPC, ipc, 9, 6, &need), HF_OK);
 	assert_int_equal(need, 19);
-	assert_int_equal(frame_measure(FRAME_STREAM, ipc + 1, 8, 6, &need),
-	    HF_OK);
+	assert_int_equal(
+	    frame_measure(FRAME_STREAM, ipc + 1, 8, 6, &need), HF_OK);
 	assert_int_equal(need, 18);
 }
 
@@ -138,8 +138,8 @@ tells_the_size_of_a_frame_beyond_the_limit(void **state)
 
 	(void)state;
 	assert_int_equal(measure_claim(FRAME_STREAM, 104, 100, &need), HF_OK);
-	assert_int_equal(measure_claim(FRAME_STREAM, 105, 100, &need),
-	    HF_ERR_TOO_LARGE);
+	assert_int_equal(
+	    measure_claim(FRAME_STREAM, 105, 100, &need), HF_ERR_TOO_LARGE);
 	assert_int_equal(need, 113);
 	assert_int_equal(measure_claim(FRAME_IPC, FRAME_LONGEST, 100, &need),
 	    HF_ERR_TOO_LARGE);

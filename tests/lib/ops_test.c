@@ -65,8 +65,8 @@ ids_names_and_verbs_are_unique(void **state)
 			assert_int_not_equal(ops[i].id, ops[j].id);
 			assert_string_not_equal(ops[i].name, ops[j].name);
 			if (ops[i].verb[0] != '\0')
-				assert_string_not_equal(ops[i].verb,
-				    ops[j].verb);
+				assert_string_not_equal(
+				    ops[i].verb, ops[j].verb);
 		}
 }
 
@@ -94,8 +94,8 @@ the_key_field_exists_where_the_path_has_a_name(void **state)
 		assert_int_equal(fields, has);
 		assert_int_equal(op_key_field(&ops[i]) != NULL, has);
 		if (has)
-			assert_int_equal(op_key_field(&ops[i])->kind,
-			    FIELD_TEXT);
+			assert_int_equal(
+			    op_key_field(&ops[i])->kind, FIELD_TEXT);
 	}
 }
 
@@ -104,8 +104,8 @@ capabilities_have_names_that_come_back(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ops_count; i++)
-		assert_int_equal(cap_by_name(text_of(cap_name(ops[i].cap))),
-		    ops[i].cap);
+		assert_int_equal(
+		    cap_by_name(text_of(cap_name(ops[i].cap))), ops[i].cap);
 	assert_int_equal(cap_by_name(TEXT("sudo")), HF_CAP_SUDO);
 	assert_int_equal(cap_by_name(TEXT("SUDO")), 0);
 	assert_int_equal(cap_by_name(TEXT("")), 0);
@@ -182,8 +182,7 @@ check_rows(const struct schema *schema)
 		const unsigned both = SECRET | PLAIN;
 
 		if ((f->flags & both) == both || f->min > f->max ||
-		    f->doc == NULL || f->doc[0] == '\0' ||
-		    strlen(f->name) > 32)
+		    f->doc == NULL || f->doc[0] == '\0' || strlen(f->name) > 32)
 			fail_msg("%s.%s", schema->name, f->name);
 		for (const char *p = f->name; *p != '\0'; p++)
 			assert_true((*p >= 'a' && *p <= 'z') || *p == '_');
@@ -193,14 +192,14 @@ check_rows(const struct schema *schema)
 		if ((f->flags & (DATA | SEALED)) != 0 && f->kind != FIELD_TEXT)
 			assert_int_equal(f->kind, FIELD_BYTES);
 		if ((f->flags & (TIME | SECONDS)) != 0)
-			assert_true(f->kind == FIELD_UINT ||
-			    f->kind == FIELD_OPT);
+			assert_true(
+			    f->kind == FIELD_UINT || f->kind == FIELD_OPT);
 		/* A number that must not be zero has to be given. */
 		if (f->kind == FIELD_UINT && f->min > 0)
 			assert_true((f->flags & REQUIRED) != 0);
 		for (size_t k = i + 1; k < schema->count; k++)
-			assert_string_not_equal(f->name,
-			    schema->fields[k].name);
+			assert_string_not_equal(
+			    f->name, schema->fields[k].name);
 	}
 }
 
@@ -285,8 +284,8 @@ check_truncation(const struct schema *schema)
 
 		assert_non_null(part.ptr);
 		memcpy(part.ptr, m.ptr, cut);
-		assert_int_not_equal(decoded(schema, part, arena, out, NULL),
-		    HF_OK);
+		assert_int_not_equal(
+		    decoded(schema, part, arena, out, NULL), HF_OK);
 		free(part.ptr);
 	}
 	arena_free(arena);
@@ -381,12 +380,12 @@ static const struct field *
 field_of(const struct schema *schema, struct message pair)
 {
 	size_t len = item_length(pair.ptr) - (pair.ptr[0] == 0x78 ? 2 : 1);
-	const char *name = (const char *)pair.ptr +
-	    (pair.ptr[0] == 0x78 ? 2 : 1);
+	const char *name =
+	    (const char *)pair.ptr + (pair.ptr[0] == 0x78 ? 2 : 1);
 
 	for (size_t i = 0; i < schema->count; i++)
-		if (text_is((struct hf_text){ name, len },
-		        schema->fields[i].name))
+		if (text_is(
+			(struct hf_text){ name, len }, schema->fields[i].name))
 			return &schema->fields[i];
 	fail_msg("no such field");
 	return NULL;
@@ -415,8 +414,8 @@ check_parts(const struct schema *schema)
 
 		changed = all;
 		changed.pair[changed.count++] = all.pair[i];
-		refused(schema, &changed, arena, HF_ERR_DUPLICATE_FIELD,
-		    f->name);
+		refused(
+		    schema, &changed, arena, HF_ERR_DUPLICATE_FIELD, f->name);
 		changed = all;
 		changed.pair[i] = changed.pair[--changed.count];
 		if ((f->flags & REQUIRED) != 0)
@@ -426,8 +425,8 @@ check_parts(const struct schema *schema)
 	for (size_t i = 0; i < all.count; i++)
 		changed.pair[i] = all.pair[all.count - 1 - i];
 	changed.count = all.count;
-	assert_int_equal(decoded(schema, map_of(&changed, arena), arena, out,
-	    NULL), HF_OK);
+	assert_int_equal(
+	    decoded(schema, map_of(&changed, arena), arena, out, NULL), HF_OK);
 	assert_true(message_equal(schema, in, out));
 	arena_free(arena);
 }
@@ -478,8 +477,8 @@ check_bound(const struct schema *schema, const struct field *f, uint64_t size,
 	memset(in, 0, schema->size);
 	for (size_t i = 0; i < schema->count; i++)
 		if ((schema->fields[i].flags & REQUIRED) != 0)
-			message_fill_field(&schema->fields[i], arena, true,
-			    &seed, in);
+			message_fill_field(
+			    &schema->fields[i], arena, true, &seed, in);
 	with_size(f, arena, size, in);
 	err = decoded(schema, encoded(schema, in, arena), arena, out, &why);
 	if (err != (good ? HF_OK : HF_ERR_OUT_OF_BOUNDS))

@@ -50,8 +50,8 @@ print_values(FILE *out, const char *values)
 	for (const char *v = values; *v != '\0';) {
 		size_t len = strcspn(v, "|");
 
-		(void)fprintf(out, "%s\"%.*s\"", v == values ? "" : " / ",
-		    (int)len, v);
+		(void)fprintf(
+		    out, "%s\"%.*s\"", v == values ? "" : " / ", (int)len, v);
 		v += len + (v[len] == '|');
 	}
 }
@@ -88,12 +88,12 @@ print_type(FILE *out, const struct field *f)
 		(void)fputs("bool", out);
 		break;
 	case FIELD_LIST:
-		(void)fprintf(out, "[0*%" PRIu64 " %s]", f->max,
-		    rule_name(f->item));
+		(void)fprintf(
+		    out, "[0*%" PRIu64 " %s]", f->max, rule_name(f->item));
 		break;
 	case FIELD_TEXTS:
-		(void)fprintf(out, "[0*%" PRIu64 " tstr .size (1..1024)]",
-		    f->max);
+		(void)fprintf(
+		    out, "[0*%" PRIu64 " tstr .size (1..1024)]", f->max);
 		break;
 	}
 }
@@ -111,8 +111,9 @@ print_schema(FILE *out, struct printed *printed, const struct schema *s)
 	for (size_t i = 0; i < s->count; i++) {
 		const struct field *f = &s->fields[i];
 
-		(void)fprintf(out, "\t%s\"%s\": ",
-		    (f->flags & REQUIRED) != 0 ? "" : "? ", f->name);
+		(void)fprintf(out,
+		    "\t%s\"%s\": ", (f->flags & REQUIRED) != 0 ? "" : "? ",
+		    f->name);
 		print_type(out, f);
 		(void)fprintf(out, ", ; %s\n", f->doc);
 	}
@@ -132,8 +133,8 @@ static void
 print_operation(FILE *out, const struct op *op)
 {
 	(void)fprintf(out, "\n; %s\n%s = { \"op\": \"%s\", %s\"in\": %s }\n",
-	    op->sentence, op->name, op->name,
-	    may_be_empty(op->in) ? "? " : "", rule_name(op->in));
+	    op->sentence, op->name, op->name, may_be_empty(op->in) ? "? " : "",
+	    rule_name(op->in));
 	(void)fprintf(out, "%s-reply = { \"out\": %s } / error\n", op->name,
 	    rule_name(op->out));
 }
@@ -143,19 +144,23 @@ print_cddl(FILE *out)
 {
 	struct printed printed = { .count = 0 };
 
-	(void)fputs("; SPDX-License-Identifier: Apache-2.0\n"
+	(void)fputs(
+	    "; SPDX-License-Identifier: Apache-2.0\n"
 	    "; The messages of Holdfast (CDDL, RFC 8610), printed from the\n"
 	    "; tables in lib/ops.c. docs/protocol.md tells what they travel "
 	    "in.\n"
-	    "; Every map refuses fields that are not in it.\n\nrequest =", out);
+	    "; Every map refuses fields that are not in it.\n\nrequest =",
+	    out);
 	for (size_t i = 0; i < ops_count; i++)
 		(void)fprintf(out, "%s\n\t%s", i == 0 ? "" : " /", ops[i].name);
-	(void)fputs("\n\nerror = { \"err\": {\n"
+	(void)fputs(
+	    "\n\nerror = { \"err\": {\n"
 	    "\t\"code\": 100..599, ; as in HTTP\n"
 	    "\t\"name\": tstr .size (1..64),\n"
 	    "\t\"message\": tstr .size (0..1024), ; for a person\n"
 	    "} }\n\n"
-	    "name = tstr .regexp \"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\"\n", out);
+	    "name = tstr .regexp \"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\"\n",
+	    out);
 	for (size_t i = 0; i < ops_count; i++)
 		print_operation(out, &ops[i]);
 	for (size_t i = 0; i < ops_count; i++) {
@@ -170,11 +175,12 @@ static void
 print_errors(FILE *out)
 {
 	(void)fputs("| name | code | when nothing more precise is known |\n"
-	    "|---|---|---|\n", out);
-#define HF_ERR(symbol, number, status, ckr, name, sentence)                    \
-	if (HF_ERR_##symbol != HF_ERR_DEFER)                                   \
-		(void)fprintf(out, "| `%s` | %d | %s |\n", name, status,       \
-		    sentence);
+		    "|---|---|---|\n",
+	    out);
+#define HF_ERR(symbol, number, status, ckr, name, sentence) \
+	if (HF_ERR_##symbol != HF_ERR_DEFER)                \
+		(void)fprintf(                              \
+		    out, "| `%s` | %d | %s |\n", name, status, sentence);
 #include <holdfast/err.def>
 #undef HF_ERR
 }
@@ -235,7 +241,7 @@ the_grammar_is_that_of_the_field_tables(void **state)
 	(void)state;
 	if (strcmp(have, want) != 0)
 		fail_msg("docs/holdfast.cddl is not what "
-		    "'lib_protocol_test --cddl' prints");
+			 "'lib_protocol_test --cddl' prints");
 	free(have);
 	free(want);
 }
@@ -248,7 +254,8 @@ assert_protocol_has(print_fn *print, const char *what)
 
 	if (strstr(have, want) == NULL)
 		fail_msg("docs/protocol.md lacks the table that "
-		    "'lib_protocol_test --%s' prints", what);
+			 "'lib_protocol_test --%s' prints",
+		    what);
 	free(have);
 	free(want);
 }

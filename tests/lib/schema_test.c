@@ -31,8 +31,7 @@ struct all_kinds {
 };
 
 SCHEMA(schema_point, point, F(point, "x", x, 1, 9, REQUIRED, NULL, "x"));
-SCHEMA(schema_all, all_kinds,
-    F(all_kinds, "bytes", bytes, 0, 8, 0, NULL, "b"),
+SCHEMA(schema_all, all_kinds, F(all_kinds, "bytes", bytes, 0, 8, 0, NULL, "b"),
     F(all_kinds, "text", text, 0, 8, 0, NULL, "t"),
     F(all_kinds, "word", word, 1, 8, 0, "one|two", "w"),
     F(all_kinds, "name", name, 1, 128, NAME, NULL, "n"),
@@ -89,14 +88,23 @@ decodes_each_kind(void **state)
 
 	(void)state;
 	decodes(CBOR("\xa8"
-	             "\x65" "bytes\x42\x01\x02"
-	             "\x64" "word\x63" "two"
-	             "\x66" "number\x1b\xff\xff\xff\xff\xff\xff\xff\xff"
-	             "\x65" "maybe\x00"
-	             "\x64" "flag\xf5"
-	             "\x63" "tri\xf4"
-	             "\x66" "points\x82\xa1\x61x\x01\xa1\x61x\x09"
-	             "\x65" "texts\x81\x61y"),
+		     "\x65"
+		     "bytes\x42\x01\x02"
+		     "\x64"
+		     "word\x63"
+		     "two"
+		     "\x66"
+		     "number\x1b\xff\xff\xff\xff\xff\xff\xff\xff"
+		     "\x65"
+		     "maybe\x00"
+		     "\x64"
+		     "flag\xf5"
+		     "\x63"
+		     "tri\xf4"
+		     "\x66"
+		     "points\x82\xa1\x61x\x01\xa1\x61x\x09"
+		     "\x65"
+		     "texts\x81\x61y"),
 	    &out);
 	assert_int_equal(out.bytes.len, 2);
 	assert_true(text_is(out.word, "two"));
@@ -122,7 +130,10 @@ tells_absent_from_empty(void **state)
 	assert_null(out.points);
 	assert_false(out.maybe.present);
 	assert_int_equal(out.tri, HF_UNSET);
-	decodes(CBOR("\xa3\x65" "bytes\x40\x64" "text\x60\x66" "points\x80"),
+	decodes(CBOR("\xa3\x65"
+		     "bytes\x40\x64"
+		     "text\x60\x66"
+		     "points\x80"),
 	    &out);
 	assert_non_null(out.bytes.ptr);
 	assert_non_null(out.text.ptr);
@@ -134,22 +145,33 @@ static void
 refuses_a_wrong_type_by_name(void **state)
 {
 	(void)state;
-	refuses(CBOR("\xa1\x65" "bytes\x61x"), HF_ERR_BAD_TYPE,
-	    "bytes: must be a byte string");
-	refuses(CBOR("\xa1\x64" "text\x41x"), HF_ERR_BAD_TYPE,
-	    "text: must be a text string");
-	refuses(CBOR("\xa1\x66" "number\x20"), HF_ERR_BAD_TYPE,
-	    "number: must be an unsigned integer");
-	refuses(CBOR("\xa1\x66" "number\xf9\x3c\x00"), HF_ERR_BAD_TYPE,
-	    "number");
-	refuses(CBOR("\xa1\x65" "maybe\xf6"), HF_ERR_BAD_TYPE, "maybe");
-	refuses(CBOR("\xa1\x64" "flag\x01"), HF_ERR_BAD_TYPE,
-	    "flag: must be true or false");
-	refuses(CBOR("\xa1\x66" "points\xa0"), HF_ERR_BAD_TYPE,
-	    "points: must be an array");
-	refuses(CBOR("\xa1\x66" "points\x81\x01"), HF_ERR_BAD_TYPE,
-	    "points[0] must be a map");
-	refuses(CBOR("\xa1\x65" "texts\x81\x01"), HF_ERR_BAD_TYPE, "texts");
+	refuses(CBOR("\xa1\x65"
+		     "bytes\x61x"),
+	    HF_ERR_BAD_TYPE, "bytes: must be a byte string");
+	refuses(CBOR("\xa1\x64"
+		     "text\x41x"),
+	    HF_ERR_BAD_TYPE, "text: must be a text string");
+	refuses(CBOR("\xa1\x66"
+		     "number\x20"),
+	    HF_ERR_BAD_TYPE, "number: must be an unsigned integer");
+	refuses(CBOR("\xa1\x66"
+		     "number\xf9\x3c\x00"),
+	    HF_ERR_BAD_TYPE, "number");
+	refuses(CBOR("\xa1\x65"
+		     "maybe\xf6"),
+	    HF_ERR_BAD_TYPE, "maybe");
+	refuses(CBOR("\xa1\x64"
+		     "flag\x01"),
+	    HF_ERR_BAD_TYPE, "flag: must be true or false");
+	refuses(CBOR("\xa1\x66"
+		     "points\xa0"),
+	    HF_ERR_BAD_TYPE, "points: must be an array");
+	refuses(CBOR("\xa1\x66"
+		     "points\x81\x01"),
+	    HF_ERR_BAD_TYPE, "points[0] must be a map");
+	refuses(CBOR("\xa1\x65"
+		     "texts\x81\x01"),
+	    HF_ERR_BAD_TYPE, "texts");
 	refuses(CBOR("\x80"), HF_ERR_BAD_TYPE, "must be a map");
 }
 
@@ -157,14 +179,18 @@ static void
 names_the_place_inside_a_list(void **state)
 {
 	(void)state;
-	refuses(CBOR("\xa1\x66" "points\x82\xa1\x61x\x01\xa1\x61x\x0a"),
+	refuses(CBOR("\xa1\x66"
+		     "points\x82\xa1\x61x\x01\xa1\x61x\x0a"),
 	    HF_ERR_OUT_OF_BOUNDS, "points[1].x: 10, must be 1 to 9");
-	refuses(CBOR("\xa1\x66" "points\x81\xa0"), HF_ERR_MISSING_FIELD,
-	    "points[0].x");
-	refuses(CBOR("\xa1\x66" "points\x81\xa2\x61x\x01\x61y\x01"),
+	refuses(CBOR("\xa1\x66"
+		     "points\x81\xa0"),
+	    HF_ERR_MISSING_FIELD, "points[0].x");
+	refuses(CBOR("\xa1\x66"
+		     "points\x81\xa2\x61x\x01\x61y\x01"),
 	    HF_ERR_UNKNOWN_FIELD, "points[0].y");
 	/* And is outside again after it. */
-	refuses(CBOR("\xa2\x66" "points\x81\xa1\x61x\x01\x61y\x01"),
+	refuses(CBOR("\xa2\x66"
+		     "points\x81\xa1\x61x\x01\x61y\x01"),
 	    HF_ERR_UNKNOWN_FIELD, "y: ");
 }
 
@@ -172,7 +198,12 @@ static void
 refuses_too_many_items(void **state)
 {
 	(void)state;
-	refuses(CBOR("\xa1\x65" "texts\x84\x61" "a\x61" "a\x61" "a\x61" "a"),
+	refuses(CBOR("\xa1\x65"
+		     "texts\x84\x61"
+		     "a\x61"
+		     "a\x61"
+		     "a\x61"
+		     "a"),
 	    HF_ERR_OUT_OF_BOUNDS, "texts: 4 items, must be 0 to 3");
 }
 
@@ -180,15 +211,29 @@ static void
 refuses_values_outside_the_list_and_bad_names(void **state)
 {
 	(void)state;
-	refuses(CBOR("\xa1\x64" "word\x65" "three"), HF_ERR_BAD_VALUE,
-	    "word: must be one of one|two");
-	refuses(CBOR("\xa1\x64" "word\x62" "on"), HF_ERR_BAD_VALUE, "word");
-	refuses(CBOR("\xa1\x64" "word\x67" "one|two"), HF_ERR_BAD_VALUE,
-	    "word");
-	refuses(CBOR("\xa1\x64" "name\x63" "a/b"), HF_ERR_BAD_NAME, "name");
-	refuses(CBOR("\xa1\x64" "name\x63" "..x"), HF_ERR_BAD_NAME, "name");
-	refuses(CBOR("\xa1\x64" "text\x62\xc0\x80"), HF_ERR_BAD_TYPE,
-	    "text: not valid UTF-8");
+	refuses(CBOR("\xa1\x64"
+		     "word\x65"
+		     "three"),
+	    HF_ERR_BAD_VALUE, "word: must be one of one|two");
+	refuses(CBOR("\xa1\x64"
+		     "word\x62"
+		     "on"),
+	    HF_ERR_BAD_VALUE, "word");
+	refuses(CBOR("\xa1\x64"
+		     "word\x67"
+		     "one|two"),
+	    HF_ERR_BAD_VALUE, "word");
+	refuses(CBOR("\xa1\x64"
+		     "name\x63"
+		     "a/b"),
+	    HF_ERR_BAD_NAME, "name");
+	refuses(CBOR("\xa1\x64"
+		     "name\x63"
+		     "..x"),
+	    HF_ERR_BAD_NAME, "name");
+	refuses(CBOR("\xa1\x64"
+		     "text\x62\xc0\x80"),
+	    HF_ERR_BAD_TYPE, "text: not valid UTF-8");
 	refuses(CBOR("\xa1\x62\xff\xfe\x00"), HF_ERR_BAD_MESSAGE,
 	    "field name is not valid UTF-8");
 }
@@ -217,18 +262,36 @@ refuses_what_is_not_in_its_one_form(void **state)
 	const char *form = "shortest form";
 
 	(void)state;
-	refuses(CBOR("\xa1\x65" "maybe\x18\x07"), HF_ERR_BAD_MESSAGE, form);
-	refuses(CBOR("\xa1\x65" "maybe\x19\x00\x07"), HF_ERR_BAD_MESSAGE, form);
-	refuses(CBOR("\xa1\x78\x05" "maybe\x07"), HF_ERR_BAD_MESSAGE, form);
-	refuses(CBOR("\xb8\x01\x65" "maybe\x07"), HF_ERR_BAD_MESSAGE, form);
-	refuses(CBOR("\xa1\x65" "bytes\x58\x01" "a"), HF_ERR_BAD_MESSAGE, form);
-	refuses(CBOR("\xa1\x66" "points\x98\x00"), HF_ERR_BAD_MESSAGE, form);
+	refuses(CBOR("\xa1\x65"
+		     "maybe\x18\x07"),
+	    HF_ERR_BAD_MESSAGE, form);
+	refuses(CBOR("\xa1\x65"
+		     "maybe\x19\x00\x07"),
+	    HF_ERR_BAD_MESSAGE, form);
+	refuses(CBOR("\xa1\x78\x05"
+		     "maybe\x07"),
+	    HF_ERR_BAD_MESSAGE, form);
+	refuses(CBOR("\xb8\x01\x65"
+		     "maybe\x07"),
+	    HF_ERR_BAD_MESSAGE, form);
+	refuses(CBOR("\xa1\x65"
+		     "bytes\x58\x01"
+		     "a"),
+	    HF_ERR_BAD_MESSAGE, form);
+	refuses(CBOR("\xa1\x66"
+		     "points\x98\x00"),
+	    HF_ERR_BAD_MESSAGE, form);
 	refuses(CBOR("\xbf\xff"), HF_ERR_BAD_MESSAGE, "definite length");
-	refuses(CBOR("\xa1\x65" "bytes\x5f\x41" "a\xff"), HF_ERR_BAD_MESSAGE,
-	    "definite length");
-	refuses(CBOR("\xa1\x66" "points\x9f\xff"), HF_ERR_BAD_MESSAGE,
-	    "definite length");
-	refuses(CBOR("\xa1\x65" "maybe\xc1\x07"), HF_ERR_BAD_MESSAGE, "tags");
+	refuses(CBOR("\xa1\x65"
+		     "bytes\x5f\x41"
+		     "a\xff"),
+	    HF_ERR_BAD_MESSAGE, "definite length");
+	refuses(CBOR("\xa1\x66"
+		     "points\x9f\xff"),
+	    HF_ERR_BAD_MESSAGE, "definite length");
+	refuses(CBOR("\xa1\x65"
+		     "maybe\xc1\x07"),
+	    HF_ERR_BAD_MESSAGE, "tags");
 	refuses(CBOR("\xd9\xd9\xf7\xa0"), HF_ERR_BAD_MESSAGE, "tags");
 	refuses(CBOR("\xa0\x00"), HF_ERR_BAD_MESSAGE, "1 bytes too many");
 	refuses(CBOR("\xa1\x01\x01"), HF_ERR_BAD_MESSAGE, "field name");
@@ -251,12 +314,24 @@ refuses_lies_about_sizes_without_allocating(void **state)
 		{ "\xbb\xff\xff\xff\xff\xff\xff\xff\xff", 9 },
 		{ "\x5b\xff\xff\xff\xff\xff\xff\xff\xff", 9 },
 		{ "\x7b\x7f\xff\xff\xff\xff\xff\xff\xff", 9 },
-		{ "\xa1\x66" "points\x9a\x06\x00\x00\x00", 13 },
-		{ "\xa1\x66" "points\x03", 9 },
-		{ "\xa1\x66" "points\x83", 9 },
-		{ "\xa1\x65" "bytes\x5a\x06\x00\x00\x00", 12 },
-		{ "\xa1\x65" "bytes\x5b\xff\xff\xff\xff\xff\xff\xff\xff", 16 },
-		{ "\xa1\x65" "texts\x9b\x20\x00\x00\x00\x00\x00\x00\x01", 16 },
+		{ "\xa1\x66"
+		  "points\x9a\x06\x00\x00\x00",
+		    13 },
+		{ "\xa1\x66"
+		  "points\x03",
+		    9 },
+		{ "\xa1\x66"
+		  "points\x83",
+		    9 },
+		{ "\xa1\x65"
+		  "bytes\x5a\x06\x00\x00\x00",
+		    12 },
+		{ "\xa1\x65"
+		  "bytes\x5b\xff\xff\xff\xff\xff\xff\xff\xff",
+		    16 },
+		{ "\xa1\x65"
+		  "texts\x9b\x20\x00\x00\x00\x00\x00\x00\x01",
+		    16 },
 		{ "\x5f\x5f\x5f\x5f\x5f\x5f", 6 },
 		{ "\x81\x81\x81\x81\x81\x81", 6 },
 	};
@@ -266,9 +341,11 @@ refuses_lies_about_sizes_without_allocating(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(killers) / sizeof(killers[0]); i++)
-		assert_int_not_equal(schema_decode(&schema_all,
-		    bytes_of(killers[i].data, killers[i].len), arena, &out,
-		    &why), HF_OK);
+		assert_int_not_equal(
+		    schema_decode(&schema_all,
+			bytes_of(killers[i].data, killers[i].len), arena, &out,
+			&why),
+		    HF_OK);
 	assert_int_equal(mallinfo2().uordblks + mallinfo2().hblkhd, before);
 }
 
@@ -284,16 +361,22 @@ encoding_tells_the_size_that_is_needed(void **state)
 	    HF_ERR_BUFFER_TOO_SMALL);
 	for (size_t cap = 0; cap < need; cap++) {
 		memset(buf, 0x77, sizeof(buf));
-		assert_int_equal(schema_encode(&schema_all, &in, buf, cap,
-		    &len), HF_ERR_BUFFER_TOO_SMALL);
+		assert_int_equal(
+		    schema_encode(&schema_all, &in, buf, cap, &len),
+		    HF_ERR_BUFFER_TOO_SMALL);
 		assert_int_equal(len, need);
 		for (size_t i = cap; i < sizeof(buf); i++)
 			assert_int_equal(buf[i], 0x77);
 	}
-	assert_int_equal(schema_encode(&schema_all, &in, buf, need, &len),
-	    HF_OK);
-	assert_memory_equal(buf, "\xa2\x64" "text\x63" "abc\x66" "number\x19"
-	                         "\x03\xe8", need);
+	assert_int_equal(
+	    schema_encode(&schema_all, &in, buf, need, &len), HF_OK);
+	assert_memory_equal(buf,
+	    "\xa2\x64"
+	    "text\x63"
+	    "abc\x66"
+	    "number\x19"
+	    "\x03\xe8",
+	    need);
 }
 
 /* -- The frame of requests and replies -- */
@@ -304,15 +387,23 @@ opens_a_request_with_its_parts_in_any_order(void **state)
 	struct envelope e;
 
 	(void)state;
-	assert_int_equal(envelope_open(CBOR("\xa2\x62" "op\x61x\x62" "in\xa0"),
-	    &e, NULL), HF_OK);
+	assert_int_equal(envelope_open(CBOR("\xa2\x62"
+					    "op\x61x\x62"
+					    "in\xa0"),
+			     &e, NULL),
+	    HF_OK);
 	assert_true(text_is(e.op, "x"));
 	assert_memory_equal(e.in.ptr, "\xa0", e.in.len);
-	assert_int_equal(envelope_open(CBOR("\xa2\x62" "in\xa1\x61y\x01\x62"
-	                                    "op\x61x"), &e, NULL), HF_OK);
+	assert_int_equal(envelope_open(CBOR("\xa2\x62"
+					    "in\xa1\x61y\x01\x62"
+					    "op\x61x"),
+			     &e, NULL),
+	    HF_OK);
 	assert_true(text_is(e.op, "x"));
 	assert_int_equal(e.in.len, 4);
-	assert_int_equal(envelope_open(CBOR("\xa1\x62" "op\x61x"), &e, NULL),
+	assert_int_equal(envelope_open(CBOR("\xa1\x62"
+					    "op\x61x"),
+			     &e, NULL),
 	    HF_OK);
 	assert_memory_equal(e.in.ptr, "\xa0", e.in.len);
 }
@@ -327,17 +418,39 @@ refuses_what_is_no_request(void **state)
 		{ "", 0 },
 		{ "\xa0", 1 },
 		{ "\x80", 1 },
-		{ "\xa1\x62" "in\xa0", 5 },
-		{ "\xa1\x62" "op\x01", 5 },
-		{ "\xa1\x62" "op\x61x\x00", 7 },
-		{ "\xa2\x62" "op\x61x\x62" "op\x61x", 11 },
-		{ "\xa2\x62" "in\xa0\x62" "in\xa0", 9 },
-		{ "\xa2\x62" "op\x61x\x62" "ix\xa0", 10 },
-		{ "\xa3\x62" "op\x61x\x62" "in\xa0\x61z\x00", 13 },
-		{ "\xa2\x62" "in\x9b\xff\xff\xff\xff\xff\xff\xff\xff\x62"
-		  "op\x61x", 18 },
-		{ "\xa2\x62" "in\x81\x81\x81\x81\x81\x81\x81\x00\x62"
-		  "op\x61x", 17 },
+		{ "\xa1\x62"
+		  "in\xa0",
+		    5 },
+		{ "\xa1\x62"
+		  "op\x01",
+		    5 },
+		{ "\xa1\x62"
+		  "op\x61x\x00",
+		    7 },
+		{ "\xa2\x62"
+		  "op\x61x\x62"
+		  "op\x61x",
+		    11 },
+		{ "\xa2\x62"
+		  "in\xa0\x62"
+		  "in\xa0",
+		    9 },
+		{ "\xa2\x62"
+		  "op\x61x\x62"
+		  "ix\xa0",
+		    10 },
+		{ "\xa3\x62"
+		  "op\x61x\x62"
+		  "in\xa0\x61z\x00",
+		    13 },
+		{ "\xa2\x62"
+		  "in\x9b\xff\xff\xff\xff\xff\xff\xff\xff\x62"
+		  "op\x61x",
+		    18 },
+		{ "\xa2\x62"
+		  "in\x81\x81\x81\x81\x81\x81\x81\x00\x62"
+		  "op\x61x",
+		    17 },
 		{ "\x9a\x06\x00\x00\x00", 5 },
 	};
 	struct envelope e;
@@ -345,8 +458,9 @@ refuses_what_is_no_request(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(envelope_open(bytes_of(bad[i].data,
-		    bad[i].len), &e, &why), HF_ERR_BAD_MESSAGE);
+		assert_int_equal(
+		    envelope_open(bytes_of(bad[i].data, bad[i].len), &e, &why),
+		    HF_ERR_BAD_MESSAGE);
 }
 
 static void
@@ -357,11 +471,15 @@ a_reply_carries_its_struct(void **state)
 	size_t len;
 
 	(void)state;
-	assert_int_equal(envelope_reply(&schema_point, &in, buf, sizeof(buf),
-	    &len), HF_OK);
-	assert_memory_equal(buf, "\xa1\x63" "out\xa1\x61x\x07", len);
+	assert_int_equal(
+	    envelope_reply(&schema_point, &in, buf, sizeof(buf), &len), HF_OK);
+	assert_memory_equal(buf,
+	    "\xa1\x63"
+	    "out\xa1\x61x\x07",
+	    len);
 	assert_int_equal(envelope_open_reply(bytes_of(buf, len), &schema_point,
-	    arena, &out, NULL), HF_OK);
+			     arena, &out, NULL),
+	    HF_OK);
 	assert_int_equal(out.x, 7);
 }
 
@@ -377,15 +495,19 @@ an_error_carries_its_name_and_message(void **state)
 	(void)state;
 	memset(message, 'm', sizeof(message));
 	message[sizeof(message) - 1] = '\0';
-	assert_int_equal(envelope_error(HF_ERR_KEY_EXISTS, message, buf,
-	    sizeof(buf), &len), HF_OK);
+	assert_int_equal(
+	    envelope_error(HF_ERR_KEY_EXISTS, message, buf, sizeof(buf), &len),
+	    HF_OK);
 	assert_int_equal(envelope_open_reply(bytes_of(buf, len), &schema_point,
-	    arena, &out, &why), HF_ERR_KEY_EXISTS);
+			     arena, &out, &why),
+	    HF_ERR_KEY_EXISTS);
 	assert_string_equal(why.text, message);
-	assert_int_equal(envelope_error(HF_ERR_KEY_EXISTS, NULL, buf,
-	    sizeof(buf), &len), HF_OK);
+	assert_int_equal(
+	    envelope_error(HF_ERR_KEY_EXISTS, NULL, buf, sizeof(buf), &len),
+	    HF_OK);
 	assert_int_equal(envelope_open_reply(bytes_of(buf, len), &schema_point,
-	    arena, &out, &why), HF_ERR_KEY_EXISTS);
+			     arena, &out, &why),
+	    HF_ERR_KEY_EXISTS);
 	assert_string_equal(why.text, hf_err_sentence(HF_ERR_KEY_EXISTS));
 }
 
@@ -405,10 +527,11 @@ every_error_comes_back_under_its_name(void **state)
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		enum hf_err err;
 
-		assert_int_equal(envelope_error(all[i], NULL, buf, sizeof(buf),
-		    &len), HF_OK);
-		err = envelope_open_reply(bytes_of(buf, len), &schema_point,
-		    arena, &out, NULL);
+		assert_int_equal(
+		    envelope_error(all[i], NULL, buf, sizeof(buf), &len),
+		    HF_OK);
+		err = envelope_open_reply(
+		    bytes_of(buf, len), &schema_point, arena, &out, NULL);
 		assert_string_equal(hf_err_name(err), hf_err_name(all[i]));
 	}
 }
@@ -421,13 +544,23 @@ a_reply_may_say_more_than_we_know(void **state)
 	struct hf_why why;
 
 	(void)state;
-	assert_int_equal(envelope_open_reply(CBOR("\xa1\x63" "out\xa2\x61x\x07"
-	    "\x63" "new\x82\x01\xa1\x61" "a\xf6"), &schema_point, arena, &out,
-	    NULL), HF_OK);
+	assert_int_equal(envelope_open_reply(CBOR("\xa1\x63"
+						  "out\xa2\x61x\x07"
+						  "\x63"
+						  "new\x82\x01\xa1\x61"
+						  "a\xf6"),
+			     &schema_point, arena, &out, NULL),
+	    HF_OK);
 	assert_int_equal(out.x, 7);
-	assert_int_equal(envelope_open_reply(CBOR("\xa1\x63" "err\xa3\x64"
-	    "code\x19\x01\xf4\x64" "name\x63" "new\x67" "message\x62" "hi"),
-	    &schema_point, arena, &out, &why), HF_ERR_REMOTE);
+	assert_int_equal(envelope_open_reply(CBOR("\xa1\x63"
+						  "err\xa3\x64"
+						  "code\x19\x01\xf4\x64"
+						  "name\x63"
+						  "new\x67"
+						  "message\x62"
+						  "hi"),
+			     &schema_point, arena, &out, &why),
+	    HF_ERR_REMOTE);
 	assert_string_equal(why.text, "hi");
 }
 
@@ -440,12 +573,25 @@ refuses_what_is_no_reply(void **state)
 	} bad[] = {
 		{ "", 0 },
 		{ "\xa0", 1 },
-		{ "\xa1\x63" "out\x01", 6 },
-		{ "\xa1\x63" "out\xa1\x61x\x0a", 9 },
-		{ "\xa1\x63" "out\xa0\x00", 7 },
-		{ "\xa1\x63" "err\xa0", 6 },
-		{ "\xa1\x63" "xxx\xa0", 6 },
-		{ "\xa2\x63" "out\xa0\x63" "err\xa0", 11 },
+		{ "\xa1\x63"
+		  "out\x01",
+		    6 },
+		{ "\xa1\x63"
+		  "out\xa1\x61x\x0a",
+		    9 },
+		{ "\xa1\x63"
+		  "out\xa0\x00",
+		    7 },
+		{ "\xa1\x63"
+		  "err\xa0",
+		    6 },
+		{ "\xa1\x63"
+		  "xxx\xa0",
+		    6 },
+		{ "\xa2\x63"
+		  "out\xa0\x63"
+		  "err\xa0",
+		    11 },
 		{ "\x9a\x06\x00\x00\x00", 5 },
 	};
 	struct point out;
@@ -453,8 +599,9 @@ refuses_what_is_no_reply(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(envelope_open_reply(bytes_of(bad[i].data,
-		    bad[i].len), &schema_point, arena, &out, &why),
+		assert_int_equal(
+		    envelope_open_reply(bytes_of(bad[i].data, bad[i].len),
+			&schema_point, arena, &out, &why),
 		    HF_ERR_BAD_REPLY);
 }
 

@@ -52,8 +52,8 @@ a_copy_is_apart_from_its_source(void **state)
 	struct secret moved = { 0 };
 
 	(void)state;
-	assert_int_equal(secret_copy(&s, (struct hf_bytes){ source, 3 }),
-	    HF_OK);
+	assert_int_equal(
+	    secret_copy(&s, (struct hf_bytes){ source, 3 }), HF_OK);
 	source[0] = 9;
 	assert_int_equal(secret_view(&s).ptr[0], 1);
 	secret_move(&moved, &s);
@@ -156,7 +156,7 @@ in_child(int (*fn)(const struct secret *), const struct secret *s)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status)
-	                           : WEXITSTATUS(status);
+				   : WEXITSTATUS(status);
 }
 
 static int
@@ -276,7 +276,8 @@ threads_do_not_get_in_each_others_way(void **state)
 	(void)state;
 	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, churn,
-		    (void *)(uintptr_t)(i + 1)), 0);
+				     (void *)(uintptr_t)(i + 1)),
+		    0);
 	for (size_t i = 0; i < 4; i++) {
 		assert_int_equal(pthread_join(threads[i], &result), 0);
 		assert_null(result);

@@ -19,9 +19,9 @@
 
 static const char tool[] = TEST_BINARY_DIR "/bin/holdfast";
 static const char key_event[] = "key.rotated {\"event\":\"key.rotated\","
-                                "\"subject\":\"payments\",\"time\":\"T\"}";
+				"\"subject\":\"payments\",\"time\":\"T\"}";
 static const char hsm_event[] = "hsm.lost {\"event\":\"hsm.lost\","
-                                "\"subject\":\"\x1b[31m\",\"time\":\"T\"}";
+				"\"subject\":\"\x1b[31m\",\"time\":\"T\"}";
 
 static char folder[] = "/tmp/hf-events-XXXXXX";
 static char url[100];
@@ -131,8 +131,9 @@ static void
 prints_a_line_an_event_of_the_type_asked_for(void **state)
 {
 	(void)state;
-	assert_first_line((const char *const[]){ tool, "events", "--url", url,
-	    "key.", NULL }, "T  key.rotated  payments");
+	assert_first_line(
+	    (const char *const[]){ tool, "events", "--url", url, "key.", NULL },
+	    "T  key.rotated  payments");
 }
 
 static void
@@ -140,23 +141,25 @@ prints_the_object_with_json(void **state)
 {
 	(void)state;
 	assert_first_line((const char *const[]){ tool, "-o", "json", "events",
-	    "--url", url, "key", NULL }, key_event + strlen("key.rotated "));
+			      "--url", url, "key", NULL },
+	    key_event + strlen("key.rotated "));
 }
 
 static void
 an_event_cannot_speak_to_the_terminal(void **state)
 {
 	(void)state;
-	assert_first_line((const char *const[]){ tool, "events", "--url", url,
-	    "hsm", NULL }, "T  hsm.lost  ?[31m");
+	assert_first_line(
+	    (const char *const[]){ tool, "events", "--url", url, "hsm", NULL },
+	    "T  hsm.lost  ?[31m");
 }
 
 static void
 says_when_nobody_publishes(void **state)
 {
 	int out, status;
-	pid_t pid = start_tool((const char *const[]){ tool, "events", "--url",
-	    url, NULL }, &out);
+	pid_t pid = start_tool(
+	    (const char *const[]){ tool, "events", "--url", url, NULL }, &out);
 
 	(void)state;
 	assert_int_equal(waitpid(pid, &status, 0), pid);

@@ -47,14 +47,15 @@ drain(struct run *r, int out, int err)
 				fds[i].fd = -1;
 			else
 				assert_int_equal(buffer_add(&r->buffers[i],
-				    bytes_of(part, (size_t)n)), HF_OK);
+						     bytes_of(part, (size_t)n)),
+				    HF_OK);
 		}
 	}
 }
 
 static struct run
-run_program(const char *program, const char *input, size_t len,
-    const char *const *args)
+run_program(
+    const char *program, const char *input, size_t len, const char *const *args)
 {
 	struct run r = { .status = -1 };
 	const char *argv[ARGS + 2] = { program };
@@ -86,8 +87,8 @@ run_program(const char *program, const char *input, size_t len,
 	r.status = WIFEXITED(status) ? WEXITSTATUS(status) : 256;
 	r.out_len = r.buffers[0].len;
 	for (size_t i = 0; i < 2; i++)
-		assert_int_equal(buffer_add(&r.buffers[i], bytes_of("", 1)),
-		    HF_OK);
+		assert_int_equal(
+		    buffer_add(&r.buffers[i], bytes_of("", 1)), HF_OK);
 	r.out = (char *)r.buffers[0].ptr;
 	r.err = (char *)r.buffers[1].ptr;
 	return r;
@@ -100,8 +101,8 @@ run_free(struct run *r)
 	buffer_free(&r->buffers[1]);
 }
 
-#define RUN(input, ...)                                                        \
-	run_program(tool, (input), strlen(input),                              \
+#define RUN(input, ...)                           \
+	run_program(tool, (input), strlen(input), \
 	    (const char *const[]){ __VA_ARGS__, NULL })
 
 /* Runs, and checks status and the whole output. */
@@ -140,14 +141,15 @@ struct seen {
 static void
 copy_text(char *out, size_t cap, struct hf_text t)
 {
-	(void)snprintf(out, cap, "%.*s", (int)t.len, t.ptr == NULL ? "" : t.ptr);
+	(void)snprintf(
+	    out, cap, "%.*s", (int)t.len, t.ptr == NULL ? "" : t.ptr);
 }
 
 static void
 see_data(struct seen *seen, struct hf_bytes b)
 {
-	seen->data_len = b.len < sizeof(seen->data) ? b.len
-	                                            : sizeof(seen->data);
+	seen->data_len =
+	    b.len < sizeof(seen->data) ? b.len : sizeof(seen->data);
 	if (b.len > 0)
 		memcpy(seen->data, b.ptr, seen->data_len);
 }
@@ -158,9 +160,8 @@ on_encrypt(struct server_request *r, struct seen *seen)
 	const struct hf_encrypt_in *in = r->in;
 	bool text = text_is(in->format, "text");
 	struct hf_encrypt_out out = { .result.key_version = 3,
-		.result.ciphertext = text
-		    ? bytes_of("vault:v3:AAEC", 13)
-		    : bytes_of("\0\0\0\3\n\xff\0", 7) };
+		.result.ciphertext = text ? bytes_of("vault:v3:AAEC", 13)
+					  : bytes_of("\0\0\0\3\n\xff\0", 7) };
 
 	copy_text(seen->name, sizeof(seen->name), in->name);
 	copy_text(seen->type, sizeof(seen->type), in->type);
@@ -168,7 +169,8 @@ on_encrypt(struct server_request *r, struct seen *seen)
 	(void)snprintf(seen->extra, sizeof(seen->extra), "%.*s",
 	    (int)in->item.associated_data.len,
 	    in->item.associated_data.ptr == NULL
-	        ? "" : (const char *)in->item.associated_data.ptr);
+		? ""
+		: (const char *)in->item.associated_data.ptr);
 	see_data(seen, in->item.plaintext);
 	server_answer(r, &out);
 }
@@ -188,10 +190,10 @@ static void
 on_verify(struct server_request *r, struct seen *seen)
 {
 	const struct hf_verify_in *in = r->in;
-	bool good = bytes_equal(in->item.signature,
-	    bytes_of("vault:v1:good", 13));
-	struct hf_verify_out out = { .result.valid = good ? HF_TRUE
-	                                                  : HF_FALSE };
+	bool good =
+	    bytes_equal(in->item.signature, bytes_of("vault:v1:good", 13));
+	struct hf_verify_out out = { .result.valid =
+					 good ? HF_TRUE : HF_FALSE };
 
 	see_data(seen, in->item.signature);
 	server_answer(r, &out);
@@ -201,12 +203,18 @@ static void
 on_config(struct server_request *r, struct seen *seen)
 {
 	const struct hf_key_config_in *in = r->in;
-	struct hf_key_version version = { .version = 1, .state = TEXT("enabled"),
-		.level = TEXT("wrapped"), .creation_time = 1700000000,
+	struct hf_key_version version = { .version = 1,
+		.state = TEXT("enabled"),
+		.level = TEXT("wrapped"),
+		.creation_time = 1700000000,
 		.public_key = TEXT("-----BEGIN\nx\n-----END\n") };
-	struct hf_key_info out = { .name = TEXT("k"), .latest_version = 1,
-		.creation_time = 1700000000, .keys = &version,
-		.keys_count = 1, .warning = TEXT("\x1b[31mred\xc2\x9b" "0m") };
+	struct hf_key_info out = { .name = TEXT("k"),
+		.latest_version = 1,
+		.creation_time = 1700000000,
+		.keys = &version,
+		.keys_count = 1,
+		.warning = TEXT("\x1b[31mred\xc2\x9b"
+				"0m") };
 
 	seen->numbers[0] = in->min_decryption_version.value;
 	seen->numbers[1] = in->min_decryption_version.present;
@@ -220,7 +228,8 @@ on_datakey(struct server_request *r, struct seen *seen)
 {
 	struct hf_datakey_out out = {
 		.result = { .plaintext = bytes_of("\1\2\3", 3),
-		    .ciphertext = bytes_of("vault:v1:AA", 11) } };
+		    .ciphertext = bytes_of("vault:v1:AA", 11) }
+	};
 
 	(void)seen;
 	server_answer(r, &out);
@@ -407,8 +416,8 @@ leaves_the_old_file_when_the_service_refuses(void **state)
 {
 	(void)state;
 	put_file(file, "old", 3);
-	assert_fails(RUN("x", "sign", "k", "--out", file), 2,
-	    "(permission_denied)");
+	assert_fails(
+	    RUN("x", "sign", "k", "--out", file), 2, "(permission_denied)");
 	assert_file(file, "old", 3);
 }
 
@@ -484,8 +493,8 @@ verify_tells_by_word_and_status(void **state)
 static void
 takes_options_by_the_names_of_fields(void **state)
 {
-	struct run r = RUN("", "key", "config", "k",
-	    "--min-decryption-version", "7", "--deletion-allowed=no");
+	struct run r = RUN("", "key", "config", "k", "--min-decryption-version",
+	    "7", "--deletion-allowed=no");
 
 	(void)state;
 	assert_int_equal(r.status, 0);
@@ -534,8 +543,8 @@ static void
 explains_a_wrong_use(void **state)
 {
 	(void)state;
-	assert_fails(RUN("", "encrypt", "k", "--nonsense"), 1,
-	    "no option --nonsense");
+	assert_fails(
+	    RUN("", "encrypt", "k", "--nonsense"), 1, "no option --nonsense");
 	/* Secrets are no arguments: others can read those. */
 	assert_fails(RUN("", "encrypt", "k", "--plaintext", "x"), 1,
 	    "no option --plaintext");
@@ -552,11 +561,11 @@ explains_a_wrong_use(void **state)
 	assert_fails(RUN("", "-o", "xml", "status"), 1, "json or table");
 	assert_fails(RUN("", "--timeout", "0", "status"), 1, "--timeout");
 	assert_fails(RUN("", "encrpt", "k"), 1, "did you mean 'encrypt'?");
-	assert_fails(RUN("", "key", "craete", "k"), 1,
-	    "did you mean 'key create'?");
+	assert_fails(
+	    RUN("", "key", "craete", "k"), 1, "did you mean 'key create'?");
 	assert_fails(RUN("", "xyzzy"), 1, "holdfast help");
-	assert_fails(run_program(tool, "", 0, (const char *const[]){ NULL }),
-	    1, "which verb?");
+	assert_fails(run_program(tool, "", 0, (const char *const[]){ NULL }), 1,
+	    "which verb?");
 }
 
 static void
@@ -593,8 +602,8 @@ a_table_is_for_people_and_cannot_speak_to_the_terminal(void **state)
 	assert_non_null(strstr(r.out, "deletion allowed"));
 	assert_non_null(strstr(r.out, "VERSION  STATE    LEVEL"));
 	assert_non_null(strstr(r.out, "1        enabled  wrapped"));
-	assert_non_null(strstr(r.out,
-	    "public key of version 1:\n-----BEGIN\nx\n-----END\n"));
+	assert_non_null(strstr(
+	    r.out, "public key of version 1:\n-----BEGIN\nx\n-----END\n"));
 	assert_non_null(strstr(r.out, "?[31mred?0m"));
 	assert_null(strchr(r.out, '\x1b'));
 	run_free(&r);
@@ -735,8 +744,8 @@ every_verb_sends_its_operation_and_shows_the_reply(void **state)
 		for (size_t k = 0; k < ops[i].out->count; k++) {
 			char name[64];
 
-			(void)snprintf(name, sizeof(name), "\"%s\":",
-			    ops[i].out->fields[k].name);
+			(void)snprintf(name, sizeof(name),
+			    "\"%s\":", ops[i].out->fields[k].name);
 			/* A false or a zero may be left out. */
 			if (ops[i].out->fields[k].kind != FIELD_UINT &&
 			    ops[i].out->fields[k].kind != FIELD_BOOL)
@@ -797,7 +806,9 @@ policy_test_asks_about_whom_the_options_describe(void **state)
 	assert_string_equal(seen.name, "web");
 	run_free(&r);
 	assert_run(RUN("", "-o", "json", "policy", "test", "--uid=0",
-	    "key rotate", "k"), 0, "{\"allowed\":true,\"reason\":\"because\"}"
+		       "key rotate", "k"),
+	    0,
+	    "{\"allowed\":true,\"reason\":\"because\"}"
 	    "\n");
 	assert_string_equal(seen.type, "key.rotate");
 	assert_fails(RUN("", "policy", "test", "transit.sign"), 1, "who?");
@@ -819,24 +830,28 @@ becomes_the_daemon_that_stands_beside_it(void **state)
 	assert_int_equal(system(command), 0);
 	put_file(keyd, fake_keyd, sizeof(fake_keyd) - 1);
 	assert_int_equal(chmod(keyd, 0700), 0);
-	r = run_program(copy, "", 0, (const char *const[]){ "hsm", "init",
-	    "--uri", "pkcs11:x", "--config", "c", NULL });
-	assert_run(r, 0, "<--init>\n<--hsm-uri>\n<pkcs11:x>\n<--config>\n<c>\n");
-	r = run_program(copy, "", 0, (const char *const[]){ "backup", "f",
-	    NULL });
+	r = run_program(copy, "", 0,
+	    (const char *const[]){
+		"hsm", "init", "--uri", "pkcs11:x", "--config", "c", NULL });
+	assert_run(
+	    r, 0, "<--init>\n<--hsm-uri>\n<pkcs11:x>\n<--config>\n<c>\n");
+	r = run_program(
+	    copy, "", 0, (const char *const[]){ "backup", "f", NULL });
 	assert_run(r, 0, "<--backup>\n<f>\n");
-	r = run_program(copy, "", 0, (const char *const[]){ "policy", "check",
-	    "d", NULL });
+	r = run_program(
+	    copy, "", 0, (const char *const[]){ "policy", "check", "d", NULL });
 	assert_run(r, 0, "<--check-policy>\n<d>\n");
-	r = run_program(copy, "", 0, (const char *const[]){ "hsm", "probe",
-	    "--uri=u", "--pin-source", "fd:3", NULL });
+	r = run_program(copy, "", 0,
+	    (const char *const[]){
+		"hsm", "probe", "--uri=u", "--pin-source", "fd:3", NULL });
 	assert_run(r, 0, "<--probe>\n<--hsm-uri=u>\n<--pin-source>\n<fd:3>\n");
-	r = run_program(copy, "", 0, (const char *const[]){ "--socket",
-	    "/nonexistent", "hsm", "probe", NULL });
+	r = run_program(copy, "", 0,
+	    (const char *const[]){
+		"--socket", "/nonexistent", "hsm", "probe", NULL });
 	assert_run(r, 0, "<--probe>\n");
 	/* With a service, it is the service that is asked. */
-	r = run_program(copy, "", 0, (const char *const[]){ "hsm", "probe",
-	    NULL });
+	r = run_program(
+	    copy, "", 0, (const char *const[]){ "hsm", "probe", NULL });
 	assert_fails(r, 2, "you may not");
 	r = run_program(copy, "", 0, (const char *const[]){ "backup", NULL });
 	assert_fails(r, 1, "the file to write");
@@ -854,8 +869,8 @@ audit_verify_needs_a_log_and_a_key(void **state)
 	assert_fails(RUN("", "audit", "verify"), 1, "which audit log?");
 	assert_fails(RUN("", "audit", "verify", file), 1, key);
 	put_file(key, "no key", 6);
-	assert_fails(RUN("", "audit", "verify", file), 1,
-	    "not a public key in PEM");
+	assert_fails(
+	    RUN("", "audit", "verify", file), 1, "not a public key in PEM");
 	assert_fails(RUN("", "audit", "verify", file, "--expect", "3:ab"), 1,
 	    "--expect");
 	assert_int_equal(unlink(key), 0);
@@ -884,8 +899,8 @@ static void
 the_kept_reference_and_completion_are_up_to_date(void **state)
 {
 	(void)state;
-	assert_kept(RUN("", "reference"),
-	    TEST_SOURCE_DIR "/docs/operations.md");
+	assert_kept(
+	    RUN("", "reference"), TEST_SOURCE_DIR "/docs/operations.md");
 	assert_kept(RUN("", "completion", "bash"),
 	    TEST_SOURCE_DIR "/conf/completion/holdfast.bash");
 }
@@ -907,8 +922,7 @@ the_manual_has_every_verb(void **state)
 	for (size_t i = 0; i < ops_count; i++) {
 		char item[80];
 
-		(void)snprintf(item, sizeof(item), "\n.It Cm %s",
-		    ops[i].verb);
+		(void)snprintf(item, sizeof(item), "\n.It Cm %s", ops[i].verb);
 		if (ops[i].verb[0] != '\0' &&
 		    strstr((const char *)text.ptr, item) == NULL)
 			fail_msg("docs/man/holdfast.1 lacks '%s'", ops[i].verb);

@@ -41,9 +41,9 @@ struct key_type {
 	const char *name;       /* as Vault has it: "aes256-gcm96" */
 	const char *short_name; /* as Vault shows a version: "P-256" */
 	enum key_family family;
-	size_t
-	    size;     /* symmetric: key bytes; RSA: modulus bytes; EC: bytes of
-			 a coordinate; EdDSA: 32; HMAC: 0, a setting of the key */
+	/* Symmetric: bytes of the key; RSA: of the modulus; EC: of a
+	 * coordinate; EdDSA: 32; HMAC: 0, the key has a setting for it. */
+	size_t size;
 	size_t bits;  /* RSA: modulus; EC: field; else 8 * size */
 	size_t nonce; /* AEAD: bytes of the nonce */
 	size_t tag;   /* AEAD: bytes of the tag */

@@ -35,7 +35,8 @@ off { next }
 	width = 0
 	for (i = 1; i <= length(line); i++)
 		width = substr(line, i, 1) == "\t" ? width + 8 - width % 8 : width + 1
-	if (width > 80)
+	# A string is not broken where its reader would have to join it.
+	if (width > 80 && $0 !~ /^[ \t]*"/)
 		say(width " columns")
 }
 function say(what) { print FILENAME ":" FNR ": " what; bad = 1 }

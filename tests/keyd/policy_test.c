@@ -803,18 +803,19 @@ grants_nothing_by_an_expired_rule_but_keeps_what_it_forbids(void **state)
 	struct fixture *f = *state;
 	struct policy_verdict v;
 
-	use(state,
-	    BIND PATH("*",
-		"\"read\", \"update\"") "path \"old\" { capabilities = [\"read\"]\n"
-					"expiration = \"2001-01-01T00:00:00Z\" }\n"
-					"path \"num\" { capabilities = [\"read\"] expiration = 1 }\n"
-					"path \"new\" { capabilities = [\"read\"]\n"
-					"expiration = \"2999-01-01T00:00:00.5+02:00\" }\n"
-					"path \"deny\" { capabilities = [\"deny\"] expiration = 1 }\n"
-					"path \"mix\" { capabilities = [\"update\"] expiration = 1\n"
-					"allowed_parameters = { v = [\"1\"] } }\n"
-					"path \"mix\" { capabilities = [\"update\"]\n"
-					"allowed_parameters = { \"*\" = [] } }\n");
+	/* clang-format off */
+	use(state, BIND PATH("*", "\"read\", \"update\"")
+	    "path \"old\" { capabilities = [\"read\"]\n"
+	    "expiration = \"2001-01-01T00:00:00Z\" }\n"
+	    "path \"num\" { capabilities = [\"read\"] expiration = 1 }\n"
+	    "path \"new\" { capabilities = [\"read\"]\n"
+	    "expiration = \"2999-01-01T00:00:00.5+02:00\" }\n"
+	    "path \"deny\" { capabilities = [\"deny\"] expiration = 1 }\n"
+	    "path \"mix\" { capabilities = [\"update\"] expiration = 1\n"
+	    "allowed_parameters = { v = [\"1\"] } }\n"
+	    "path \"mix\" { capabilities = [\"update\"]\n"
+	    "allowed_parameters = { \"*\" = [] } }\n");
+	/* clang-format on */
 	assert_false(policy_check(f->grant, TEXT("old"), R, NULL, 0, &v));
 	assert_string_equal(v.reason, "the rule has expired");
 	assert_false(may(state, "num", R));

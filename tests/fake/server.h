@@ -52,7 +52,7 @@ struct server {
 	int listener;
 	server_fn *fn;
 	void *ctx;
-	size_t max; /* longest message taken */
+	_Atomic size_t max; /* longest message taken */
 	_Atomic unsigned requests, accepted;
 	_Atomic bool stopping;
 	pthread_t thread;
@@ -236,13 +236,16 @@ server_start(server_fn *fn, void *ctx)
 	return s;
 }
 
-/* Hangs up on everybody and stops listening. */
+/* Hangs up on everybody and stops listening. A second time does nothing. */
 static inline void
 server_stop(struct server *s)
 {
+	if (s->listener < 0)
+		return;
 	(void)shutdown(s->listener, SHUT_RDWR);
 	(void)pthread_join(s->thread, NULL);
 	(void)close(s->listener);
+	s->listener = -1;
 	(void)pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < atomic_load(&s->accepted); i++)
 		if (s->fds[i] >= 0)

@@ -888,6 +888,41 @@ audit_verify_needs_a_log_and_a_key(void **state)
 	assert_int_equal(unlink(key), 0);
 }
 
+/* The logs of the fuzz target's corpus, and the key that signed them. */
+static const char audit_key[] =
+    "-----BEGIN PUBLIC KEY-----\n"
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYCMVS5iJnGJbpiFQBAaKDvoHx6EG\n"
+    "ODjb5pQw7FEkZAspxOjARSsfyhLPNilI/OVDUGSz7SBMYQcDHwI7JGyQig==\n"
+    "-----END PUBLIC KEY-----\n";
+
+static void
+audit_verify_proves_a_log_and_names_what_is_broken(void **state)
+{
+	const char *corpus = TEST_SOURCE_DIR
+	    "/tests/fuzz/corpus/audit_verify_fuzz";
+	char whole[400], edited[400];
+	struct run r;
+
+	(void)state;
+	(void)snprintf(whole, sizeof(whole), "%s/whole", corpus);
+	(void)snprintf(edited, sizeof(edited), "%s/edited", corpus);
+	put_file(file, audit_key, sizeof(audit_key) - 1);
+	r = RUN("", "audit", "verify", "--key", file, whole);
+	assert_int_equal(r.status, 0);
+	assert_non_null(strstr(r.out, "whole             yes"));
+	assert_non_null(strstr(r.err, "SHA-256 "));
+	run_free(&r);
+	r = RUN("", "audit", "verify", whole, "--key", file, "-o", "json");
+	assert_int_equal(r.status, 0);
+	assert_string_equal(json_value(r.out), "\n");
+	run_free(&r);
+	assert_fails(RUN("", "audit", "verify", "--key", file, edited), 2,
+	    "(audit_broken)");
+	assert_fails(RUN("", "audit", "verify", "--key", file, whole,
+	    "--expect", "1000:00000000000000000000000000000000000000000000000"
+	    "00000000000000000"), 2, "(audit_broken)");
+}
+
 /* -- What is printed from the tables and kept in the tree -- */
 
 static void
@@ -1001,6 +1036,8 @@ main(void)
 		    policy_test_asks_about_whom_the_options_describe),
 		cmocka_unit_test(becomes_the_daemon_that_stands_beside_it),
 		cmocka_unit_test(audit_verify_needs_a_log_and_a_key),
+		cmocka_unit_test(
+		    audit_verify_proves_a_log_and_names_what_is_broken),
 		cmocka_unit_test(
 		    the_kept_reference_and_completion_are_up_to_date),
 		cmocka_unit_test(the_manual_has_every_verb),

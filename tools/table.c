@@ -31,6 +31,13 @@ print_clean(FILE *out, struct hf_text t, bool lines)
 }
 
 static void
+pad(FILE *out, int n)
+{
+	for (; n > 0; n--)
+		(void)fputc(' ', out);
+}
+
+static void
 print_time(FILE *out, uint64_t v)
 {
 	time_t t = (time_t)v;
@@ -108,6 +115,23 @@ print_texts(
 	}
 }
 
+/* A line each, below each other. */
+static void
+print_lines(FILE *out, const struct field *f, const void *base, int indent)
+{
+	const struct hf_text *items = (const void *)value_items(f, base);
+	size_t count = value_count(f, base);
+
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			pad(out, indent);
+		print_clean(out, items[i], false);
+		(void)fputc('\n', out);
+	}
+	if (count == 0)
+		(void)fputc('\n', out);
+}
+
 static void
 print_value(FILE *out, const struct field *f, const void *base)
 {
@@ -180,13 +204,6 @@ print_label(FILE *out, const char *name, bool upper)
 		(void)fputc(
 		    upper && c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c, out);
 	}
-}
-
-static void
-pad(FILE *out, int n)
-{
-	for (; n > 0; n--)
-		(void)fputc(' ', out);
 }
 
 /* A text of several lines, as a PEM, goes below the table. */
@@ -323,6 +340,10 @@ table_print(FILE *out, const struct schema *schema, const void *value)
 		}
 		print_label(out, f->name, false);
 		pad(out, width - text_width(f->name) + 2);
+		if (f->kind == FIELD_TEXTS) {
+			print_lines(out, f, value, width + 2);
+			continue;
+		}
 		if (is_block(f, value)) {
 			(void)fputc('\n', out);
 			print_clean(out,

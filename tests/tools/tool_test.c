@@ -898,8 +898,8 @@ static const char audit_key[] =
 static void
 audit_verify_proves_a_log_and_names_what_is_broken(void **state)
 {
-	const char *corpus = TEST_SOURCE_DIR
-	    "/tests/fuzz/corpus/audit_verify_fuzz";
+	const char *corpus =
+	    TEST_SOURCE_DIR "/tests/fuzz/corpus/audit_verify_fuzz";
 	char whole[400], edited[400];
 	struct run r;
 
@@ -918,9 +918,11 @@ audit_verify_proves_a_log_and_names_what_is_broken(void **state)
 	run_free(&r);
 	assert_fails(RUN("", "audit", "verify", "--key", file, edited), 2,
 	    "(audit_broken)");
-	assert_fails(RUN("", "audit", "verify", "--key", file, whole,
-	    "--expect", "1000:00000000000000000000000000000000000000000000000"
-	    "00000000000000000"), 2, "(audit_broken)");
+	assert_fails(
+	    RUN("", "audit", "verify", "--key", file, whole, "--expect",
+		"1000:00000000000000000000000000000000000000000000000"
+		"00000000000000000"),
+	    2, "(audit_broken)");
 }
 
 /* -- What is printed from the tables and kept in the tree -- */

@@ -26,8 +26,8 @@ same() {
 }
 
 fix=${2-}
-same conf/keyd.conf "$build/keyd/holdfast-keyd" --print-config
-same docs/operations.md "$build/tools/holdfast" reference
-same conf/completion/holdfast "$build/tools/holdfast" completion bash
+same conf/keyd.conf "$build/bin/holdfast-keyd" --print-config
+same docs/operations.md "$build/bin/holdfast" reference
+same conf/completion/holdfast.bash "$build/bin/holdfast" completion bash
 same docs/holdfast.cddl "$build/tests/lib_protocol_test" --cddl
 exit "$failed"

@@ -25,8 +25,41 @@ same() {
 	rm -f "$printed"
 }
 
+# The settings, from a printed configuration file to the list of a manual page.
+settings_mdoc() {
+	"$build/bin/holdfast-keyd" --print-config | awk '
+	function row(value) {
+		gsub(/"/, "\\(dq", value)
+		print ".It Ic " $1 " No = " value
+		gsub(/\. /, ".\n", doc) # mdoc: each sentence on a line of its own
+		print doc
+		doc = ""
+	}
+	BEGIN { print ".Bl -tag -width Ds" }
+	{ sub(/^#?\t/, "") }
+	/^$/ || /^# (The settings|relative to|A TLS listener|The client)/ { next }
+	/^#?}/ { print ".El"; next }
+	/ \{$/ {
+		sub(/^#/, "")
+		if (!blocks++)
+			print ".El"
+		print ".Ss Block " $1 ($1 == "listener" ? " \\(dqname\\(dq" : "")
+		print ".Bl -tag -width Ds"
+		next
+	}
+	/^# / { doc = doc (doc == "" ? "" : "\n") substr($0, 3); next }
+	/ = / { row(substr($0, index($0, "= ") + 2)) }'
+}
+
+settings_page() {
+	sed -n '1,/^\.\\" settings/p' docs/man/keyd.conf.5
+	settings_mdoc
+	sed -n '/^\.\\" end of settings/,$p' docs/man/keyd.conf.5
+}
+
 fix=${2-}
 same conf/keyd.conf "$build/bin/holdfast-keyd" --print-config
+same docs/man/keyd.conf.5 settings_page
 same docs/operations.md "$build/bin/holdfast" reference
 same conf/completion/holdfast.bash "$build/bin/holdfast" completion bash
 same docs/holdfast.cddl "$build/tests/lib_protocol_test" --cddl

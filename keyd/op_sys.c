@@ -10,6 +10,8 @@
 
 #include "../lib/bytes.h"
 #include "crypto.h"
+#include "key.h"
+#include "keys.h"
 #include "metrics.h"
 #include "server.h"
 
@@ -360,20 +362,49 @@ op_policy_list(struct request *rq, const struct hf_empty *in,
 	return pl.err;
 }
 
-/* The question: a path and the capabilities that it takes. */
+/* The question, as a path and the capabilities that it takes. */
+static enum hf_err
+question_of_path(struct request *rq, const struct hf_policy_test_in *in,
+    const char **path, unsigned *caps)
+{
+	*caps = HF_CAP_UPDATE;
+	if (in->capability.ptr != NULL)
+		*caps = cap_by_name(in->capability);
+	*path = arena_text(rq->arena, in->path);
+	return *path == NULL ? HF_ERR_NO_MEMORY : HF_OK;
+}
+
+/* What the pipeline would ask if that operation were called: an alias stands
+ * for its key, and who makes a key creates. */
+static enum hf_err
+question_of_op(struct request *rq, const struct op *op, struct hf_text name,
+    const char **path, unsigned *caps)
+{
+	enum hf_err err = HF_OK;
+	struct key *key = NULL;
+
+	*caps = op->cap;
+	if ((op->flags & OP_SUDO) != 0)
+		*caps |= HF_CAP_SUDO;
+	if (op_names_key(op))
+		err = keys_get(rq->server->keys, name, true, &key);
+	if (err == HF_ERR_KEY_NOT_FOUND && op->id == OP_key_create)
+		*caps = HF_CAP_CREATE;
+	else if (err != HF_OK && err != HF_ERR_KEY_NOT_FOUND)
+		return err;
+	*path = op_path(op, key != NULL ? text_of(key->name) : name, rq->arena);
+	key_unref(key);
+	return *path == NULL ? HF_ERR_NO_MEMORY : HF_OK;
+}
+
 static enum hf_err
 test_question(struct request *rq, const struct hf_policy_test_in *in,
     const char **path, unsigned *caps)
 {
 	const struct op *op;
 
-	if (in->path.ptr != NULL) {
-		*path = arena_text(rq->arena, in->path);
-		*caps = in->capability.ptr == NULL
-		    ? HF_CAP_UPDATE
-		    : cap_by_name(in->capability);
-		return *path == NULL ? HF_ERR_NO_MEMORY : HF_OK;
-	}
+	if (in->path.ptr != NULL)
+		return question_of_path(rq, in, path, caps);
 	if (in->operation.ptr == NULL)
 		return hf_fail(&rq->why, HF_ERR_MISSING_FIELD,
 		    "give an operation, or a path");
@@ -385,9 +416,7 @@ test_question(struct request *rq, const struct hf_policy_test_in *in,
 	if (op_key_field(op) != NULL && in->name.ptr == NULL)
 		return hf_fail(&rq->why, HF_ERR_MISSING_FIELD,
 		    "%s is about a name: give one", op->name);
-	*caps = op->cap | ((op->flags & OP_SUDO) != 0 ? HF_CAP_SUDO : 0U);
-	*path = op_path(op, in->name, rq->arena);
-	return *path == NULL ? HF_ERR_NO_MEMORY : HF_OK;
+	return question_of_op(rq, op, in->name, path, caps);
 }
 
 static enum hf_err

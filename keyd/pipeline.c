@@ -114,18 +114,6 @@ request_name(const struct request *rq)
 	    f->offset);
 }
 
-/* Whether the name in the path is that of a key (and not of an alias itself
- * or of a keyring). */
-static bool
-names_key(const struct op *op)
-{
-	static const struct hf_text alias = { "transit/aliases/", 16 };
-	struct hf_text path = text_of(op->path);
-
-	return op_key_field(op) != NULL &&
-	    text_starts(path, TEXT("transit/")) && !text_starts(path, alias);
-}
-
 /* Somebody whom no policy names learns nothing, not even by waiting. */
 static bool
 is_stranger(const struct request *rq)
@@ -140,7 +128,7 @@ request_find_key(struct request *rq)
 {
 	enum hf_err err;
 
-	if (rq->key != NULL || !names_key(rq->op) || is_stranger(rq))
+	if (rq->key != NULL || !op_names_key(rq->op) || is_stranger(rq))
 		return HF_OK;
 	err = keys_get(
 	    rq->server->keys, request_name(rq), rq->may_block, &rq->key);

@@ -412,6 +412,16 @@ op_key_field(const struct op *op)
 	return NULL;
 }
 
+bool
+op_names_key(const struct op *op)
+{
+	struct hf_text path = text_of(op->path);
+
+	return op_key_field(op) != NULL &&
+	    text_starts(path, TEXT("transit/")) &&
+	    !text_starts(path, TEXT("transit/aliases/"));
+}
+
 const char *
 op_path(const struct op *op, struct hf_text name, struct arena *arena)
 {

@@ -51,6 +51,10 @@ const struct op *op_by_name(struct hf_text name);
 /* The field that stands for {name} in the path; NULL when none does. */
 const struct field *op_key_field(const struct op *op);
 
+/* Whether {name} is that of a key, or of an alias that stands for one; not
+ * that of an alias as such, or of a keyring. */
+bool op_names_key(const struct op *op);
+
 /* The path of an operation with {name} filled in, in the arena; NULL when
  * there is no memory. */
 const char *op_path(

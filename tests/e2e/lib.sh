@@ -12,7 +12,9 @@ export HOLDFAST_SOCKET="$T/keyd.sock"
 export HOLDFAST_CONFIG="$T/keyd.conf"
 export HOLDFAST_EVENTS="ipc://$T/events.sock"
 export SOFTHSM2_CONF="$T/softhsm2.conf"
+E2E="$BUILD_DIR/tests/e2e" # what tests/e2e/*.c became
 DAEMON_PID=
+PRELOAD= # a shim that start_daemon loads into the daemon
 checks=0
 
 fail() {
@@ -50,6 +52,49 @@ refuse() {
 	[ "$got" = "$status" ] || fail "$name: status $got instead of $status: $(cat "$T/err")"
 	[ -z "$text" ] || grep -qF -- "$text" "$T/err" || fail "$name: says '$(cat "$T/err")' instead of '$text'"
 	ok "$name"
+}
+
+# is NAME EXPECTED GOT
+is() {
+	[ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
+	ok "$1"
+}
+
+# json FILTER COMMAND...: the value of a field of the answer
+json() {
+	local filter=$1
+	shift
+	"$@" -o json | jq -r "$filter"
+}
+
+# has NAME TEXT FILE: the file has a line with the text
+has() {
+	grep -qF -- "$2" "$3" || fail "$1: nothing about '$2' in $3"
+	ok "$1"
+}
+
+# until_true SECONDS COMMAND...: tries until it succeeds
+until_true() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -le "$end" ] || return 1
+		sleep 0.05
+	done
+}
+
+# raw REQUEST...: each is a message in diagnostic notation (diag.h), sent with
+# plain nng; the replies come in the same notation, a line each
+raw() {
+	printf '%s\n' "$@" | "$E2E/nng_client" "ipc://$HOLDFAST_SOCKET"
+}
+
+# raw_refused NAME ERROR REQUEST
+raw_refused() {
+	local reply
+	reply=$(raw "$3") || fail "$1: $reply"
+	[[ $reply == *"\"name\": \"$2\""* ]] || fail "$1: $reply instead of $2"
+	ok "$1"
 }
 
 make_token() {
@@ -93,13 +138,16 @@ make_config() {
 }
 
 start_daemon() {
-	holdfast-keyd --config "$T/keyd.conf" >>"$T/keyd.log" 2>&1 &
+	# Sanitizers want to be loaded first, which a shim is instead.
+	ASAN_OPTIONS="${PRELOAD:+verify_asan_link_order=0:}${ASAN_OPTIONS:-}" \
+		LD_PRELOAD="$PRELOAD" holdfast-keyd --config "$T/keyd.conf" \
+		>>"$T/keyd.log" 2>&1 &
 	DAEMON_PID=$!
 	local i
-	for i in $(seq 200); do
+	for i in $(seq 500); do
 		holdfast status >/dev/null 2>&1 && return 0
 		kill -0 "$DAEMON_PID" 2>/dev/null || fail "the daemon ended at its start ($i)"
-		sleep 0.05
+		sleep 0.02
 	done
 	fail "the daemon does not answer"
 }
@@ -112,7 +160,8 @@ stop_daemon() {
 	DAEMON_PID=
 }
 
-# A whole service, ready.
+# A whole service, ready; arguments as for make_config.
+# shellcheck disable=SC2120 # some tests give none
 start_service() {
 	make_token
 	make_policy

@@ -9,17 +9,6 @@ start_service
 printf 'four score and seven' >"$T/data"
 : >"$T/empty"
 
-json() { # json FILTER COMMAND...: the value of a field of the answer
-	local filter=$1
-	shift
-	"$@" -o json | jq -r "$filter"
-}
-
-is() { # is NAME EXPECTED GOT
-	[ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
-	ok "$1"
-}
-
 # -- T1: create --
 is "T1 default type" aes256-gcm96 "$(json .type holdfast key create t1)"
 is "T1 starts at version 1" 1 "$(json .latest_version holdfast key show t1)"

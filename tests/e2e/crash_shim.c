@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For LD_PRELOAD: kills the process, as a crash would, at a chosen moment of
+ * its writing. Steps are counted: each sync, and unless CRASH_STEPS=sync each
+ * write and truncation, of a file whose path starts with one of CRASH_UNDER (a
+ * list with colons). Other files do not count: dying within a write of the
+ * HSM's library would test that.
+ *
+ *	CRASH_AT   the number of the step; 0 or absent: none
+ *	CRASH_HOW  before, after, or half (of the bytes of a write; else before)
+ *	CRASH_LOG  a file that gets a byte for each step, to learn how many
+ *	           there are
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum how { BEFORE, HALF, AFTER };
+
+static atomic_long steps;
+
+static void *
+original(const char *name)
+{
+	void *f = dlsym(RTLD_NEXT, name);
+
+	if (f == NULL)
+		abort();
+	return f;
+}
+
+/* ISO C has no cast from a data to a function pointer. */
+#define ORIGINAL(var, name)                      \
+	do {                                     \
+		void *f_ = original(name);       \
+		memcpy(&(var), &f_, sizeof(f_)); \
+	} while (0)
+
+static bool
+starts_with_one_of(const char *path, const char *list)
+{
+	while (list != NULL && *list != '\0') {
+		size_t len = strcspn(list, ":");
+
+		if (len > 0 && strncmp(path, list, len) == 0)
+			return true;
+		list += len + (list[len] == ':');
+	}
+	return false;
+}
+
+static bool
+counts(int fd)
+{
+	char link[40], path[PATH_MAX];
+	ssize_t n;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n <= 0)
+		return false;
+	path[n] = '\0';
+	return starts_with_one_of(path, getenv("CRASH_UNDER"));
+}
+
+static void
+crash(void)
+{
+	(void)kill(getpid(), SIGKILL);
+	for (;;)
+		(void)pause(); /* not a step further */
+}
+
+static void
+note_step(void)
+{
+	const char *log = getenv("CRASH_LOG");
+	ssize_t (*real_write)(int, const void *, size_t);
+	int fd;
+
+	if (log == NULL ||
+	    (fd = open(log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600)) <
+		0)
+		return;
+	ORIGINAL(real_write, "write");
+	(void)!real_write(fd, ".", 1);
+	(void)close(fd);
+}
+
+/* True when this is the step to die at. */
+static bool
+is_last(int fd, bool sync)
+{
+	const char *at = getenv("CRASH_AT"), *which = getenv("CRASH_STEPS");
+	int error = errno;
+	bool last = false;
+
+	if ((sync || which == NULL || strcmp(which, "sync") != 0) &&
+	    counts(fd)) {
+		note_step();
+		last = atomic_fetch_add(&steps, 1) + 1 ==
+		    (at == NULL ? 0 : atol(at));
+	}
+	errno = error;
+	return last;
+}
+
+static enum how
+crash_how(void)
+{
+	const char *how = getenv("CRASH_HOW");
+
+	if (how != NULL && strcmp(how, "half") == 0)
+		return HALF;
+	return how != NULL && strcmp(how, "after") == 0 ? AFTER : BEFORE;
+}
+
+/* -- What the process calls -- */
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT int
+fsync(int fd)
+{
+	bool last = is_last(fd, true);
+	int (*f)(int);
+	int rc;
+
+	ORIGINAL(f, "fsync");
+	if (last && crash_how() != AFTER)
+		crash();
+	rc = f(fd);
+	if (last)
+		crash();
+	return rc;
+}
+
+EXPORT int
+fdatasync(int fd)
+{
+	bool last = is_last(fd, true);
+	int (*f)(int);
+	int rc;
+
+	ORIGINAL(f, "fdatasync");
+	if (last && crash_how() != AFTER)
+		crash();
+	rc = f(fd);
+	if (last)
+		crash();
+	return rc;
+}
+
+EXPORT ssize_t
+write(int fd, const void *buf, size_t len)
+{
+	bool last = is_last(fd, false);
+	ssize_t (*f)(int, const void *, size_t);
+	ssize_t rc;
+
+	ORIGINAL(f, "write");
+	if (!last)
+		return f(fd, buf, len);
+	if (crash_how() == BEFORE)
+		crash();
+	rc = f(fd, buf, crash_how() == HALF ? len / 2 : len);
+	crash();
+	return rc;
+}
+
+EXPORT ssize_t
+pwrite64(int fd, const void *buf, size_t len, off64_t offset)
+{
+	bool last = is_last(fd, false);
+	ssize_t (*f)(int, const void *, size_t, off64_t);
+	ssize_t rc;
+
+	ORIGINAL(f, "pwrite64");
+	if (!last)
+		return f(fd, buf, len, offset);
+	if (crash_how() == BEFORE)
+		crash();
+	rc = f(fd, buf, crash_how() == HALF ? len / 2 : len, offset);
+	crash();
+	return rc;
+}
+
+EXPORT ssize_t
+pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+	return pwrite64(fd, buf, len, offset);
+}
+
+EXPORT int
+ftruncate64(int fd, off64_t size)
+{
+	bool last = is_last(fd, false);
+	int (*f)(int, off64_t);
+	int rc;
+
+	ORIGINAL(f, "ftruncate64");
+	if (last && crash_how() != AFTER)
+		crash();
+	rc = f(fd, size);
+	if (last)
+		crash();
+	return rc;
+}
+
+EXPORT int
+ftruncate(int fd, off_t size)
+{
+	return ftruncate64(fd, size);
+}

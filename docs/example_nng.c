@@ -9,7 +9,9 @@
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static cbor_item_t *
@@ -42,13 +44,49 @@ build(const char *key, const char *data, unsigned char **out)
 	return len;
 }
 
+/* What a map has under that name; NULL when there is no such thing. */
+static cbor_item_t *
+member(const cbor_item_t *map, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; map != NULL && i < cbor_map_size(map); i++) {
+		struct cbor_pair pair = cbor_map_handle(map)[i];
+
+		if (cbor_string_length(pair.key) == len &&
+		    memcmp(cbor_string_handle(pair.key), name, len) == 0)
+			return pair.value;
+	}
+	return NULL;
+}
+
+/* {"out": {"ciphertext": ..., "key_version": ...}} or {"err": ...} */
+static int
+show(const char *reply, size_t len)
+{
+	struct cbor_load_result result;
+	cbor_item_t *map =
+	    cbor_load((const unsigned char *)reply, len, &result);
+	cbor_item_t *sealed = member(member(map, "out"), "ciphertext");
+	cbor_item_t *error = member(member(map, "err"), "message");
+	bool done = sealed != NULL;
+
+	if (sealed != NULL)
+		(void)printf("%.*s\n", (int)cbor_bytestring_length(sealed),
+		    (char *)cbor_bytestring_handle(sealed));
+	if (error != NULL)
+		(void)fprintf(stderr, "%.*s\n", (int)cbor_string_length(error),
+		    (char *)cbor_string_handle(error));
+	if (map != NULL)
+		cbor_decref(&map);
+	return done ? 0 : 1;
+}
+
 int
 main(int argc, char **argv)
 {
 	const char *url = argc > 1 ? argv[1] : "ipc:///run/holdfast/keyd.sock";
-	struct cbor_load_result result;
 	unsigned char *request;
-	cbor_item_t *answer;
 	nng_socket socket;
 	size_t len = build("payments", "4111 1111 1111 1111", &request);
 	char *reply;
@@ -61,10 +99,9 @@ main(int argc, char **argv)
 		(void)fprintf(stderr, "%s: %s\n", url, nng_strerror(rc));
 		return 1;
 	}
-	/* {"out": {"ciphertext": ..., "key_version": ...}} or {"err": ...} */
-	answer = cbor_load((unsigned char *)reply, len, &result);
-	if (answer != NULL)
-		cbor_describe(answer, stdout);
+	rc = show(reply, len);
+	nng_free(reply, len);
+	free(request);
 	(void)nng_close(socket);
-	return answer != NULL ? 0 : 1;
+	return rc;
 }

@@ -333,33 +333,3 @@ keys_aliases_of(
 	    prefix, sizeof(prefix), "aliasof/%.*s/", (int)name.len, name.ptr);
 	return names_list(keys, prefix, (struct hf_text){ 0 }, 0, each, ctx);
 }
-
-void
-alias_store_name(struct hf_text name, char out[KEY_STORE_NAME])
-{
-	(void)snprintf(
-	    out, KEY_STORE_NAME, "alias/%.*s", (int)name.len, name.ptr);
-}
-
-enum hf_err
-keys_alias_target(struct keys *keys, struct hf_text name, char target[129])
-{
-	AUTO_SECRET plain = { 0 };
-	struct store_value v = { 0 };
-	struct alias_record rec;
-	char stored[KEY_STORE_NAME];
-	enum hf_err err;
-
-	alias_store_name(name, stored);
-	if ((err = store_get(keys->store, text_of(stored), &v)) != HF_OK)
-		return err;
-	err = hierarchy_unseal(
-	    keys->hierarchy, text_of(stored), bytes_of(v.ptr, v.len), &plain);
-	if (err == HF_OK)
-		err = record_decode(&alias_schema, secret_view(&plain), &rec);
-	if (err == HF_OK)
-		(void)snprintf(
-		    target, 129, "%.*s", (int)rec.target.len, rec.target.ptr);
-	store_value_free(&v);
-	return err;
-}

@@ -6,7 +6,7 @@
 
 #include "keys.h"
 
-/* What keys.c and key_change.c share. */
+/* What keys.c and the files of changes (key_*.c) share. */
 
 enum { KEYS_SHARDS = 64 };
 
@@ -40,6 +40,21 @@ struct keys {
 /* Forgets one name: its record changed. */
 void keys_drop(struct keys *keys, struct hf_text name);
 
+/*
+ * Runs `once` on the current key until no other change comes between, and
+ * hands out the key as it then is (`out` may be NULL).
+ */
+typedef enum hf_err once_fn(
+    struct keys *keys, const struct key *key, void *ctx, struct hf_why *why);
+enum hf_err keys_until_done(struct keys *keys, struct hf_text name,
+    once_fn *once, void *ctx, struct key **out, struct hf_why *why);
+
+/* What the HSM holds of a version goes when its record has gone. */
+void keys_version_drop_hsm(struct keys *keys, const struct key_version *v);
+
+/* Names in the store: what stands there is due at that time. */
+void keys_due_name(
+    uint64_t when, const char *key, uint64_t version, char out[KEY_STORE_NAME]);
 void alias_store_name(struct hf_text name, char out[KEY_STORE_NAME]);
 
 #endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_FRESH_H
+#define KEYD_FRESH_H
+
+#include "keys_internal.h"
+
+/*
+ * The material of a version that is about to be made: generated here or in the
+ * HSM, owned until its record is sealed. `rec` points into it.
+ */
+enum { FRESH_WRAPPED = 4096, FRESH_SPKI = 1024 };
+
+struct fresh {
+	struct secret material, hmac;
+	uint8_t wrapped[FRESH_WRAPPED], hmac_wrapped[FRESH_WRAPPED];
+	uint8_t spki[FRESH_SPKI];
+	uint8_t id[HSM_ID], hmac_id[HSM_ID], wrap_id[HSM_ID];
+	struct version_record rec;
+};
+
+enum hf_err fresh_make(struct keys *keys, const struct key_type *type,
+    enum key_level level, size_t key_size, uint64_t number, struct fresh **out);
+
+/* NULL is fine. Wipes. */
+void fresh_free(struct fresh *f);
+
+/*
+ * What may have been made in the HSM for a version that did not come to be:
+ * looked for under the ids that it would have, wrapped or resident.
+ */
+void fresh_discard(
+    struct keys *keys, const struct key_type *type, const struct fresh *f);
+
+#endif

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The states of key versions, and their destruction when it is due. */
+#include "keys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../lib/bytes.h"
+#include "change.h"
+
+/* -- States of versions -- */
+
+/* The record of a version as the store has it; the caller frees `plain`. */
+static enum hf_err
+version_read(struct keys *keys, const struct key *key, uint32_t number,
+    struct secret *plain, struct version_record *rec)
+{
+	struct store_value v = { 0 };
+	char name[KEY_STORE_NAME];
+	enum hf_err err;
+
+	version_store_name(key->id, number, name);
+	err = store_get(keys->store, text_of(name), &v);
+	if (err != HF_OK)
+		return err == HF_ERR_NOT_FOUND ? HF_ERR_VERSION_NOT_FOUND : err;
+	err = hierarchy_unseal(
+	    keys->hierarchy, text_of(name), bytes_of(v.ptr, v.len), plain);
+	store_value_free(&v);
+	if (err != HF_OK)
+		return err;
+	return record_decode(&version_schema, secret_view(plain), rec);
+}
+
+void
+keys_due_name(
+    uint64_t when, const char *key, uint64_t version, char out[KEY_STORE_NAME])
+{
+	(void)snprintf(out, KEY_STORE_NAME, "due/%016llx/%06llx/%s",
+	    (unsigned long long)when, (unsigned long long)version, key);
+}
+
+/* One move between states: from which, to which. */
+struct move {
+	const char *name;
+	unsigned from; /* bits of 1 << enum version_state */
+	enum version_state to;
+};
+
+enum {
+	FROM_ENABLED = 1 << VERSION_ENABLED,
+	FROM_DISABLED = 1 << VERSION_DISABLED,
+	FROM_SCHEDULED = 1 << VERSION_DESTROY_SCHEDULED,
+};
+
+static const struct move move_enable = { "enabled",
+	FROM_ENABLED | FROM_DISABLED, VERSION_ENABLED };
+static const struct move move_disable = { "disabled",
+	FROM_ENABLED | FROM_DISABLED, VERSION_DISABLED };
+static const struct move move_schedule = { "scheduled for destruction",
+	FROM_ENABLED | FROM_DISABLED | FROM_SCHEDULED,
+	VERSION_DESTROY_SCHEDULED };
+static const struct move move_restore = { "restored", FROM_SCHEDULED,
+	VERSION_DISABLED };
+static const struct move move_destroy = { "destroyed", FROM_SCHEDULED,
+	VERSION_DESTROYED };
+
+static const char *const state_names[] = {
+	[VERSION_ENABLED] = "enabled",
+	[VERSION_DISABLED] = "disabled",
+	[VERSION_DESTROY_SCHEDULED] = "scheduled for destruction",
+	[VERSION_DESTROYED] = "destroyed",
+};
+
+struct move_ctx {
+	const struct move *move;
+	uint64_t version;
+	uint64_t when; /* schedule: the time; destroy: not before */
+};
+
+void
+keys_version_drop_hsm(struct keys *keys, const struct key_version *v)
+{
+	if (v == NULL || v->level != LEVEL_HSM || v->hsm_blob == NULL)
+		return;
+	if (hsm_key_drop(keys->hsm, &v->hsm) != HF_OK ||
+	    (v->hsm_hmac.type != NULL &&
+		hsm_key_drop(keys->hsm, &v->hsm_hmac) != HF_OK))
+		return; /* an orphan in the HSM; its blob is gone */
+}
+
+static enum hf_err
+move_commit(struct keys *keys, const struct key *key,
+    struct version_record *rec, const struct move_ctx *mc)
+{
+	struct change c = { .keys = keys };
+	struct key_record krec = key_record_of(key);
+	char ver[KEY_STORE_NAME], due[KEY_STORE_NAME];
+	uint64_t old_due =
+	    rec->state == VERSION_DESTROY_SCHEDULED ? rec->destroy_time : 0;
+	enum hf_err err = HF_OK;
+
+	rec->state = mc->move->to;
+	if (mc->move->to == VERSION_DESTROYED) {
+		rec->material = rec->hmac = rec->hsm_wrapped =
+		    rec->hsm_hmac_wrapped = (struct hf_bytes){ 0 };
+		rec->destroy_time = mc->when;
+	} else {
+		rec->destroy_time =
+		    mc->move->to == VERSION_DESTROY_SCHEDULED ? mc->when : 0;
+	}
+	if (old_due != 0) {
+		keys_due_name(old_due, key->name, mc->version, due);
+		err = change_delete(&c, due);
+	}
+	if (err == HF_OK && mc->move->to == VERSION_DESTROY_SCHEDULED) {
+		keys_due_name(mc->when, key->name, mc->version, due);
+		err = change_mark(&c, due);
+	}
+	version_store_name(key->id, (uint32_t)mc->version, ver);
+	if (err == HF_OK &&
+	    (err = change_seal(&c, key->keyring, ver, &version_schema, rec)) ==
+		HF_OK &&
+	    (err = change_key_record(&c, key, &krec)) == HF_OK)
+		err = change_commit(&c);
+	change_free(&c);
+	return err;
+}
+
+static enum hf_err
+once_move(
+    struct keys *keys, const struct key *key, void *ctx, struct hf_why *why)
+{
+	const struct move_ctx *mc = ctx;
+	AUTO_SECRET plain = { 0 };
+	struct version_record rec;
+	enum hf_err err;
+
+	if (key_version_find(key, mc->version) == NULL)
+		return hf_fail(why, HF_ERR_VERSION_NOT_FOUND,
+		    "key %s has no version %llu", key->name,
+		    (unsigned long long)mc->version);
+	if ((err = version_read(
+		 keys, key, (uint32_t)mc->version, &plain, &rec)) != HF_OK)
+		return err;
+	if ((mc->move->from & 1U << rec.state) == 0)
+		return hf_fail(why, HF_ERR_VERSION_STATE,
+		    "version %llu of key %s is %s and cannot be %s",
+		    (unsigned long long)mc->version, key->name,
+		    state_names[rec.state], mc->move->name);
+	if (mc->move->to == VERSION_DESTROYED && rec.destroy_time > mc->when)
+		return HF_ERR_VERSION_STATE; /* restored and scheduled anew */
+	err = move_commit(keys, key, &rec, mc);
+	if (err == HF_OK && mc->move->to == VERSION_DESTROYED)
+		keys_version_drop_hsm(keys, key_version_find(key, mc->version));
+	return err;
+}
+
+static enum hf_err
+version_move(struct keys *keys, struct hf_text name, const struct move *move,
+    uint64_t version, uint64_t when, struct key **out, struct hf_why *why)
+{
+	struct move_ctx mc = { move, version, when };
+
+	return keys_until_done(keys, name, once_move, &mc, out, why);
+}
+
+enum hf_err
+keys_version_enable(struct keys *keys, struct hf_text name, uint64_t version,
+    struct key **out, struct hf_why *why)
+{
+	return version_move(keys, name, &move_enable, version, 0, out, why);
+}
+
+enum hf_err
+keys_version_disable(struct keys *keys, struct hf_text name, uint64_t version,
+    struct key **out, struct hf_why *why)
+{
+	return version_move(keys, name, &move_disable, version, 0, out, why);
+}
+
+enum hf_err
+keys_version_destroy(struct keys *keys, struct hf_text name, uint64_t version,
+    uint64_t delay, struct key **out, struct hf_why *why)
+{
+	return version_move(keys, name, &move_schedule, version,
+	    (uint64_t)time(NULL) + delay, out, why);
+}
+
+enum hf_err
+keys_version_restore(struct keys *keys, struct hf_text name, uint64_t version,
+    struct key **out, struct hf_why *why)
+{
+	return version_move(keys, name, &move_restore, version, 0, out, why);
+}
+
+/* -- Destruction that is due -- */
+
+struct due {
+	char names[64][KEY_STORE_NAME];
+	size_t count;
+	uint64_t now;
+	uint64_t next; /* the first that is not due yet */
+};
+
+static bool
+due_each(
+    void *ctx, struct hf_text key, struct hf_bytes value, uint64_t revision)
+{
+	struct due *d = ctx;
+	char copy[KEY_STORE_NAME];
+	uint64_t when;
+
+	(void)value;
+	(void)revision;
+	(void)snprintf(copy, sizeof(copy), "%.*s", (int)key.len, key.ptr);
+	when = strtoull(copy + 4, NULL, 16);
+	if (when > d->now) {
+		d->next = when;
+		return false;
+	}
+	if (d->count == 64) {
+		d->next = d->now; /* come again at once */
+		return false;
+	}
+	memcpy(d->names[d->count++], copy, sizeof(copy));
+	return true;
+}
+
+/* Destroys what one mark names; the mark goes even when there is nothing. */
+static enum hf_err
+due_destroy(struct keys *keys, const char *mark, uint64_t now,
+    void (*each)(void *, const char *, uint64_t), void *ctx)
+{
+	uint64_t version = strtoull(mark + 4 + 17, NULL, 16);
+	const char *name = mark + 4 + 17 + 7;
+	enum hf_err err = version_move(
+	    keys, text_of(name), &move_destroy, version, now, NULL, NULL);
+
+	if (err == HF_OK) {
+		each(ctx, name, version);
+		return HF_OK;
+	}
+	if (err != HF_ERR_VERSION_STATE && err != HF_ERR_VERSION_NOT_FOUND &&
+	    err != HF_ERR_KEY_NOT_FOUND)
+		return err;
+	return store_commit(keys->store, NULL, 0,
+	    &(struct store_write){ text_of(mark), { NULL, 0 } }, 1, NULL);
+}
+
+enum hf_err
+keys_destroy_due(struct keys *keys, uint64_t now,
+    void (*each)(void *ctx, const char *name, uint64_t version), void *ctx,
+    uint64_t *next)
+{
+	struct due *d = calloc(1, sizeof(*d));
+	enum hf_err err;
+
+	if (d == NULL)
+		return HF_ERR_NO_MEMORY;
+	d->now = now;
+	err = store_list(
+	    keys->store, TEXT("due/"), (struct hf_text){ 0 }, 0, due_each, d);
+	for (size_t i = 0; i < d->count && err == HF_OK; i++)
+		err = due_destroy(keys, d->names[i], now, each, ctx);
+	*next = d->next;
+	free(d);
+	return err;
+}

@@ -14,6 +14,9 @@ enum op_flag {
 	OP_UPSERT = 2, /* "create" where the key does not exist yet */
 	OP_WORKER = 4, /* may block */
 	OP_SUDO = 8,   /* needs "sudo" too */
+	/* Whoever has a policy may ask; the handler shows each only what the
+	 * paths of the single keys allow. */
+	OP_FILTERED = 16,
 };
 
 enum op_id {

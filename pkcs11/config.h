@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PKCS11_CONFIG_H
+#define PKCS11_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <holdfast/bytes.h>
+#include <holdfast/err.h>
+
+/*
+ * What slots there are. From /etc/holdfast/pkcs11.conf, the environment and
+ * the string that a host gives C_Initialize, the later before the earlier:
+ *
+ *	login = none                  # before any section: for all slots
+ *	[web]                         # a slot; its token's label
+ *	socket = /run/holdfast/keyd.sock
+ *	keys = web-*, tls-*           # names of keys, with * and ?
+ *	types = rsa, ec, ed25519, aes, hmac
+ *	objects = private, public, certificate, secret
+ *	login = none|protected|pin
+ *	random = kernel|hsm
+ *	timeout = 10                  # seconds for one call
+ *	patience = 4                  # seconds to wait out a restart
+ *
+ * Without a file there is one slot, "holdfast". HOLDFAST_SOCKET,
+ * HOLDFAST_TOKEN, and socket=, token=, login=, ... of the host's string speak
+ * of the first slot; HOLDFAST_PKCS11_CONFIG, or config= of the string, names
+ * another file. The environment is ignored in setuid programs.
+ *
+ * What is not understood is an error, never ignored: a typo in "login" must
+ * not open what it should have closed.
+ */
+enum login_mode { LOGIN_NONE, LOGIN_PROTECTED, LOGIN_PIN };
+
+enum { LABEL_MAX = 32, SLOTS_MAX = 64, PATTERNS_MAX = 32 };
+
+/* Kinds of objects that a slot may show; bits. */
+enum show {
+	SHOW_PRIVATE = 1,
+	SHOW_PUBLIC = 2,
+	SHOW_CERTIFICATE = 4,
+	SHOW_SECRET = 8,
+	SHOW_ALL = 15,
+};
+
+/* Families of keys that a slot may show; bits. */
+enum types {
+	TYPES_RSA = 1,
+	TYPES_EC = 2,
+	TYPES_ED25519 = 4,
+	TYPES_AES = 8,
+	TYPES_HMAC = 16,
+	TYPES_ALL = 31,
+};
+
+struct slot_config {
+	char label[LABEL_MAX + 1];
+	char socket[256]; /* empty: libholdfast's default */
+	char patterns[PATTERNS_MAX][64];
+	size_t pattern_count; /* 0: all keys */
+	unsigned show;        /* enum show */
+	unsigned types;   /* enum types */
+	enum login_mode login;
+	bool random_hsm;
+	unsigned timeout_ms;
+	unsigned patience_ms;
+};
+
+struct config {
+	struct slot_config *slots; /* owned */
+	size_t count;
+};
+
+/*
+ * Reads it all. `reserved` is the host's string or NULL. HF_ERR_BAD_SETTINGS
+ * with file, line and reason in `why`.
+ */
+enum hf_err config_load(const char *reserved, struct config *out,
+    struct hf_why *why);
+
+/* The text of a file; for config_load and the tests. */
+enum hf_err config_parse(struct hf_text text, const char *file,
+    struct config *out, struct hf_why *why);
+
+/* Settings of the first slot: "socket=/x token='my token' login=none". */
+enum hf_err config_override(struct config *config, const char *reserved,
+    struct hf_why *why);
+
+void config_free(struct config *config);
+
+/* Whether the slot shows keys of that name: its patterns, "*" and "?". */
+bool config_shows(const struct slot_config *slot, struct hf_text name);
+
+#endif

@@ -1,0 +1,1118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The functions that hosts call. Each says what it needs of a session and who
+ * does the work; counting in and out, finding the session, waiting for it and
+ * the debug log are the two macros below, the only ones with control flow.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#include "attribute.h"
+#include "crypt.h"
+#include "cryptoki.h"
+#include "digest_call.h"
+#include "error.h"
+#include "mechanism.h"
+#include "module.h"
+#include "object.h"
+#include "operation.h"
+#include "random.h"
+#include "session.h"
+#include "sign.h"
+#include "slot.h"
+
+/* Evaluates `call` with `module` in scope. */
+#define WITH_MODULE(call)                                                      \
+	do {                                                                   \
+		struct trace trace = trace_begin(__func__);                    \
+		struct module *module;                                         \
+		CK_RV rv = module_enter(&module);                              \
+		if (rv == CKR_OK) {                                            \
+			rv = (call);                                           \
+			module_leave();                                        \
+		}                                                              \
+		return trace_end(&trace, rv, NULL);                            \
+	} while (0)
+
+/* Evaluates `call` with `session` in scope, ours alone for the time. */
+#define WITH_SESSION(handle, need, call)                                       \
+	do {                                                                   \
+		struct trace trace = trace_begin(__func__);                    \
+		struct hf_why why = { "" };                                    \
+		struct module *module;                                         \
+		struct session *session;                                       \
+		CK_RV rv = module_enter(&module);                              \
+		if (rv != CKR_OK)                                              \
+			return trace_end(&trace, rv, NULL);                    \
+		rv = session_enter(module, (handle), (need), &session);        \
+		if (rv == CKR_OK) {                                            \
+			rv = (call);                                           \
+			why = session->why;                                    \
+			session_leave(session);                                \
+		}                                                              \
+		module_leave();                                                \
+		return trace_end(&trace, rv, &why);                            \
+	} while (0)
+
+/* For what this module does not do, whoever asks. */
+#define REFUSE(answer)                                                         \
+	do {                                                                   \
+		struct trace trace = trace_begin(__func__);                    \
+		return trace_end(&trace, (answer), NULL);                      \
+	} while (0)
+
+static const CK_VERSION version_3_0 = { 3, 0 };
+static const CK_VERSION library_version = { 0, 1 };
+
+/* -- General -- */
+
+CK_RV
+C_Initialize(CK_VOID_PTR args)
+{
+	struct trace trace = trace_begin(__func__);
+	struct hf_why why = { "" };
+	CK_RV rv = module_initialize(args, &why);
+
+	return trace_end(&trace, rv, &why);
+}
+
+CK_RV
+C_Finalize(CK_VOID_PTR reserved)
+{
+	struct trace trace = trace_begin(__func__);
+
+	if (reserved != NULL)
+		return trace_end(&trace, CKR_ARGUMENTS_BAD, NULL);
+	return trace_end(&trace, module_finalize(), NULL);
+}
+
+static void
+pad(unsigned char *to, size_t cap, const char *from)
+{
+	memset(to, ' ', cap);
+	memcpy(to, from, strlen(from));
+}
+
+static CK_RV
+get_info(CK_INFO *out)
+{
+	if (out == NULL)
+		return CKR_ARGUMENTS_BAD;
+	*out = (CK_INFO){ .cryptokiVersion = version_3_0,
+		.libraryVersion = library_version };
+	pad(out->manufacturerID, sizeof(out->manufacturerID), "Holdfast");
+	pad(out->libraryDescription, sizeof(out->libraryDescription),
+	    "Holdfast key service");
+	return CKR_OK;
+}
+
+CK_RV
+C_GetInfo(CK_INFO_PTR out)
+{
+	WITH_MODULE(((void)module, get_info(out)));
+}
+
+/* -- Slots and tokens -- */
+
+static CK_RV
+get_slot_list(const struct module *module, CK_SLOT_ID *list, CK_ULONG *count)
+{
+	CK_ULONG room;
+
+	if (count == NULL)
+		return CKR_ARGUMENTS_BAD;
+	room = *count;
+	*count = module->slot_count;
+	if (list == NULL)
+		return CKR_OK;
+	if (room < module->slot_count)
+		return CKR_BUFFER_TOO_SMALL;
+	for (size_t i = 0; i < module->slot_count; i++)
+		list[i] = module->slots[i].id;
+	return CKR_OK;
+}
+
+CK_RV
+C_GetSlotList(CK_BBOOL present, CK_SLOT_ID_PTR list, CK_ULONG_PTR count)
+{
+	(void)present; /* all tokens are, always */
+	WITH_MODULE(get_slot_list(module, list, count));
+}
+
+static CK_RV
+get_slot_info(struct module *module, CK_SLOT_ID id, CK_SLOT_INFO *out)
+{
+	const struct slot *slot = module_slot(module, id);
+
+	if (slot == NULL)
+		return CKR_SLOT_ID_INVALID;
+	if (out == NULL)
+		return CKR_ARGUMENTS_BAD;
+	slot_info(slot, out);
+	return CKR_OK;
+}
+
+CK_RV
+C_GetSlotInfo(CK_SLOT_ID id, CK_SLOT_INFO_PTR out)
+{
+	WITH_MODULE(get_slot_info(module, id, out));
+}
+
+static CK_RV
+get_token_info(struct module *module, CK_SLOT_ID id, CK_TOKEN_INFO *out)
+{
+	const struct slot *slot = module_slot(module, id);
+
+	if (slot == NULL)
+		return CKR_SLOT_ID_INVALID;
+	if (out == NULL)
+		return CKR_ARGUMENTS_BAD;
+	module_lock();
+	slot_token_info(slot, out);
+	module_unlock();
+	return CKR_OK;
+}
+
+CK_RV
+C_GetTokenInfo(CK_SLOT_ID id, CK_TOKEN_INFO_PTR out)
+{
+	WITH_MODULE(get_token_info(module, id, out));
+}
+
+/* Tokens do not come and go; who waits for that waits for C_Finalize. */
+CK_RV
+C_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID_PTR slot, CK_VOID_PTR reserved)
+{
+	(void)slot;
+	WITH_MODULE(((void)module, reserved != NULL ? CKR_ARGUMENTS_BAD
+	    : (flags & CKF_DONT_BLOCK) != 0 ? CKR_NO_EVENT
+	    : module_wait_for_end()));
+}
+
+static CK_RV
+get_mechanism_list(struct module *module, CK_SLOT_ID id,
+    CK_MECHANISM_TYPE *list, CK_ULONG *count)
+{
+	CK_ULONG room;
+
+	if (module_slot(module, id) == NULL)
+		return CKR_SLOT_ID_INVALID;
+	if (count == NULL)
+		return CKR_ARGUMENTS_BAD;
+	room = *count;
+	*count = mechs_count;
+	if (list == NULL)
+		return CKR_OK;
+	if (room < mechs_count)
+		return CKR_BUFFER_TOO_SMALL;
+	for (size_t i = 0; i < mechs_count; i++)
+		list[i] = mechs[i].type;
+	return CKR_OK;
+}
+
+CK_RV
+C_GetMechanismList(CK_SLOT_ID id, CK_MECHANISM_TYPE_PTR list,
+    CK_ULONG_PTR count)
+{
+	WITH_MODULE(get_mechanism_list(module, id, list, count));
+}
+
+static CK_RV
+get_mechanism_info(struct module *module, CK_SLOT_ID id,
+    CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *out)
+{
+	const struct mech *mech = mech_find(type);
+
+	if (module_slot(module, id) == NULL)
+		return CKR_SLOT_ID_INVALID;
+	if (mech == NULL)
+		return CKR_MECHANISM_INVALID;
+	if (out == NULL)
+		return CKR_ARGUMENTS_BAD;
+	*out = mech->info;
+	return CKR_OK;
+}
+
+CK_RV
+C_GetMechanismInfo(CK_SLOT_ID id, CK_MECHANISM_TYPE type,
+    CK_MECHANISM_INFO_PTR out)
+{
+	WITH_MODULE(get_mechanism_info(module, id, type, out));
+}
+
+/* Tokens are made and PINs set with the service's own tools. */
+CK_RV
+C_InitToken(CK_SLOT_ID id, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len,
+    CK_UTF8CHAR_PTR label)
+{
+	(void)id;
+	(void)pin;
+	(void)pin_len;
+	(void)label;
+	REFUSE(CKR_FUNCTION_NOT_SUPPORTED);
+}
+
+CK_RV
+C_InitPIN(CK_SESSION_HANDLE h, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len)
+{
+	(void)h;
+	(void)pin;
+	(void)pin_len;
+	REFUSE(CKR_FUNCTION_NOT_SUPPORTED);
+}
+
+CK_RV
+C_SetPIN(CK_SESSION_HANDLE h, CK_UTF8CHAR_PTR old, CK_ULONG old_len,
+    CK_UTF8CHAR_PTR new, CK_ULONG new_len)
+{
+	(void)h;
+	(void)old;
+	(void)old_len;
+	(void)new;
+	(void)new_len;
+	REFUSE(CKR_FUNCTION_NOT_SUPPORTED);
+}
+
+/* -- Sessions -- */
+
+CK_RV
+C_OpenSession(CK_SLOT_ID id, CK_FLAGS flags, CK_VOID_PTR application,
+    CK_NOTIFY notify, CK_SESSION_HANDLE_PTR out)
+{
+	(void)application;
+	(void)notify;
+	WITH_MODULE(session_open(module, id, flags, out));
+}
+
+CK_RV
+C_CloseSession(CK_SESSION_HANDLE h)
+{
+	WITH_MODULE(session_close(module, h));
+}
+
+CK_RV
+C_CloseAllSessions(CK_SLOT_ID id)
+{
+	WITH_MODULE(session_close_all(module, id));
+}
+
+static CK_RV
+get_session_info(const struct session *session, CK_SESSION_INFO *out)
+{
+	if (out == NULL)
+		return CKR_ARGUMENTS_BAD;
+	session_info(session, out);
+	return CKR_OK;
+}
+
+CK_RV
+C_GetSessionInfo(CK_SESSION_HANDLE h, CK_SESSION_INFO_PTR out)
+{
+	WITH_SESSION(h, NEED_NOTHING, get_session_info(session, out));
+}
+
+CK_RV
+C_GetOperationState(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	WITH_SESSION(h, NEED_NOTHING, digest_call_save(session, out, out_len));
+}
+
+CK_RV
+C_SetOperationState(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
+    CK_OBJECT_HANDLE encryption_key, CK_OBJECT_HANDLE authentication_key)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    encryption_key != CK_INVALID_HANDLE ||
+	            authentication_key != CK_INVALID_HANDLE
+	        ? CKR_KEY_NOT_NEEDED
+	        : digest_call_restore(session, in, len));
+}
+
+CK_RV
+C_Login(CK_SESSION_HANDLE h, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin,
+    CK_ULONG pin_len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    session_login(session, user, pin, pin_len));
+}
+
+CK_RV
+C_LoginUser(CK_SESSION_HANDLE h, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin,
+    CK_ULONG pin_len, CK_UTF8CHAR_PTR name, CK_ULONG name_len)
+{
+	(void)name; /* the kernel says who it is */
+	(void)name_len;
+	WITH_SESSION(h, NEED_NOTHING,
+	    session_login(session, user, pin, pin_len));
+}
+
+CK_RV
+C_Logout(CK_SESSION_HANDLE h)
+{
+	WITH_SESSION(h, NEED_NOTHING, session_logout(session));
+}
+
+static CK_RV
+session_cancel(struct session *session, CK_FLAGS flags)
+{
+	static const CK_FLAGS of_kind[KINDS] = {
+		[KIND_ENCRYPT] = CKF_ENCRYPT,
+		[KIND_DECRYPT] = CKF_DECRYPT,
+		[KIND_SIGN] = CKF_SIGN,
+		[KIND_VERIFY] = CKF_VERIFY,
+		[KIND_DIGEST] = CKF_DIGEST,
+		[KIND_MESSAGE_ENCRYPT] = CKF_MESSAGE_ENCRYPT,
+		[KIND_MESSAGE_DECRYPT] = CKF_MESSAGE_DECRYPT,
+	};
+
+	for (size_t i = 0; i < KINDS; i++)
+		if ((flags & of_kind[i]) != 0)
+			operation_end(&session->ops[i]);
+	if ((flags & CKF_FIND_OBJECTS) != 0 && session->finding)
+		(void)object_find_end(session);
+	return CKR_OK;
+}
+
+CK_RV
+C_SessionCancel(CK_SESSION_HANDLE h, CK_FLAGS flags)
+{
+	WITH_SESSION(h, NEED_NOTHING, session_cancel(session, flags));
+}
+
+/* -- Objects -- */
+
+CK_RV
+C_CreateObject(CK_SESSION_HANDLE h, CK_ATTRIBUTE_PTR template, CK_ULONG count,
+    CK_OBJECT_HANDLE_PTR out)
+{
+	(void)template;
+	(void)count;
+	(void)out;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+}
+
+/* CKA_COPYABLE says so; hosts that cache keys in sessions ask all the same. */
+CK_RV
+C_CopyObject(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object,
+    CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR out)
+{
+	(void)object;
+	(void)template;
+	(void)count;
+	(void)out;
+	WITH_SESSION(h, NEED_NOTHING, ((void)session, CKR_ACTION_PROHIBITED));
+}
+
+CK_RV
+C_DestroyObject(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object)
+{
+	(void)object;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+}
+
+static CK_RV
+get_object_size(struct session *session, CK_OBJECT_HANDLE handle,
+    CK_ULONG *size)
+{
+	struct object *object;
+	CK_RV rv = object_get(session, handle, CKR_OBJECT_HANDLE_INVALID,
+	    &object);
+
+	if (rv != CKR_OK)
+		return rv;
+	object_put(object);
+	if (size == NULL)
+		return CKR_ARGUMENTS_BAD;
+	*size = CK_UNAVAILABLE_INFORMATION;
+	return CKR_OK;
+}
+
+CK_RV
+C_GetObjectSize(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object,
+    CK_ULONG_PTR size)
+{
+	WITH_SESSION(h, NEED_NOTHING, get_object_size(session, object, size));
+}
+
+static CK_RV
+get_attributes(struct session *session, CK_OBJECT_HANDLE handle,
+    CK_ATTRIBUTE *template, CK_ULONG count)
+{
+	struct object *object;
+	CK_RV rv = object_get(session, handle, CKR_OBJECT_HANDLE_INVALID,
+	    &object);
+
+	if (rv != CKR_OK)
+		return rv;
+	rv = attribute_get(object, template, count);
+	object_put(object);
+	return rv;
+}
+
+CK_RV
+C_GetAttributeValue(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object,
+    CK_ATTRIBUTE_PTR template, CK_ULONG count)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    get_attributes(session, object, template, count));
+}
+
+CK_RV
+C_SetAttributeValue(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object,
+    CK_ATTRIBUTE_PTR template, CK_ULONG count)
+{
+	(void)object;
+	(void)template;
+	(void)count;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+}
+
+CK_RV
+C_FindObjectsInit(CK_SESSION_HANDLE h, CK_ATTRIBUTE_PTR template,
+    CK_ULONG count)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    object_find_start(session, template, count));
+}
+
+CK_RV
+C_FindObjects(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE_PTR out, CK_ULONG max,
+    CK_ULONG_PTR count)
+{
+	WITH_SESSION(h, NEED_NOTHING, object_find(session, out, max, count));
+}
+
+CK_RV
+C_FindObjectsFinal(CK_SESSION_HANDLE h)
+{
+	WITH_SESSION(h, NEED_NOTHING, object_find_end(session));
+}
+
+/* -- Encryption -- */
+
+CK_RV
+C_EncryptInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    operation_begin(session, KIND_ENCRYPT, mech, key));
+}
+
+CK_RV
+C_Encrypt(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
+    CK_ULONG_PTR out_len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    crypt_whole(session, KIND_ENCRYPT, in, len, out, out_len));
+}
+
+CK_RV
+C_EncryptUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
+    CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    crypt_update(session, KIND_ENCRYPT, in, len, out, out_len));
+}
+
+CK_RV
+C_EncryptFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    crypt_final(session, KIND_ENCRYPT, out, out_len));
+}
+
+CK_RV
+C_DecryptInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    operation_begin(session, KIND_DECRYPT, mech, key));
+}
+
+CK_RV
+C_Decrypt(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
+    CK_ULONG_PTR out_len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    crypt_whole(session, KIND_DECRYPT, in, len, out, out_len));
+}
+
+CK_RV
+C_DecryptUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
+    CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    crypt_update(session, KIND_DECRYPT, in, len, out, out_len));
+}
+
+CK_RV
+C_DecryptFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    crypt_final(session, KIND_DECRYPT, out, out_len));
+}
+
+/* -- Digests -- */
+
+CK_RV
+C_DigestInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    operation_begin(session, KIND_DIGEST, mech, CK_INVALID_HANDLE));
+}
+
+CK_RV
+C_Digest(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
+    CK_ULONG_PTR out_len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    digest_call_whole(session, in, len, out, out_len));
+}
+
+CK_RV
+C_DigestUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len)
+{
+	WITH_SESSION(h, NEED_NOTHING, digest_call_update(session, in, len));
+}
+
+/* The value of a key never comes here to be hashed. */
+CK_RV
+C_DigestKey(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE key)
+{
+	(void)key;
+	WITH_SESSION(h, NEED_NOTHING, ((void)session, CKR_KEY_INDIGESTIBLE));
+}
+
+CK_RV
+C_DigestFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    digest_call_final(session, out, out_len));
+}
+
+/* -- Signatures and MACs -- */
+
+CK_RV
+C_SignInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    operation_begin(session, KIND_SIGN, mech, key));
+}
+
+CK_RV
+C_Sign(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
+    CK_ULONG_PTR out_len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    sign_whole(session, in, len, out, out_len));
+}
+
+CK_RV
+C_SignUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    sign_update(session, KIND_SIGN, in, len));
+}
+
+CK_RV
+C_SignFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	WITH_SESSION(h, NEED_NOTHING, sign_final(session, out, out_len));
+}
+
+CK_RV
+C_VerifyInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    operation_begin(session, KIND_VERIFY, mech, key));
+}
+
+CK_RV
+C_Verify(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR sig,
+    CK_ULONG sig_len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    verify_whole(session, in, len, sig, sig_len));
+}
+
+CK_RV
+C_VerifyUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    sign_update(session, KIND_VERIFY, in, len));
+}
+
+CK_RV
+C_VerifyFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR sig, CK_ULONG sig_len)
+{
+	WITH_SESSION(h, NEED_NOTHING, verify_final(session, sig, sig_len));
+}
+
+/* Recovery of data from signatures, and two operations in one call: nobody
+ * needs them any more. */
+CK_RV
+C_SignRecoverInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
+    CK_OBJECT_HANDLE key)
+{
+	(void)h;
+	(void)mech;
+	(void)key;
+	REFUSE(CKR_FUNCTION_NOT_SUPPORTED);
+}
+
+CK_RV
+C_SignRecover(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
+    CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	(void)h;
+	(void)in;
+	(void)len;
+	(void)out;
+	(void)out_len;
+	REFUSE(CKR_FUNCTION_NOT_SUPPORTED);
+}
+
+CK_RV
+C_VerifyRecoverInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
+    CK_OBJECT_HANDLE key)
+{
+	(void)h;
+	(void)mech;
+	(void)key;
+	REFUSE(CKR_FUNCTION_NOT_SUPPORTED);
+}
+
+CK_RV
+C_VerifyRecover(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
+    CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	(void)h;
+	(void)in;
+	(void)len;
+	(void)out;
+	(void)out_len;
+	REFUSE(CKR_FUNCTION_NOT_SUPPORTED);
+}
+
+#define DUAL(name)                                                             \
+	CK_RV name(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,          \
+	    CK_BYTE_PTR out, CK_ULONG_PTR out_len)                             \
+	{                                                                      \
+		(void)h;                                                       \
+		(void)in;                                                      \
+		(void)len;                                                     \
+		(void)out;                                                     \
+		(void)out_len;                                                 \
+		REFUSE(CKR_FUNCTION_NOT_SUPPORTED);                            \
+	}
+DUAL(C_DigestEncryptUpdate)
+DUAL(C_DecryptDigestUpdate)
+DUAL(C_SignEncryptUpdate)
+DUAL(C_DecryptVerifyUpdate)
+
+/* -- Keys -- */
+
+CK_RV
+C_GenerateKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
+    CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR out)
+{
+	(void)mech;
+	(void)template;
+	(void)count;
+	(void)out;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+}
+
+CK_RV
+C_GenerateKeyPair(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
+    CK_ATTRIBUTE_PTR public, CK_ULONG public_count, CK_ATTRIBUTE_PTR private,
+    CK_ULONG private_count, CK_OBJECT_HANDLE_PTR public_out,
+    CK_OBJECT_HANDLE_PTR private_out)
+{
+	(void)mech;
+	(void)public;
+	(void)public_count;
+	(void)private;
+	(void)private_count;
+	(void)public_out;
+	(void)private_out;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+}
+
+CK_RV
+C_WrapKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
+    CK_OBJECT_HANDLE wrapping_key, CK_OBJECT_HANDLE key, CK_BYTE_PTR out,
+    CK_ULONG_PTR out_len)
+{
+	(void)mech;
+	(void)wrapping_key;
+	(void)key;
+	(void)out;
+	(void)out_len;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+}
+
+CK_RV
+C_UnwrapKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
+    CK_OBJECT_HANDLE unwrapping_key, CK_BYTE_PTR in, CK_ULONG len,
+    CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR out)
+{
+	(void)mech;
+	(void)unwrapping_key;
+	(void)in;
+	(void)len;
+	(void)template;
+	(void)count;
+	(void)out;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+}
+
+CK_RV
+C_DeriveKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE base,
+    CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR out)
+{
+	(void)mech;
+	(void)base;
+	(void)template;
+	(void)count;
+	(void)out;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+}
+
+/* -- Random -- */
+
+CK_RV
+C_SeedRandom(CK_SESSION_HANDLE h, CK_BYTE_PTR seed, CK_ULONG len)
+{
+	(void)seed;
+	(void)len;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_RANDOM_SEED_NOT_SUPPORTED));
+}
+
+CK_RV
+C_GenerateRandom(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG len)
+{
+	WITH_SESSION(h, NEED_NOTHING, random_fill(session, out, len));
+}
+
+/* -- Leftovers of version 1 -- */
+
+CK_RV
+C_GetFunctionStatus(CK_SESSION_HANDLE h)
+{
+	(void)h;
+	REFUSE(CKR_FUNCTION_NOT_PARALLEL);
+}
+
+CK_RV
+C_CancelFunction(CK_SESSION_HANDLE h)
+{
+	(void)h;
+	REFUSE(CKR_FUNCTION_NOT_PARALLEL);
+}
+
+/* -- Messages -- */
+
+CK_RV
+C_MessageEncryptInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
+    CK_OBJECT_HANDLE key)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    operation_begin(session, KIND_MESSAGE_ENCRYPT, mech, key));
+}
+
+CK_RV
+C_EncryptMessage(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
+    CK_BYTE_PTR aad, CK_ULONG aad_len, CK_BYTE_PTR in, CK_ULONG len,
+    CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	struct message m = { param, param_len, aad, aad_len };
+
+	WITH_SESSION(h, NEED_NOTHING, crypt_message(session,
+	    KIND_MESSAGE_ENCRYPT, &m, in, len, out, out_len));
+}
+
+CK_RV
+C_EncryptMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param,
+    CK_ULONG param_len, CK_BYTE_PTR aad, CK_ULONG aad_len)
+{
+	struct message m = { param, param_len, aad, aad_len };
+
+	WITH_SESSION(h, NEED_NOTHING, crypt_message_begin(session,
+	    KIND_MESSAGE_ENCRYPT, &m));
+}
+
+CK_RV
+C_EncryptMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param,
+    CK_ULONG param_len, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
+    CK_ULONG_PTR out_len, CK_FLAGS flags)
+{
+	struct message m = { param, param_len, NULL, 0 };
+
+	WITH_SESSION(h, NEED_NOTHING, crypt_message_next(session,
+	    KIND_MESSAGE_ENCRYPT, &m, in, len, out, out_len, flags));
+}
+
+static CK_RV
+message_final(struct session *session, enum kind kind)
+{
+	struct operation *op;
+	CK_RV rv = operation_get(session, kind, &op);
+
+	if (rv == CKR_OK)
+		operation_end(op);
+	return rv;
+}
+
+CK_RV
+C_MessageEncryptFinal(CK_SESSION_HANDLE h)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    message_final(session, KIND_MESSAGE_ENCRYPT));
+}
+
+CK_RV
+C_MessageDecryptInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
+    CK_OBJECT_HANDLE key)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    operation_begin(session, KIND_MESSAGE_DECRYPT, mech, key));
+}
+
+CK_RV
+C_DecryptMessage(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
+    CK_BYTE_PTR aad, CK_ULONG aad_len, CK_BYTE_PTR in, CK_ULONG len,
+    CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	struct message m = { param, param_len, aad, aad_len };
+
+	WITH_SESSION(h, NEED_NOTHING, crypt_message(session,
+	    KIND_MESSAGE_DECRYPT, &m, in, len, out, out_len));
+}
+
+CK_RV
+C_DecryptMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param,
+    CK_ULONG param_len, CK_BYTE_PTR aad, CK_ULONG aad_len)
+{
+	struct message m = { param, param_len, aad, aad_len };
+
+	WITH_SESSION(h, NEED_NOTHING, crypt_message_begin(session,
+	    KIND_MESSAGE_DECRYPT, &m));
+}
+
+CK_RV
+C_DecryptMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param,
+    CK_ULONG param_len, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
+    CK_ULONG_PTR out_len, CK_FLAGS flags)
+{
+	struct message m = { param, param_len, NULL, 0 };
+
+	WITH_SESSION(h, NEED_NOTHING, crypt_message_next(session,
+	    KIND_MESSAGE_DECRYPT, &m, in, len, out, out_len, flags));
+}
+
+CK_RV
+C_MessageDecryptFinal(CK_SESSION_HANDLE h)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    message_final(session, KIND_MESSAGE_DECRYPT));
+}
+
+/* Signing messages one by one: no mechanism here has CKF_MESSAGE_SIGN. */
+CK_RV
+C_MessageSignInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
+    CK_OBJECT_HANDLE key)
+{
+	(void)mech;
+	(void)key;
+	WITH_SESSION(h, NEED_NOTHING, ((void)session, CKR_MECHANISM_INVALID));
+}
+
+CK_RV
+C_SignMessage(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
+    CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	(void)param;
+	(void)param_len;
+	(void)in;
+	(void)len;
+	(void)out;
+	(void)out_len;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+}
+
+CK_RV
+C_SignMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len)
+{
+	(void)param;
+	(void)param_len;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+}
+
+CK_RV
+C_SignMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
+    CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+	(void)param;
+	(void)param_len;
+	(void)in;
+	(void)len;
+	(void)out;
+	(void)out_len;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+}
+
+CK_RV
+C_MessageSignFinal(CK_SESSION_HANDLE h)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+}
+
+CK_RV
+C_MessageVerifyInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
+    CK_OBJECT_HANDLE key)
+{
+	(void)mech;
+	(void)key;
+	WITH_SESSION(h, NEED_NOTHING, ((void)session, CKR_MECHANISM_INVALID));
+}
+
+CK_RV
+C_VerifyMessage(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
+    CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR sig, CK_ULONG sig_len)
+{
+	(void)param;
+	(void)param_len;
+	(void)in;
+	(void)len;
+	(void)sig;
+	(void)sig_len;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+}
+
+CK_RV
+C_VerifyMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param,
+    CK_ULONG param_len)
+{
+	(void)param;
+	(void)param_len;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+}
+
+CK_RV
+C_VerifyMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
+    CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR sig, CK_ULONG sig_len)
+{
+	(void)param;
+	(void)param_len;
+	(void)in;
+	(void)len;
+	(void)sig;
+	(void)sig_len;
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+}
+
+CK_RV
+C_MessageVerifyFinal(CK_SESSION_HANDLE h)
+{
+	WITH_SESSION(h, NEED_NOTHING,
+	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+}
+
+/* -- The lists of functions -- */
+
+#define ENTRY_2_40(name) .name = name,
+#define ENTRY_3_0(name, args) .name = name,
+
+static const CK_FUNCTION_LIST functions_2_40 = {
+	.version = { 2, 40 },
+	CK_FUNCTIONS_2_40(ENTRY_2_40)
+};
+
+static const CK_FUNCTION_LIST_3_0 functions_3_0 = {
+	.version = { 3, 0 },
+	CK_FUNCTIONS_2_40(ENTRY_2_40) CK_FUNCTIONS_3_0(ENTRY_3_0)
+};
+
+static const char interface_name[] = "PKCS 11";
+
+/* Hosts get pointers that are not const to memory that is. */
+#define EXPOSE(type, object) ((type)(uintptr_t)(const void *)(object))
+
+static const CK_INTERFACE interfaces[] = {
+	{ EXPOSE(CK_UTF8CHAR *, interface_name),
+	    EXPOSE(void *, &functions_3_0), CKF_INTERFACE_FORK_SAFE },
+	{ EXPOSE(CK_UTF8CHAR *, interface_name),
+	    EXPOSE(void *, &functions_2_40), CKF_INTERFACE_FORK_SAFE },
+};
+
+enum { INTERFACES = sizeof(interfaces) / sizeof(interfaces[0]) };
+
+CK_RV
+C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
+{
+	if (list == NULL)
+		return CKR_ARGUMENTS_BAD;
+	*list = EXPOSE(CK_FUNCTION_LIST *, &functions_2_40);
+	return CKR_OK;
+}
+
+CK_RV
+C_GetInterfaceList(CK_INTERFACE_PTR list, CK_ULONG_PTR count)
+{
+	CK_ULONG room;
+
+	if (count == NULL)
+		return CKR_ARGUMENTS_BAD;
+	room = *count;
+	*count = INTERFACES;
+	if (list == NULL)
+		return CKR_OK;
+	if (room < INTERFACES)
+		return CKR_BUFFER_TOO_SMALL;
+	memcpy(list, interfaces, sizeof(interfaces));
+	return CKR_OK;
+}
+
+/* Both lists begin with their version. */
+static bool
+interface_is(const CK_INTERFACE *interface, const CK_UTF8CHAR *name,
+    const CK_VERSION *version, CK_FLAGS flags)
+{
+	const CK_VERSION *own = interface->pFunctionList;
+
+	if (name != NULL && strcmp((const char *)name, interface_name) != 0)
+		return false;
+	if (version != NULL && (version->major != own->major ||
+	        version->minor != own->minor))
+		return false;
+	return (interface->flags & flags) == flags;
+}
+
+CK_RV
+C_GetInterface(CK_UTF8CHAR_PTR name, CK_VERSION_PTR version,
+    CK_INTERFACE_PTR_PTR out, CK_FLAGS flags)
+{
+	if (out == NULL)
+		return CKR_ARGUMENTS_BAD;
+	for (size_t i = 0; i < INTERFACES; i++)
+		if (interface_is(&interfaces[i], name, version, flags)) {
+			*out = EXPOSE(CK_INTERFACE *, &interfaces[i]);
+			return CKR_OK;
+		}
+	return CKR_FUNCTION_FAILED;
+}

@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "object.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/arena.h"
+#include "../lib/bytes.h"
+#include "../lib/client_socket.h"
+#include "attribute.h"
+#include "der.h"
+#include "digest.h"
+#include "error.h"
+#include "module.h"
+
+/*
+ * How long the daemon's word on a catalogue is good for. A program that lists
+ * a token makes dozens of searches within this time.
+ */
+enum { FRESH_MS = 250 };
+
+/* A host may have read 100,000 keys of 3 objects each. */
+enum { SHELF_LIMIT = 512 << 20, SHELF_FIRST = 4096 };
+
+struct shelf {
+	_Atomic unsigned refs;
+	struct arena *arena; /* what is made here */
+	struct hf_reply *reply; /* what the daemon sent */
+	struct hf_bytes version;
+	struct object *objects; /* in the order of the daemon */
+	struct object **by_handle;
+	size_t count;
+};
+
+void
+shelf_put(struct shelf *shelf)
+{
+	if (shelf == NULL || atomic_fetch_sub(&shelf->refs, 1) != 1)
+		return;
+	arena_free(shelf->arena);
+	hf_reply_free(shelf->reply);
+	free(shelf);
+}
+
+static struct shelf *
+shelf_ref(struct shelf *shelf)
+{
+	if (shelf != NULL)
+		(void)atomic_fetch_add(&shelf->refs, 1);
+	return shelf;
+}
+
+size_t
+shelf_count(const struct shelf *shelf)
+{
+	return shelf->count;
+}
+
+const struct object *
+shelf_at(const struct shelf *shelf, size_t i)
+{
+	return &shelf->objects[i];
+}
+
+void
+object_put(struct object *object)
+{
+	if (object != NULL)
+		shelf_put(object->shelf);
+}
+
+/* -- From a row to objects -- */
+
+/* What a type of key is in Cryptoki. */
+static const struct kind_of_key {
+	const char *prefix; /* of the type's name */
+	CK_KEY_TYPE key_type;
+	bool pair;
+	unsigned types; /* enum types of config.h */
+	CK_MECHANISM_TYPE generated_by;
+} kinds_of_key[] = {
+	{ "rsa-", CKK_RSA, true, TYPES_RSA, CKM_RSA_PKCS_KEY_PAIR_GEN },
+	{ "ecdsa-", CKK_EC, true, TYPES_EC, CKM_EC_KEY_PAIR_GEN },
+	{ "ed25519", CKK_EC_EDWARDS, true, TYPES_ED25519,
+	    CKM_EC_EDWARDS_KEY_PAIR_GEN },
+	{ "aes", CKK_AES, false, TYPES_AES, CKM_AES_KEY_GEN },
+	{ "hmac", CKK_GENERIC_SECRET, false, TYPES_HMAC,
+	    CKM_GENERIC_SECRET_KEY_GEN },
+};
+
+static const struct kind_of_key *
+kind_of(struct hf_text type)
+{
+	for (size_t i = 0; i < sizeof(kinds_of_key) / sizeof(kinds_of_key[0]);
+	     i++)
+		if (text_starts(type, text_of(kinds_of_key[i].prefix)))
+			return &kinds_of_key[i];
+	return NULL;
+}
+
+enum {
+	USES_PRIVATE = HF_P11_SIGN | HF_P11_DECRYPT | HF_P11_DERIVE |
+	    HF_P11_UNWRAP,
+	USES_PUBLIC = HF_P11_VERIFY | HF_P11_ENCRYPT | HF_P11_WRAP,
+	USES_MANAGE = HF_P11_MODIFY | HF_P11_DESTROY,
+};
+
+struct maker {
+	struct shelf *shelf;
+	const struct slot_config *config;
+	struct object *next; /* room for the next object */
+	bool full; /* of memory */
+};
+
+/* Handles of token objects have the top bit of these. */
+enum { HANDLE_BITS = sizeof(CK_ULONG) >= 8 ? 48 : 32 };
+
+static CK_OBJECT_HANDLE
+handle_of(struct hf_bytes uid, CK_OBJECT_CLASS class)
+{
+	uint8_t seed[64 + 8], hash[DIGEST_MAX];
+	size_t len = uid.len < 64 ? uid.len : 64;
+	uint64_t h;
+
+	if (len > 0)
+		memcpy(seed, uid.ptr, len);
+	put_u64(seed + len, class);
+	digest_once(digest_by_mech(CKM_SHA256), bytes_of(seed, len + 8), hash);
+	h = get_u64(hash) >> (64 - HANDLE_BITS);
+	return (CK_OBJECT_HANDLE)(h | UINT64_C(1) << (HANDLE_BITS - 1));
+}
+
+static bool
+is_token_handle(CK_OBJECT_HANDLE handle)
+{
+	return handle >> (HANDLE_BITS - 1) == 1;
+}
+
+/* CKA_UNIQUE_ID: printable, and different for the objects of one row. */
+static struct hf_bytes
+unique_id(struct maker *m, struct hf_bytes uid, CK_OBJECT_CLASS class)
+{
+	char *out = arena_alloc(m->shelf->arena, 2 * uid.len + 4);
+
+	if (out == NULL) {
+		m->full = true;
+		return (struct hf_bytes){ 0 };
+	}
+	hex_encode(uid.ptr, uid.len, out);
+	out[2 * uid.len] = '-';
+	out[2 * uid.len + 1] = (char)('0' + class % 10);
+	return bytes_of(out, 2 * uid.len + 2);
+}
+
+/* Cryptoki wants the point as a DER OCTET STRING. */
+static struct hf_bytes
+octet_string(struct maker *m, struct hf_bytes point)
+{
+	uint8_t *out = arena_alloc(m->shelf->arena, point.len + 6);
+	size_t head;
+
+	if (out == NULL) {
+		m->full = true;
+		return (struct hf_bytes){ 0 };
+	}
+	head = der_head(DER_OCTET_STRING, point.len, out);
+	memcpy(out + head, point.ptr, point.len);
+	return bytes_of(out, head + point.len);
+}
+
+static void
+set_certificate_names(struct object *o, struct hf_bytes der)
+{
+	struct certificate c;
+
+	if (der.ptr == NULL || !certificate_parse(der, &c))
+		return;
+	o->subject = c.subject;
+	o->issuer = c.issuer;
+	o->serial = c.serial;
+	if (o->public_key_info.ptr == NULL)
+		o->public_key_info = c.spki;
+}
+
+static void
+set_public_parts(struct maker *m, struct object *o)
+{
+	struct spki spki;
+
+	if (o->public_key_info.ptr == NULL ||
+	    !spki_parse(o->public_key_info, &spki))
+		return;
+	if (o->key_type == CKK_RSA) {
+		(void)rsa_parse(spki.key, &o->modulus, &o->exponent);
+		return;
+	}
+	/* Edwards curves are named by the algorithm itself. */
+	o->ec_params = o->key_type == CKK_EC ? spki.parameters
+	    : spki.algorithm;
+	o->ec_point = octet_string(m, spki.key);
+}
+
+static struct object *
+add(struct maker *m, const struct hf_p11_object *row, CK_OBJECT_CLASS class)
+{
+	struct object *o = m->next++;
+
+	*o = (struct object){
+		.shelf = m->shelf,
+		.handle = handle_of(row->uid, class),
+		.class = class,
+		.token = true,
+		.name = row->name,
+		.key_version = row->key_version,
+		.id = row->id,
+		.label = bytes_of(row->label.ptr, row->label.len),
+		.unique_id = unique_id(m, row->uid, class),
+		.public_key_info = row->public_key,
+		.bits = row->bits,
+		.value_len = row->bits / 8,
+		.local = !row->imported,
+		.gen_mechanism = CK_UNAVAILABLE_INFORMATION,
+		.uses = row->uses & USES_MANAGE,
+		.certificate_type = CKC_X_509,
+	};
+	return o;
+}
+
+static void
+add_key(struct maker *m, const struct hf_p11_object *row,
+    const struct kind_of_key *kind, CK_OBJECT_CLASS class, unsigned uses)
+{
+	struct object *o = add(m, row, class);
+
+	o->key_type = kind->key_type;
+	o->uses |= row->uses & (uses | HF_P11_RAW);
+	o->private = class != CKO_PUBLIC_KEY;
+	o->extractable = class == CKO_PUBLIC_KEY ||
+	    (row->uses & HF_P11_EXTRACT) != 0;
+	o->never_extractable = o->local && !o->extractable;
+	if (o->local)
+		o->gen_mechanism = kind->generated_by;
+	set_public_parts(m, o);
+	set_certificate_names(o, row->certificate);
+}
+
+static void
+add_certificate(struct maker *m, const struct hf_p11_object *row)
+{
+	struct object *o = add(m, row, CKO_CERTIFICATE);
+	uint8_t *check = arena_alloc(m->shelf->arena, DIGEST_MAX);
+
+	o->certificate = row->certificate;
+	set_certificate_names(o, row->certificate);
+	if (check == NULL) {
+		m->full = true;
+		return;
+	}
+	/* PKCS#11 3.0, 4.6.2: the first three bytes of its SHA-1. */
+	digest_once(digest_by_mech(CKM_SHA_1), row->certificate, check);
+	o->check_value = bytes_of(check, 3);
+}
+
+/* At most three objects, and at least a use that policy allows for a key. */
+static void
+add_row(struct maker *m, const struct hf_p11_object *row)
+{
+	const struct kind_of_key *kind = kind_of(row->type);
+	unsigned show = m->config->show;
+
+	if (!config_shows(m->config, row->name))
+		return;
+	if (row->certificate.len > 0 && (show & SHOW_CERTIFICATE) != 0)
+		add_certificate(m, row);
+	if (kind == NULL || (m->config->types & kind->types) == 0)
+		return;
+	if (!kind->pair) {
+		if ((show & SHOW_SECRET) != 0)
+			add_key(m, row, kind, CKO_SECRET_KEY,
+			    USES_PRIVATE | USES_PUBLIC);
+		return;
+	}
+	if ((row->uses & USES_PRIVATE) != 0 && (show & SHOW_PRIVATE) != 0)
+		add_key(m, row, kind, CKO_PRIVATE_KEY, USES_PRIVATE);
+	if (row->public_key.len > 0 && (show & SHOW_PUBLIC) != 0)
+		add_key(m, row, kind, CKO_PUBLIC_KEY, USES_PUBLIC);
+}
+
+/* Says to hosts that look for profiles what this token is. */
+static void
+add_profile(struct maker *m, CK_ULONG profile)
+{
+	static const uint8_t uid[] = "holdfast profile";
+	struct hf_p11_object row = { .uid = { uid, sizeof(uid) - 1 } };
+	struct object *o = add(m, &row, CKO_PROFILE + 0x1000 * profile);
+
+	o->class = CKO_PROFILE;
+	o->profile = profile;
+}
+
+static int
+compare_handles(const void *a, const void *b)
+{
+	const struct object *const *x = a, *const *y = b;
+
+	return ((*x)->handle > (*y)->handle) - ((*x)->handle < (*y)->handle);
+}
+
+/* Two objects of one hash are as good as impossible; the later one moves. */
+static void
+sort_handles(struct shelf *shelf)
+{
+	for (size_t i = 0; i < shelf->count; i++)
+		shelf->by_handle[i] = &shelf->objects[i];
+	qsort(shelf->by_handle, shelf->count, sizeof(shelf->by_handle[0]),
+	    compare_handles);
+	for (size_t i = 1; i < shelf->count; i++)
+		if (shelf->by_handle[i]->handle <=
+		    shelf->by_handle[i - 1]->handle)
+			shelf->by_handle[i]->handle =
+			    shelf->by_handle[i - 1]->handle + 1;
+}
+
+static enum hf_err
+fill(struct shelf *shelf, const struct slot_config *config,
+    const struct hf_p11_find_out *rows)
+{
+	enum { PER_ROW = 3, PROFILES = 2 };
+	struct maker m = { .shelf = shelf, .config = config };
+	size_t room = rows->objects_count * PER_ROW + PROFILES;
+
+	shelf->objects = arena_array(shelf->arena, room,
+	    sizeof(struct object));
+	shelf->by_handle = arena_array(shelf->arena, room,
+	    sizeof(struct object *));
+	if (shelf->objects == NULL || shelf->by_handle == NULL)
+		return HF_ERR_NO_MEMORY;
+	m.next = shelf->objects;
+	for (size_t i = 0; i < rows->objects_count; i++)
+		add_row(&m, &rows->objects[i]);
+	add_profile(&m, CKP_BASELINE_PROVIDER);
+	add_profile(&m, CKP_PUBLIC_CERTIFICATES_TOKEN);
+	if (m.full)
+		return HF_ERR_NO_MEMORY;
+	shelf->count = (size_t)(m.next - shelf->objects);
+	shelf->version = rows->version;
+	sort_handles(shelf);
+	return HF_OK;
+}
+
+enum hf_err
+shelf_make(const struct slot_config *config,
+    const struct hf_p11_find_out *rows, struct hf_reply *reply,
+    struct shelf **out)
+{
+	struct shelf *shelf = calloc(1, sizeof(*shelf));
+	enum hf_err err;
+
+	if (shelf == NULL)
+		return HF_ERR_NO_MEMORY;
+	atomic_init(&shelf->refs, 1);
+	err = arena_new(SHELF_FIRST, SHELF_LIMIT, &shelf->arena);
+	if (err == HF_OK)
+		err = fill(shelf, config, rows);
+	if (err != HF_OK) {
+		shelf_put(shelf);
+		return err;
+	}
+	shelf->reply = reply;
+	*out = shelf;
+	return HF_OK;
+}
+
+/* -- The catalogue of a slot -- */
+
+static struct shelf *
+catalogue_get(struct slot *slot, bool *fresh)
+{
+	struct shelf *shelf;
+
+	module_lock();
+	shelf = shelf_ref(slot->catalogue);
+	*fresh = shelf != NULL && slot->catalogue_at > deadline_now() - FRESH_MS;
+	module_unlock();
+	return shelf;
+}
+
+static void
+catalogue_set(struct slot *slot, struct shelf *shelf)
+{
+	struct shelf *old;
+
+	module_lock();
+	old = slot->catalogue;
+	slot->catalogue = shelf_ref(shelf);
+	slot->catalogue_at = deadline_now();
+	module_unlock();
+	shelf_put(old);
+}
+
+/* Takes the new list out of a reply, or keeps the old one. */
+static enum hf_err
+catalogue_from(struct call *call, const struct hf_p11_find_out *rows,
+    struct shelf *old, struct shelf **out)
+{
+	struct hf_reply *reply;
+	enum hf_err err;
+
+	if (rows->unchanged && old != NULL) {
+		*out = shelf_ref(old);
+		return HF_OK;
+	}
+	reply = slot_keep(call);
+	err = shelf_make(&call->slot->config, rows, reply, out);
+	if (err != HF_OK)
+		hf_reply_free(reply);
+	return err;
+}
+
+/* The catalogue as the daemon has it now; the caller's reference. */
+static enum hf_err
+catalogue_refresh(struct slot *slot, struct shelf *old, struct shelf **out,
+    struct hf_why *why)
+{
+	struct hf_p11_find_in in = { 0 };
+	struct hf_p11_find_out rows;
+	struct call call;
+	enum hf_err err;
+
+	if (old != NULL)
+		in.if_version = old->version;
+	err = slot_call(&call, slot, OP_p11_find, &in, &rows, why);
+	/* Whom no policy names sees nothing: that is an answer. */
+	if (err == HF_ERR_PERMISSION_DENIED) {
+		rows = (struct hf_p11_find_out){ 0 };
+		err = HF_OK;
+	}
+	if (err == HF_OK)
+		err = catalogue_from(&call, &rows, old, out);
+	slot_done(&call);
+	if (err == HF_OK)
+		catalogue_set(slot, *out);
+	return err;
+}
+
+/* `any` age will do, or the daemon must have vouched for it just now. */
+static enum hf_err
+catalogue(struct slot *slot, bool any, struct shelf **out,
+    struct hf_why *why)
+{
+	bool fresh;
+	struct shelf *old = catalogue_get(slot, &fresh);
+	enum hf_err err;
+
+	if (fresh || (any && old != NULL)) {
+		*out = old;
+		return HF_OK;
+	}
+	err = catalogue_refresh(slot, old, out, why);
+	shelf_put(old);
+	return err;
+}
+
+static struct object *
+look_up(struct shelf *shelf, CK_OBJECT_HANDLE handle)
+{
+	size_t lo = 0, hi = shelf->count;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (shelf->by_handle[mid]->handle == handle)
+			return shelf->by_handle[mid];
+		if (shelf->by_handle[mid]->handle < handle)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+/* -- By handle -- */
+
+static CK_RV
+token_object(struct session *session, CK_OBJECT_HANDLE handle, CK_RV invalid,
+    struct object **out)
+{
+	/* First what is there; then, for a handle that another process made
+	 * known or that is newer, what the daemon has. */
+	for (int any = 1; any >= 0; any--) {
+		struct shelf *shelf;
+		struct object *object;
+		enum hf_err err = catalogue(session->slot, any != 0, &shelf,
+		    &session->why);
+
+		if (err != HF_OK)
+			return rv_of(err);
+		object = look_up(shelf, handle);
+		if (object != NULL) {
+			*out = object; /* with the shelf's reference */
+			return CKR_OK;
+		}
+		shelf_put(shelf);
+	}
+	return invalid;
+}
+
+CK_RV
+object_get(struct session *session, CK_OBJECT_HANDLE handle, CK_RV invalid,
+    struct object **out)
+{
+	CK_RV rv = invalid;
+
+	if (is_token_handle(handle))
+		rv = token_object(session, handle, invalid, out);
+	if (rv == CKR_OK && (*out)->private && !session_sees_private(session)) {
+		object_put(*out);
+		return invalid;
+	}
+	return rv;
+}
+
+void
+session_objects_drop(struct session_table *table, CK_SESSION_HANDLE session)
+{
+	(void)table;
+	(void)session;
+}
+
+void
+session_objects_free(struct session_table *table)
+{
+	(void)table;
+}
+
+/* -- Search -- */
+
+/*
+ * Classes of which this token can never have an object are answered at once
+ * (NSS asks for trust objects all the time), and profiles need no daemon.
+ */
+static bool
+needs_daemon(const CK_ATTRIBUTE *template, CK_ULONG count)
+{
+	CK_OBJECT_CLASS class;
+
+	for (CK_ULONG i = 0; i < count; i++) {
+		if (template[i].type != CKA_CLASS ||
+		    template[i].ulValueLen != sizeof(class))
+			continue;
+		memcpy(&class, template[i].pValue, sizeof(class));
+		return class == CKO_CERTIFICATE || class == CKO_PUBLIC_KEY ||
+		    class == CKO_PRIVATE_KEY || class == CKO_SECRET_KEY;
+	}
+	return true;
+}
+
+static CK_RV
+collect(struct session *session, const struct shelf *shelf,
+    const CK_ATTRIBUTE *template, CK_ULONG count)
+{
+	bool private = session_sees_private(session);
+
+	session->found = calloc(shelf->count + 1, sizeof(CK_OBJECT_HANDLE));
+	if (session->found == NULL)
+		return CKR_HOST_MEMORY;
+	session->found_count = 0;
+	session->found_at = 0;
+	for (size_t i = 0; i < shelf->count; i++) {
+		const struct object *o = &shelf->objects[i];
+
+		if ((!o->private || private) &&
+		    attribute_match(o, template, count))
+			session->found[session->found_count++] = o->handle;
+	}
+	session->finding = true;
+	return CKR_OK;
+}
+
+CK_RV
+object_find_start(struct session *session, const CK_ATTRIBUTE *template,
+    CK_ULONG count)
+{
+	static const struct hf_p11_find_out nothing;
+	struct shelf *shelf;
+	enum hf_err err;
+	CK_RV rv;
+
+	if (session->finding)
+		return CKR_OPERATION_ACTIVE;
+	if ((rv = template_check(template, count)) != CKR_OK)
+		return rv;
+	if (needs_daemon(template, count))
+		err = catalogue(session->slot, false, &shelf, &session->why);
+	else
+		err = shelf_make(&session->slot->config, &nothing, NULL,
+		    &shelf);
+	if (err != HF_OK)
+		return rv_of(err);
+	rv = collect(session, shelf, template, count);
+	shelf_put(shelf);
+	return rv;
+}
+
+CK_RV
+object_find(struct session *session, CK_OBJECT_HANDLE *out, CK_ULONG max,
+    CK_ULONG *count)
+{
+	CK_ULONG n = 0;
+
+	if (!session->finding)
+		return CKR_OPERATION_NOT_INITIALIZED;
+	if (count == NULL || (out == NULL && max > 0))
+		return CKR_ARGUMENTS_BAD;
+	while (n < max && session->found_at < session->found_count)
+		out[n++] = session->found[session->found_at++];
+	*count = n;
+	return CKR_OK;
+}
+
+CK_RV
+object_find_end(struct session *session)
+{
+	if (!session->finding)
+		return CKR_OPERATION_NOT_INITIALIZED;
+	free(session->found);
+	session->found = NULL;
+	session->finding = false;
+	return CKR_OK;
+}

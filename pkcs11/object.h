@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PKCS11_OBJECT_H
+#define PKCS11_OBJECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <holdfast/err.h>
+#include <holdfast/ops.h>
+
+#include "cryptoki.h"
+
+/*
+ * Objects. Those of the token come from one p11.find, all of them with all
+ * that their attributes need: the catalogue of a slot, a shelf that never
+ * changes once it is filled and is replaced as a whole. A search asks the
+ * daemon whether the catalogue still holds, unless it said so a moment ago;
+ * attributes and Init functions are answered from it without asking.
+ *
+ * The handle of a token object is a hash of its persistent id: the same in all
+ * processes and after each restart.
+ */
+struct shelf;
+struct session;
+struct session_table;
+struct slot;
+
+struct object {
+	struct shelf *shelf; /* whose memory the views point into */
+	CK_OBJECT_HANDLE handle;
+	CK_OBJECT_CLASS class;
+	CK_KEY_TYPE key_type;
+	CK_ULONG bits, value_len, profile, certificate_type;
+	CK_ULONG gen_mechanism;
+	bool token, private, local, extractable, never_extractable;
+	uint64_t uses; /* of this object: a public key does not sign */
+	struct hf_text name;
+	uint64_t key_version;
+	struct hf_bytes id, label, unique_id;
+	struct hf_bytes public_key_info, modulus, exponent;
+	struct hf_bytes ec_params, ec_point;
+	struct hf_bytes certificate, subject, issuer, serial, check_value;
+	struct hf_bytes value; /* of a secret that may be read */
+	/* Session objects only. */
+	struct object *next;
+	CK_SESSION_HANDLE session;
+};
+
+/*
+ * The object behind a handle, with a reference for the caller. `invalid` is
+ * what an unknown handle gives: CKR_KEY_HANDLE_INVALID, ...
+ */
+CK_RV object_get(struct session *session, CK_OBJECT_HANDLE handle,
+    CK_RV invalid, struct object **out);
+/* NULL is fine. */
+void object_put(struct object *object);
+
+/* Drops a reference. NULL is fine. */
+void shelf_put(struct shelf *shelf);
+
+/* Objects that end with their session, or with the module. Under the lock. */
+void session_objects_drop(struct session_table *table,
+    CK_SESSION_HANDLE session);
+void session_objects_free(struct session_table *table);
+
+CK_RV object_find_start(struct session *session, const CK_ATTRIBUTE *template,
+    CK_ULONG count);
+CK_RV object_find(struct session *session, CK_OBJECT_HANDLE *out,
+    CK_ULONG max, CK_ULONG *count);
+CK_RV object_find_end(struct session *session);
+
+/*
+ * Makes a catalogue's shelf out of a reply, for slot.c and the tests. The
+ * reply (may be NULL) belongs to the shelf then.
+ */
+struct slot_config;
+struct hf_reply;
+enum hf_err shelf_make(const struct slot_config *config,
+    const struct hf_p11_find_out *rows, struct hf_reply *reply,
+    struct shelf **out);
+size_t shelf_count(const struct shelf *shelf);
+const struct object *shelf_at(const struct shelf *shelf, size_t i);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sign.h"
+
+#include <string.h>
+
+#include "../lib/bytes.h"
+#include "error.h"
+#include "mechanism.h"
+#include "object.h"
+#include "slot.h"
+
+/* Bytes of a signature or MAC. */
+static size_t
+output_size(const struct operation *op)
+{
+	const struct object *key = op->key;
+
+	if ((op->mech->traits & MECH_MAC) != 0) {
+		if (op->param.kind == PARAM_LENGTH)
+			return op->param.number;
+		return op->param.hash != NULL ? op->param.hash->size : 16;
+	}
+	if (key->key_type == CKK_RSA)
+		return (key->bits + 7) / 8;
+	if (key->key_type == CKK_EC_EDWARDS)
+		return 64;
+	return 2 * ((key->bits + 7) / 8); /* r and s */
+}
+
+/* What is signed: the data, its digest, or the DigestInfo around that. */
+struct input {
+	uint8_t buf[DIGEST_MAX + sizeof(((struct digest_type *)0)->info)];
+	struct hf_bytes view;
+};
+
+static void
+finish_input(struct operation *op, struct input *in)
+{
+	static const uint8_t nothing[1];
+	const struct digest_type *type = op->digest.type;
+	size_t head = 0;
+
+	if (type == NULL) {
+		in->view = op->data.len == 0 ? bytes_of(nothing, 0)
+		                             : buffer_view(&op->data);
+		return;
+	}
+	if ((op->mech->traits & MECH_INFO) != 0) {
+		head = type->info_len;
+		memcpy(in->buf, type->info, head);
+	}
+	digest_final(&op->digest, in->buf + head);
+	in->view = bytes_of(in->buf, head + type->size);
+}
+
+static CK_RV
+ask_to_sign(struct session *session, struct operation *op, CK_BYTE *out,
+    CK_ULONG *out_len)
+{
+	enum op_id id = (op->mech->traits & MECH_MAC) != 0 ? OP_p11_mac
+	                                                   : OP_p11_sign;
+	struct hf_p11_use_in in = { 0 };
+	struct hf_p11_use_out result;
+	struct input input;
+	struct call call;
+	enum hf_err err;
+	CK_RV rv;
+
+	finish_input(op, &input);
+	operation_describe(op, &in.name, &in.key_version, &in.how);
+	in.data = input.view;
+	err = slot_call(&call, session->slot, id, &in, &result, &session->why);
+	rv = err == HF_OK ? give(result.data, out, out_len) : rv_of(err);
+	slot_done(&call);
+	return rv;
+}
+
+/* Answers what needs no signature: how long it will be. */
+static bool
+only_length(const struct operation *op, const CK_BYTE *out,
+    CK_ULONG *out_len, CK_RV *rv)
+{
+	size_t size = output_size(op);
+
+	*rv = out == NULL ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+	if (out != NULL && *out_len >= size)
+		return false;
+	*out_len = size;
+	return true;
+}
+
+CK_RV
+sign_update(struct session *session, enum kind kind, const CK_BYTE *in,
+    CK_ULONG len)
+{
+	struct operation *op;
+	CK_RV rv = operation_get(session, kind, &op);
+
+	if (rv != CKR_OK)
+		return rv;
+	op->fed = true;
+	rv = operation_feed(op, in, len);
+	if (rv != CKR_OK)
+		operation_end(op);
+	return rv;
+}
+
+CK_RV
+sign_whole(struct session *session, const CK_BYTE *in, CK_ULONG len,
+    CK_BYTE *out, CK_ULONG *out_len)
+{
+	struct operation *op;
+	CK_RV rv = operation_get(session, KIND_SIGN, &op);
+
+	if (rv != CKR_OK)
+		return rv;
+	if (op->fed)
+		return CKR_OPERATION_ACTIVE;
+	if (out_len == NULL)
+		return operation_finish(op, CKR_ARGUMENTS_BAD, false);
+	if (only_length(op, out, out_len, &rv))
+		return rv;
+	rv = operation_feed(op, in, len);
+	if (rv == CKR_OK)
+		rv = ask_to_sign(session, op, out, out_len);
+	operation_end(op);
+	return rv;
+}
+
+CK_RV
+sign_final(struct session *session, CK_BYTE *out, CK_ULONG *out_len)
+{
+	struct operation *op;
+	CK_RV rv = operation_get(session, KIND_SIGN, &op);
+
+	if (rv != CKR_OK)
+		return rv;
+	if (out_len == NULL)
+		return operation_finish(op, CKR_ARGUMENTS_BAD, false);
+	if (only_length(op, out, out_len, &rv))
+		return rv;
+	rv = ask_to_sign(session, op, out, out_len);
+	operation_end(op);
+	return rv;
+}
+
+static CK_RV
+ask_to_verify(struct session *session, struct operation *op,
+    struct hf_bytes signature)
+{
+	struct hf_p11_verify_in in = { .signature = signature };
+	struct hf_p11_verify_out result;
+	struct input input;
+	struct call call;
+	enum hf_err err;
+
+	finish_input(op, &input);
+	operation_describe(op, &in.name, &in.key_version, &in.how);
+	in.data = input.view;
+	err = slot_call(&call, session->slot, OP_p11_verify, &in, &result,
+	    &session->why);
+	slot_done(&call);
+	/* Something that cannot be a signature is a wrong one. */
+	if (err == HF_ERR_BAD_SIGNATURE)
+		return CKR_SIGNATURE_INVALID;
+	if (err != HF_OK)
+		return rv_of(err);
+	return result.valid ? CKR_OK : CKR_SIGNATURE_INVALID;
+}
+
+CK_RV
+verify_final(struct session *session, const CK_BYTE *signature,
+    CK_ULONG signature_len)
+{
+	struct operation *op;
+	CK_RV rv = operation_get(session, KIND_VERIFY, &op);
+
+	if (rv != CKR_OK)
+		return rv;
+	if (signature == NULL)
+		rv = CKR_ARGUMENTS_BAD;
+	else if (signature_len != output_size(op))
+		rv = CKR_SIGNATURE_LEN_RANGE;
+	else
+		rv = ask_to_verify(session, op,
+		    bytes_of(signature, signature_len));
+	operation_end(op);
+	return rv;
+}
+
+CK_RV
+verify_whole(struct session *session, const CK_BYTE *in, CK_ULONG len,
+    const CK_BYTE *signature, CK_ULONG signature_len)
+{
+	struct operation *op;
+	CK_RV rv = operation_get(session, KIND_VERIFY, &op);
+
+	if (rv != CKR_OK)
+		return rv;
+	if (op->fed)
+		return CKR_OPERATION_ACTIVE;
+	rv = operation_feed(op, in, len);
+	if (rv != CKR_OK)
+		return operation_finish(op, rv, false);
+	return verify_final(session, signature, signature_len);
+}

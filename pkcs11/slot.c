@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "slot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/bytes.h"
+#include "../lib/client_socket.h"
+#include "digest.h"
+#include "module.h"
+#include "object.h"
+
+enum { IDLE_MAX = 64, REFUSAL_MS = 1000, RETRY_MS = 20 };
+
+static const char manufacturer[] = "Holdfast";
+
+/* Cryptoki's texts: padded with blanks, no NUL. */
+static void
+pad(unsigned char *to, size_t cap, const char *from)
+{
+	size_t len = strlen(from);
+
+	memset(to, ' ', cap);
+	memcpy(to, from, len < cap ? len : cap);
+}
+
+/* -- What configuration says -- */
+
+/* Hosts remember tokens by serial number: the same label, the same serial. */
+static void
+make_serial(struct slot *slot)
+{
+	uint8_t hash[DIGEST_MAX];
+
+	digest_once(digest_by_mech(CKM_SHA256),
+	    bytes_of(slot->config.label, strlen(slot->config.label)), hash);
+	hex_encode(hash, 8, slot->serial);
+}
+
+enum hf_err
+slots_make(const struct config *config, struct slot **out, size_t *count,
+    struct hf_why *why)
+{
+	struct slot *slots = calloc(config->count, sizeof(*slots));
+
+	(void)why;
+	if (slots == NULL)
+		return HF_ERR_NO_MEMORY;
+	for (size_t i = 0; i < config->count; i++) {
+		slots[i].id = i;
+		slots[i].config = config->slots[i];
+		slots[i].refused_at = INT64_MIN;
+		make_serial(&slots[i]);
+	}
+	*out = slots;
+	*count = config->count;
+	return HF_OK;
+}
+
+void
+slots_free(struct slot *slots, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < slots[i].idle_count; k++)
+			hf_close(slots[i].idle[k]);
+		free(slots[i].idle);
+		shelf_put(slots[i].catalogue);
+	}
+	free(slots);
+}
+
+void
+slot_info(const struct slot *slot, CK_SLOT_INFO *out)
+{
+	char text[64 + LABEL_MAX];
+
+	*out = (CK_SLOT_INFO){ .flags = CKF_TOKEN_PRESENT | CKF_HW_SLOT,
+		.hardwareVersion = { 0, 1 }, .firmwareVersion = { 0, 1 } };
+	(void)snprintf(text, sizeof(text), "Holdfast key service: %s",
+	    slot->config.label);
+	pad(out->slotDescription, sizeof(out->slotDescription), text);
+	pad(out->manufacturerID, sizeof(out->manufacturerID), manufacturer);
+}
+
+static const CK_FLAGS login_flags[] = {
+	[LOGIN_NONE] = 0,
+	[LOGIN_PROTECTED] = CKF_LOGIN_REQUIRED |
+	    CKF_PROTECTED_AUTHENTICATION_PATH,
+	[LOGIN_PIN] = CKF_LOGIN_REQUIRED,
+};
+
+void
+slot_token_info(const struct slot *slot, CK_TOKEN_INFO *out)
+{
+	*out = (CK_TOKEN_INFO){
+		.flags = CKF_RNG | CKF_TOKEN_INITIALIZED |
+		    CKF_USER_PIN_INITIALIZED | login_flags[slot->config.login],
+		.ulMaxSessionCount = CK_EFFECTIVELY_INFINITE,
+		.ulMaxRwSessionCount = CK_EFFECTIVELY_INFINITE,
+		.ulSessionCount = slot->sessions,
+		.ulRwSessionCount = slot->rw_sessions,
+		.ulMaxPinLen = 255,
+		.ulMinPinLen = 0,
+		.ulTotalPublicMemory = CK_UNAVAILABLE_INFORMATION,
+		.ulFreePublicMemory = CK_UNAVAILABLE_INFORMATION,
+		.ulTotalPrivateMemory = CK_UNAVAILABLE_INFORMATION,
+		.ulFreePrivateMemory = CK_UNAVAILABLE_INFORMATION,
+		.hardwareVersion = { 0, 1 },
+		.firmwareVersion = { 0, 1 },
+	};
+	pad(out->label, sizeof(out->label), slot->config.label);
+	pad(out->manufacturerID, sizeof(out->manufacturerID), manufacturer);
+	pad(out->model, sizeof(out->model), "keyd");
+	pad(out->serialNumber, sizeof(out->serialNumber), slot->serial);
+	memset(out->utcTime, ' ', sizeof(out->utcTime));
+}
+
+/* -- The way to the daemon -- */
+
+static enum hf_err
+client_new(const struct slot *slot, struct hf_client **out,
+    struct hf_why *why)
+{
+	const char *socket = slot->config.socket;
+	enum hf_err err = hf_prepare(*socket == '\0' ? NULL : socket,
+	    (int)slot->config.timeout_ms, out, why);
+
+	if (err != HF_OK)
+		return err;
+	/* A restart is waited for here, for all connections of the slot. */
+	hf_set_patience(*out, 0);
+	return HF_OK;
+}
+
+static enum hf_err
+borrow(struct slot *slot, struct hf_client **out, struct hf_why *why)
+{
+	struct hf_client *client = NULL;
+	bool refused;
+
+	module_lock();
+	refused = !slot->reached &&
+	    slot->refused_at > deadline_now() - REFUSAL_MS;
+	if (!refused && slot->idle_count > 0)
+		client = slot->idle[--slot->idle_count];
+	module_unlock();
+	if (refused)
+		return hf_fail(why, HF_ERR_UNREACHABLE,
+		    "the service was not there a moment ago");
+	if (client == NULL)
+		return client_new(slot, out, why);
+	*out = client;
+	return HF_OK;
+}
+
+static bool
+idle_room(struct slot *slot)
+{
+	size_t cap = slot->idle_cap == 0 ? 4 : 2 * slot->idle_cap;
+	struct hf_client **idle;
+
+	if (slot->idle_count < slot->idle_cap)
+		return true;
+	if (cap > IDLE_MAX)
+		return false;
+	idle = realloc(slot->idle, cap * sizeof(struct hf_client *));
+	if (idle == NULL)
+		return false;
+	slot->idle = idle;
+	slot->idle_cap = cap;
+	return true;
+}
+
+static void
+note_outcome(struct slot *slot, enum hf_err err)
+{
+	module_lock();
+	if (err == HF_ERR_UNREACHABLE)
+		slot->refused_at = deadline_now();
+	else if (err != HF_ERR_TIMEOUT && err != HF_ERR_DISCONNECTED)
+		slot->reached = true;
+	module_unlock();
+}
+
+/* Errors of a daemon that did nothing and will soon be able to. */
+static bool
+worth_waiting(const struct slot *slot, enum hf_err err)
+{
+	if (err == HF_ERR_UNREACHABLE)
+		return slot->reached;
+	return err == HF_ERR_SHUTTING_DOWN || err == HF_ERR_BUSY;
+}
+
+static const struct op *
+op_by_id(enum op_id id)
+{
+	size_t i = 0;
+
+	while (ops[i].id != id)
+		i++;
+	return &ops[i];
+}
+
+enum hf_err
+slot_call(struct call *call, struct slot *slot, enum op_id id, const void *in,
+    void *out, struct hf_why *why)
+{
+	const struct op *op = op_by_id(id);
+	int64_t deadline = deadline_in((int)slot->config.patience_ms);
+	enum hf_err err;
+
+	*call = (struct call){ .slot = slot };
+	if ((err = borrow(slot, &call->client, why)) != HF_OK)
+		return err;
+	for (;;) {
+		err = client_call(call->client, op, in, out, why);
+		if (!worth_waiting(slot, err) || deadline_now() >= deadline)
+			break;
+		nap_until(deadline, RETRY_MS);
+	}
+	note_outcome(slot, err);
+	return err;
+}
+
+struct hf_reply *
+slot_keep(struct call *call)
+{
+	return hf_keep(call->client);
+}
+
+void
+slot_done(struct call *call)
+{
+	struct slot *slot = call->slot;
+	bool kept;
+
+	if (call->client == NULL)
+		return;
+	hf_forget(call->client);
+	module_lock();
+	kept = idle_room(slot);
+	if (kept)
+		slot->idle[slot->idle_count++] = call->client;
+	module_unlock();
+	if (!kept)
+		hf_close(call->client);
+	call->client = NULL;
+}

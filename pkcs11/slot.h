@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PKCS11_SLOT_H
+#define PKCS11_SLOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <holdfast/err.h>
+
+#include "../lib/client.h"
+#include "config.h"
+#include "cryptoki.h"
+
+/*
+ * A slot with its token: what configuration says, and the way to the daemon.
+ * The token is always present, so that a host that looks once at its start
+ * keeps it (reference: docs/recipes). Whether the daemon is there shows only
+ * when something is asked of it.
+ */
+struct shelf;
+
+struct slot {
+	CK_SLOT_ID id;
+	struct slot_config config;
+	char serial[17];
+	/* Guarded by the module's lock. */
+	struct hf_client **idle; /* connections that no call uses */
+	size_t idle_count, idle_cap;
+	bool reached;       /* by this process or one it was forked from */
+	int64_t refused_at; /* ms; when nobody listened, before `reached` */
+	bool logged_in;
+	unsigned long sessions, rw_sessions;
+	struct shelf *catalogue; /* object.c */
+	int64_t catalogue_at;    /* ms; when the daemon vouched for it */
+};
+
+enum hf_err slots_make(const struct config *config, struct slot **out,
+    size_t *count, struct hf_why *why);
+void slots_free(struct slot *slots, size_t count);
+
+/* All local: nothing here asks the daemon. */
+void slot_info(const struct slot *slot, CK_SLOT_INFO *out);
+void slot_token_info(const struct slot *slot, CK_TOKEN_INFO *out);
+
+/*
+ * One request. A connection is taken from the idle ones or made; `out` points
+ * into it until slot_done(), which must follow whatever the result was.
+ *
+ *	struct call call;
+ *	err = slot_call(&call, slot, OP_p11_sign, &in, &out, why);
+ *	...
+ *	slot_done(&call);
+ *
+ * A daemon that this process never reached fails the call in milliseconds
+ * (and again within the next second without trying). One that was there before
+ * and is gone is waited for, config.patience_ms.
+ */
+struct call {
+	struct slot *slot;
+	struct hf_client *client;
+};
+
+enum hf_err slot_call(struct call *call, struct slot *slot, enum op_id id,
+    const void *in, void *out, struct hf_why *why);
+void slot_done(struct call *call);
+
+/* Takes the memory behind the reply out of the call (hf_keep). */
+struct hf_reply *slot_keep(struct call *call);
+
+#endif

@@ -173,6 +173,18 @@ keyuse_encrypt(const struct keyuse *use, const struct key *key,
 }
 
 enum hf_err
+keyuse_seal(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
+    struct hf_bytes in, uint8_t *out)
+{
+	if (key->type->family != FAMILY_AEAD || nonce.len != key->type->nonce)
+		return HF_ERR_BAD_ALGORITHM;
+	if (must_defer(use, key, v, false))
+		return HF_ERR_DEFER;
+	return levels[v->level].seal(use, key, v, nonce, aad, in, out);
+}
+
+enum hf_err
 keyuse_decrypt(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
     uint8_t *out, size_t *len)

@@ -24,6 +24,11 @@ enum hf_err keyuse_encrypt(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
     uint8_t *out, size_t *len);
 
+/* AEAD under a nonce of the caller's; `out` takes in.len + tag bytes. */
+enum hf_err keyuse_seal(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
+    struct hf_bytes in, uint8_t *out);
+
 /* `out` takes in.len bytes. */
 enum hf_err keyuse_decrypt(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,

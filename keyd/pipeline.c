@@ -196,6 +196,9 @@ allowed(struct request *rq, unsigned caps)
 	struct policy_verdict verdict;
 	size_t count = 0;
 
+	/* The handler asks policy itself, about each thing that it shows. */
+	if ((rq->op->flags & OP_FILTERED) != 0)
+		return !is_stranger(rq);
 	if (policy_wants_params(rq->grant, path))
 		count = request_params(rq, params);
 	return policy_check(rq->grant, path, caps, params, count, &verdict);

@@ -35,6 +35,8 @@ static const struct word login_words[] = { { "none", LOGIN_NONE },
 	{ "protected", LOGIN_PROTECTED }, { "pin", LOGIN_PIN }, { NULL, 0 } };
 static const struct word random_words[] = { { "kernel", 0 }, { "hsm", 1 },
 	{ NULL, 0 } };
+static const struct word ed25519_words[] = { { "named", 0 }, { "listed", 1 },
+	{ NULL, 0 } };
 static const struct word show_words[] = { { "private", SHOW_PRIVATE },
 	{ "public", SHOW_PUBLIC }, { "certificate", SHOW_CERTIFICATE },
 	{ "secret", SHOW_SECRET }, { NULL, 0 } };
@@ -176,6 +178,12 @@ set_value(struct slot_config *slot, struct hf_text key, struct hf_text value,
 		if (!word_value(random_words, value, &n))
 			return false;
 		slot->random_hsm = n != 0;
+		return true;
+	}
+	if (text_is(key, "ed25519")) {
+		if (!word_value(ed25519_words, value, &n))
+			return false;
+		slot->lists_ed25519 = n != 0;
 		return true;
 	}
 	*known = false;

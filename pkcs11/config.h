@@ -19,6 +19,7 @@
  *	types = rsa, ec, ed25519, aes, hmac
  *	objects = private, public, certificate, secret
  *	login = none|protected|pin
+ *	ed25519 = named|listed        # see object.c
  *	random = kernel|hsm
  *	timeout = 10                  # seconds for one call
  *	patience = 4                  # seconds to wait out a restart
@@ -63,6 +64,7 @@ struct slot_config {
 	unsigned types;   /* enum types */
 	enum login_mode login;
 	bool random_hsm;
+	bool lists_ed25519;
 	unsigned timeout_ms;
 	unsigned patience_ms;
 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -74,31 +75,33 @@ now_us(void)
 }
 
 /*
- * Where the log goes; empty: nowhere. Read once, by C_Initialize: a host may
- * be changing its environment in another thread at any later time.
+ * Where the log goes; NULL: nowhere. Read from the environment once, by the
+ * first C_Initialize: a host may be changing it in another thread later.
  */
-static char target[256];
+static char target_name[256];
+static _Atomic(const char *) target;
 
 void
 trace_open(const char *to)
 {
 	size_t len = to == NULL ? 0 : strlen(to);
 
-	if (len >= sizeof(target))
-		len = 0;
-	memcpy(target, to == NULL ? "" : to, len);
-	target[len] = '\0';
+	if (len == 0 || len >= sizeof(target_name) ||
+	    atomic_load(&target) != NULL)
+		return;
+	memcpy(target_name, to, len + 1);
+	atomic_store(&target, target_name);
 }
 
 /* A descriptor kept open could be closed, or given a new meaning, by the
  * host; one line is one open and one write. */
 static void
-log_write(const char *line, size_t len)
+log_write(const char *to, const char *line, size_t len)
 {
 	int fd = STDERR_FILENO;
 
-	if (*target == '/')
-		fd = open(target, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+	if (*to == '/')
+		fd = open(to, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
 		    O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (fd < 0)
 		return;
@@ -110,36 +113,33 @@ log_write(const char *line, size_t len)
 		line += n;
 		len -= (size_t)n;
 	}
-	if (*target == '/')
+	if (*to == '/')
 		(void)close(fd);
 }
 
 struct trace
 trace_begin(const char *name)
 {
-	struct trace trace = { .name = name, .saved_errno = errno };
-
-	if (*target != '\0')
-		trace.start = now_us();
-	return trace;
+	return (struct trace){ name, now_us(), errno };
 }
 
 CK_RV
 trace_end(const struct trace *trace, CK_RV rv, const struct hf_why *why)
 {
+	const char *to = atomic_load(&target);
 	const char *name = rv_name(rv);
 	const char *reason = rv == CKR_OK || why == NULL ? "" : why->text;
 	char line[512];
 	int n;
 
-	if (trace->start != 0) {
+	if (to != NULL) {
 		n = snprintf(line, sizeof(line),
 		    "holdfast-pkcs11[%ld]: %s %s (0x%lx) %lld us%s%s\n",
 		    (long)getpid(), trace->name, name == NULL ? "" : name, rv,
 		    (long long)(now_us() - trace->start),
 		    *reason == '\0' ? "" : ": ", reason);
 		if (n > 0)
-			log_write(line, (size_t)n < sizeof(line)
+			log_write(to, line, (size_t)n < sizeof(line)
 			    ? (size_t)n : sizeof(line) - 1);
 	}
 	errno = trace->saved_errno;

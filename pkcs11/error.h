@@ -18,7 +18,8 @@ CK_RV rv_of(enum hf_err err);
 /* "CKR_DEVICE_ERROR"; NULL for a number that this module never returns. */
 const char *rv_name(CK_RV rv);
 
-/* Where to log: a path that starts with "/", else stderr; NULL: nowhere. */
+/* Where to log: a path that starts with "/", else stderr; NULL: nowhere. The
+ * first answer counts. Not for two threads at once. */
 void trace_open(const char *to);
 
 /*
@@ -29,7 +30,7 @@ void trace_open(const char *to);
  */
 struct trace {
 	const char *name;
-	int64_t start; /* microseconds; 0: nobody wants to know */
+	int64_t start; /* microseconds */
 	int saved_errno;
 };
 

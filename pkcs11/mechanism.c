@@ -25,8 +25,7 @@
 	M(type, NULL, 0, type, NONE, 0, 0, 0, CKF_DIGEST)
 
 const struct mech mechs[] = {
-	RSA(CKM_RSA_PKCS,              "rsa-pkcs", 0,            NONE, 0,         SV | ED),
-	RSA(CKM_RSA_X_509,             "rsa-raw",  0,            NONE, MECH_RAW,  SV | ED),
+	RSA(CKM_RSA_PKCS,              "rsa-pkcs", 0,            NONE, 0,         SV),
 	RSA(CKM_SHA1_RSA_PKCS,         "rsa-pkcs", CKM_SHA_1,    NONE, MECH_INFO, SV),
 	RSA(CKM_SHA224_RSA_PKCS,       "rsa-pkcs", CKM_SHA224,   NONE, MECH_INFO, SV),
 	RSA(CKM_SHA256_RSA_PKCS,       "rsa-pkcs", CKM_SHA256,   NONE, MECH_INFO, SV),

@@ -204,9 +204,9 @@ module_initialize(const CK_C_INITIALIZE_ARGS *args, struct hf_why *why)
 
 	if (args != NULL && !arguments_valid(args))
 		return CKR_ARGUMENTS_BAD;
-	trace_open(secure_getenv("HOLDFAST_PKCS11_DEBUG"));
 	notice_fork();
 	module_lock();
+	trace_open(secure_getenv("HOLDFAST_PKCS11_DEBUG"));
 	if (state.inherited) {
 		state.inherited = false;
 		rv = CKR_OK;

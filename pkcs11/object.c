@@ -556,11 +556,37 @@ needs_daemon(const CK_ATTRIBUTE *template, CK_ULONG count)
 	return true;
 }
 
+/*
+ * libp11 0.4.12, which is OpenSSL's engine in Debian 12, asks for all private
+ * keys and gives up on the whole token when one of them is an Ed25519 key. So
+ * those do not show in a search for nothing but the class of private keys;
+ * they do in all others: by label, by id, by key type, or for everything.
+ */
+static bool
+hides_ed25519(const struct session *session, const CK_ATTRIBUTE *template,
+    CK_ULONG count)
+{
+	return !session->slot->config.lists_ed25519 && count == 1 &&
+	    template[0].type == CKA_CLASS;
+}
+
+/* Profiles are for those who ask: to p11tool they are unknown objects. */
+static bool
+names_class(const CK_ATTRIBUTE *template, CK_ULONG count)
+{
+	for (CK_ULONG i = 0; i < count; i++)
+		if (template[i].type == CKA_CLASS)
+			return true;
+	return false;
+}
+
 static CK_RV
 collect(struct session *session, const struct shelf *shelf,
     const CK_ATTRIBUTE *template, CK_ULONG count)
 {
 	bool private = session_sees_private(session);
+	bool hide = hides_ed25519(session, template, count);
+	bool profiles = names_class(template, count);
 
 	session->found = calloc(shelf->count + 1, sizeof(CK_OBJECT_HANDLE));
 	if (session->found == NULL)
@@ -570,8 +596,12 @@ collect(struct session *session, const struct shelf *shelf,
 	for (size_t i = 0; i < shelf->count; i++) {
 		const struct object *o = &shelf->objects[i];
 
-		if ((!o->private || private) &&
-		    attribute_match(o, template, count))
+		if (o->private && (!private ||
+		        (hide && o->key_type == CKK_EC_EDWARDS)))
+			continue;
+		if (o->class == CKO_PROFILE && !profiles)
+			continue;
+		if (attribute_match(o, template, count))
 			session->found[session->found_count++] = o->handle;
 	}
 	session->finding = true;

@@ -53,6 +53,8 @@ _holdfast_values() {
 	'--source') echo 'hsm platform all' ;;
 	'--level') echo 'wrapped hsm' ;;
 	'--capability') echo 'create read update patch delete list sudo' ;;
+	'--mechanism') echo 'rsa-pkcs rsa-pss rsa-oaep rsa-raw ecdsa eddsa hmac aes-gcm aes-cbc aes-cbc-pad aes-ctr aes-ecb aes-cmac aes-kw aes-kwp rsa-aes-kwp ecdh hkdf' ;;
+	'--hash') echo 'sha1 sha2-224 sha2-256 sha2-384 sha2-512 sha3-224 sha3-256 sha3-384 sha3-512' ;;
 	'-o') echo 'json table' ;;
 	esac
 }

@@ -112,6 +112,28 @@ enum hf_err crypto_oaep_decrypt(const struct crypto_key *key,
 enum hf_err crypto_oaep_unpad(struct hf_bytes block, uint8_t *out, size_t *len);
 
 /*
+ * The same for any hash (MGF1 uses it too) and label; and for PKCS#1 v1.5
+ * (RFC 8017, section 7.2.2). `out` takes the size of the block.
+ */
+enum hf_err crypto_oaep_unpad_as(const struct hash_type *hash,
+    struct hf_bytes label, struct hf_bytes block, uint8_t *out, size_t *len);
+enum hf_err crypto_pkcs1_unpad(
+    struct hf_bytes block, uint8_t *out, size_t *len);
+
+/*
+ * RSA without padding: in and out have the size of the modulus; HF_ERR_BAD_INPUT
+ * when the number is not below it. Encryption with OAEP, or PKCS#1 v1.5 when
+ * `oaep` is NULL, writes as many bytes.
+ */
+enum hf_err crypto_rsa_private(
+    const struct crypto_key *key, struct hf_bytes in, uint8_t *out);
+enum hf_err crypto_rsa_public(
+    const struct crypto_key *key, struct hf_bytes in, uint8_t *out);
+enum hf_err crypto_rsa_encrypt(const struct crypto_key *key,
+    const struct hash_type *oaep, struct hf_bytes label, struct hf_bytes in,
+    uint8_t *out);
+
+/*
  * Longest signature or MAC that anything here makes: RSA-4096.
  */
 enum { CRYPTO_SIGNATURE_MAX = 512, CRYPTO_HASH_MAX = 64 };

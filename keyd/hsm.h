@@ -177,6 +177,9 @@ enum hf_err hsm_key_decrypt(struct hsm *hsm, const struct hsm_key *key,
     uint8_t *out);
 enum hf_err hsm_key_decrypt_rsa(struct hsm *hsm, const struct hsm_key *key,
     struct hf_bytes in, uint8_t *out, size_t *len);
+/* RSA without padding: in and out have the size of the modulus. */
+enum hf_err hsm_key_rsa_raw(struct hsm *hsm, const struct hsm_key *key,
+    struct hf_bytes in, uint8_t *out);
 enum hf_err hsm_key_sign(struct hsm *hsm, const struct hsm_key *key,
     const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len);
 enum hf_err hsm_key_hmac(struct hsm *hsm, const struct hsm_key *key,

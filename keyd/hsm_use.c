@@ -383,21 +383,32 @@ oaep_mode_find(struct hsm_call *call, const struct key_type *type,
 
 /* Some HSMs leave out leading zeros of a number. */
 static enum hf_err
+raw_block(struct hsm_call *call, const struct key_type *type,
+    CK_OBJECT_HANDLE key, struct hf_bytes in, uint8_t *out)
+{
+	CK_MECHANISM m = mechanism(CKM_RSA_X_509);
+	size_t n = type->size;
+	enum hf_err err =
+	    call_crypt(call, CRYPT_DECRYPT, &m, key, in, out, &n);
+
+	if (err != HF_OK)
+		return err;
+	memmove(out + type->size - n, out, n);
+	memset(out, 0, type->size - n);
+	return HF_OK;
+}
+
+static enum hf_err
 raw_decrypt(struct hsm_call *call, const struct key_type *type,
     CK_OBJECT_HANDLE key, struct hf_bytes in, uint8_t *out, size_t *len)
 {
-	CK_MECHANISM m = mechanism(CKM_RSA_X_509);
 	AUTO_SECRET block = { 0 };
-	size_t n = type->size;
 	enum hf_err err = secret_alloc(&block, type->size);
 
 	if (err == HF_OK)
-		err =
-		    call_crypt(call, CRYPT_DECRYPT, &m, key, in, block.ptr, &n);
+		err = raw_block(call, type, key, in, block.ptr);
 	if (err != HF_OK)
 		return err;
-	memmove(block.ptr + type->size - n, block.ptr, n);
-	memset(block.ptr, 0, type->size - n);
 	return crypto_oaep_unpad(secret_view(&block), out, len);
 }
 
@@ -454,4 +465,34 @@ hsm_key_decrypt_rsa(struct hsm *hsm, const struct hsm_key *key,
 	memcpy(out, plain.ptr, w.len);
 	*len = w.len;
 	return HF_OK;
+}
+
+static enum hf_err
+rsa_raw_work(struct hsm_call *call, void *arg)
+{
+	struct rsa_work *w = arg;
+	CK_OBJECT_HANDLE key;
+	enum hf_err err = handle_of_key(call, w->key, &key);
+
+	if (err != HF_OK)
+		return err;
+	err = raw_block(call, w->key->type, key, w->in, w->out);
+	/* The number is not below the modulus. */
+	if (err != HF_OK && call->class == CLASS_DATA &&
+	    err != HF_ERR_HSM_MECHANISM)
+		return HF_ERR_BAD_INPUT;
+	return err;
+}
+
+enum hf_err
+hsm_key_rsa_raw(struct hsm *hsm, const struct hsm_key *key, struct hf_bytes in,
+    uint8_t *out)
+{
+	struct rsa_work w = { .key = key, .in = in, .out = out };
+
+	if (key->type->family != FAMILY_RSA)
+		return HF_ERR_KEY_TYPE;
+	if (in.len != key->type->size)
+		return HF_ERR_BAD_INPUT;
+	return hsm_run(hsm, RUN_SAFE, rsa_raw_work, &w);
 }

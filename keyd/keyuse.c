@@ -20,6 +20,8 @@ struct level_ops {
 	enum hf_err (*decrypt_rsa)(const struct keyuse *,
 	    const struct key_version *, struct hf_bytes in, uint8_t *out,
 	    size_t *len);
+	enum hf_err (*rsa_raw)(const struct keyuse *,
+	    const struct key_version *, struct hf_bytes in, uint8_t *out);
 	enum hf_err (*sign)(const struct keyuse *, const struct key_version *,
 	    const struct sign_how *, struct hf_bytes in, uint8_t *out,
 	    size_t *len);
@@ -56,6 +58,14 @@ wrapped_decrypt_rsa(const struct keyuse *use, const struct key_version *v,
 {
 	(void)use;
 	return crypto_oaep_decrypt(v->pair, in, out, len);
+}
+
+static enum hf_err
+wrapped_rsa_raw(const struct keyuse *use, const struct key_version *v,
+    struct hf_bytes in, uint8_t *out)
+{
+	(void)use;
+	return crypto_rsa_private(v->pair, in, out);
 }
 
 static enum hf_err
@@ -108,6 +118,13 @@ hsm_decrypt_rsa_with(const struct keyuse *use, const struct key_version *v,
 }
 
 static enum hf_err
+hsm_rsa_raw_with(const struct keyuse *use, const struct key_version *v,
+    struct hf_bytes in, uint8_t *out)
+{
+	return hsm_key_rsa_raw(use->server->hsm, &v->hsm, in, out);
+}
+
+static enum hf_err
 hsm_sign_with(const struct keyuse *use, const struct key_version *v,
     const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
 {
@@ -129,9 +146,10 @@ hsm_hmac_with(const struct keyuse *use, const struct key *key,
 
 static const struct level_ops levels[] = {
 	[LEVEL_WRAPPED] = { false, wrapped_seal, wrapped_open,
-	    wrapped_decrypt_rsa, wrapped_sign, wrapped_hmac },
+	    wrapped_decrypt_rsa, wrapped_rsa_raw, wrapped_sign, wrapped_hmac },
 	[LEVEL_HSM] = { true, hsm_seal_with, hsm_open_with,
-	    hsm_decrypt_rsa_with, hsm_sign_with, hsm_hmac_with },
+	    hsm_decrypt_rsa_with, hsm_rsa_raw_with, hsm_sign_with,
+	    hsm_hmac_with },
 };
 
 /* Whether the level, or the private operation itself, takes a worker. */
@@ -204,6 +222,17 @@ keyuse_decrypt(const struct keyuse *use, const struct key *key,
 	*len = in.len - extra;
 	return levels[v->level].open(use, key, v, bytes_of(in.ptr, type->nonce),
 	    aad, bytes_of(in.ptr + type->nonce, in.len - type->nonce), out);
+}
+
+enum hf_err
+keyuse_rsa_raw(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes in, uint8_t *out)
+{
+	if (key->type->family != FAMILY_RSA)
+		return HF_ERR_KEY_TYPE;
+	if (must_defer(use, key, v, true))
+		return HF_ERR_DEFER;
+	return levels[v->level].rsa_raw(use, v, in, out);
 }
 
 enum hf_err

@@ -34,6 +34,10 @@ enum hf_err keyuse_decrypt(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
     uint8_t *out, size_t *len);
 
+/* RSA's private operation without padding; all sizes are the modulus's. */
+enum hf_err keyuse_rsa_raw(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes in, uint8_t *out);
+
 /* `out` takes CRYPTO_SIGNATURE_MAX bytes. */
 enum hf_err keyuse_sign(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct sign_how *how, struct hf_bytes in,

@@ -123,6 +123,56 @@ fit_hash(struct request *rq, struct sign_how *how, struct hf_bytes *data)
 	return HF_OK;
 }
 
+/*
+ * Raw RSA signs and decrypts at once, so it needs both permissions: else who
+ * may sign could decrypt, and the other way round.
+ */
+static enum hf_err
+may_use_raw(struct request *rq, const struct key_version *v)
+{
+	if (rq->key->type->family != FAMILY_RSA)
+		return HF_ERR_KEY_TYPE;
+	if ((p11_uses(rq, rq->key, v) & HF_P11_RAW) != 0)
+		return HF_OK;
+	return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED, "RSA without "
+	    "padding needs the permissions to sign and to decrypt");
+}
+
+/* A number of the size of the modulus, with zeros in front. */
+static enum hf_err
+raw_number(struct request *rq, struct hf_bytes *data)
+{
+	size_t size = rq->key->type->size;
+	uint8_t *number = request_alloc(rq, size);
+
+	if (number == NULL)
+		return HF_ERR_NO_MEMORY;
+	if (data->len > size)
+		return HF_ERR_BAD_INPUT;
+	if (data->len > 0)
+		memcpy(number + size - data->len, data->ptr, data->len);
+	*data = bytes_of(number, size);
+	return HF_OK;
+}
+
+static enum hf_err
+raw_private(struct request *rq, const struct key_version *v,
+    struct hf_bytes data, struct hf_p11_use_out *out)
+{
+	struct keyuse use = use_of(rq);
+	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
+	enum hf_err err = may_use_raw(rq, v);
+
+	if (buf == NULL)
+		return HF_ERR_NO_MEMORY;
+	if (err == HF_OK)
+		err = raw_number(rq, &data);
+	if (err == HF_OK)
+		err = keyuse_rsa_raw(&use, rq->key, v, data, buf);
+	out->data = bytes_of(buf, rq->key->type->size);
+	return err;
+}
+
 enum hf_err
 op_p11_sign(struct request *rq, const struct hf_p11_use_in *in,
     struct hf_p11_use_out *out)
@@ -136,8 +186,11 @@ op_p11_sign(struct request *rq, const struct hf_p11_use_in *in,
 
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = version_new(rq, in->key_version, "signing", &v)) != HF_OK ||
-	    (err = read_how(rq, &in->how, &how)) != HF_OK ||
+	if ((err = version_new(rq, in->key_version, "signing", &v)) != HF_OK)
+		return err;
+	if (text_is(in->how.mechanism, "rsa-raw"))
+		return raw_private(rq, v, data, out);
+	if ((err = read_how(rq, &in->how, &how)) != HF_OK ||
 	    (err = fit_hash(rq, &how, &data)) != HF_OK)
 		return err;
 	err = keyuse_sign(&use, rq->key, v, &how, data, buf, &out->data.len);
@@ -205,6 +258,25 @@ verify_mac(struct request *rq, const struct hf_p11_verify_in *in,
 }
 
 static enum hf_err
+verify_raw(struct request *rq, const struct hf_p11_verify_in *in,
+    const struct key_version *v)
+{
+	uint8_t block[CRYPTO_SIGNATURE_MAX];
+	struct hf_bytes data = in->data;
+	enum hf_err err;
+
+	if (rq->key->type->family != FAMILY_RSA)
+		return HF_ERR_KEY_TYPE;
+	if ((err = raw_number(rq, &data)) != HF_OK)
+		return err;
+	if (in->signature.len != data.len ||
+	    crypto_rsa_public(v->pair, in->signature, block) != HF_OK)
+		return HF_ERR_BAD_SIGNATURE;
+	return bytes_equal(data, bytes_of(block, data.len))
+	    ? HF_OK : HF_ERR_SIGNATURE_WRONG;
+}
+
+static enum hf_err
 verify_signature(struct request *rq, const struct hf_p11_verify_in *in,
     const struct key_version *v)
 {
@@ -230,8 +302,12 @@ op_p11_verify(struct request *rq, const struct hf_p11_verify_in *in,
 
 	if (err != HF_OK)
 		return err;
-	err = text_is(in->how.mechanism, "hmac") ? verify_mac(rq, in, v)
-	                                         : verify_signature(rq, in, v);
+	if (text_is(in->how.mechanism, "hmac"))
+		err = verify_mac(rq, in, v);
+	else if (text_is(in->how.mechanism, "rsa-raw"))
+		err = verify_raw(rq, in, v);
+	else
+		err = verify_signature(rq, in, v);
 	out->valid = err == HF_OK;
 	return err == HF_ERR_SIGNATURE_WRONG ? HF_OK : err;
 }
@@ -315,51 +391,133 @@ gcm_decrypt(struct request *rq, const struct hf_p11_use_in *in,
 	return err;
 }
 
-/* OAEP as the other operations of the service have it. */
+/* -- RSA: the number by the key, wherever it is; the padding here -- */
+
 static enum hf_err
-oaep_check(struct request *rq, const struct hf_p11_how *how)
+rsa_encrypt(struct request *rq, const struct hash_type *oaep,
+    const struct hf_p11_use_in *in, const struct key_version *v,
+    struct hf_p11_use_out *out)
 {
+	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
+
+	if (buf == NULL)
+		return HF_ERR_NO_MEMORY;
+	out->data = bytes_of(buf, rq->key->type->size);
+	return crypto_rsa_encrypt(v->pair, oaep, in->how.associated_data,
+	    in->data, buf);
+}
+
+/* The block as it was before it was encrypted, in the request's arena. */
+static enum hf_err
+rsa_open(struct request *rq, const struct hf_p11_use_in *in,
+    const struct key_version *v, struct hf_bytes *block)
+{
+	struct keyuse use = use_of(rq);
+	size_t size = rq->key->type->size;
+	uint8_t *buf = request_alloc(rq, size);
+	enum hf_err err;
+
+	if (buf == NULL)
+		return HF_ERR_NO_MEMORY;
 	if (rq->key->type->family != FAMILY_RSA)
 		return HF_ERR_KEY_TYPE;
-	if (!text_is(how->hash, "sha2-256") || how->associated_data.len > 0)
-		return refuse(rq, "OAEP: only SHA-256 without a label");
-	return HF_OK;
+	if (in->data.len != size)
+		return HF_ERR_BAD_CIPHERTEXT;
+	err = keyuse_rsa_raw(&use, rq->key, v, in->data, buf);
+	*block = bytes_of(buf, size);
+	return err == HF_ERR_BAD_INPUT ? HF_ERR_AUTH_FAILED : err;
+}
+
+static enum hf_err
+oaep_hash(struct request *rq, const struct hf_p11_how *how,
+    const struct hash_type **out)
+{
+	*out = hash_type_by_name(how->hash);
+	return *out == NULL ? refuse(rq, "rsa-oaep needs a hash") : HF_OK;
 }
 
 static enum hf_err
 oaep_encrypt(struct request *rq, const struct hf_p11_use_in *in,
     const struct key_version *v, struct hf_p11_use_out *out)
 {
-	struct keyuse use = use_of(rq);
-	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
-	size_t len = 0;
-	enum hf_err err = oaep_check(rq, &in->how);
+	const struct hash_type *hash;
+	enum hf_err err = oaep_hash(rq, &in->how, &hash);
 
-	if (buf == NULL)
-		return HF_ERR_NO_MEMORY;
-	if (err == HF_OK)
-		err = keyuse_encrypt(&use, rq->key, v, (struct hf_bytes){ 0 },
-		    in->data, buf, &len);
-	out->data = bytes_of(buf, len);
-	return err;
+	if (err == HF_OK && rq->key->type->family != FAMILY_RSA)
+		err = HF_ERR_KEY_TYPE;
+	return err != HF_OK ? err : rsa_encrypt(rq, hash, in, v, out);
 }
 
 static enum hf_err
 oaep_decrypt(struct request *rq, const struct hf_p11_use_in *in,
     const struct key_version *v, struct hf_p11_use_out *out)
 {
-	struct keyuse use = use_of(rq);
 	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
+	const struct hash_type *hash;
+	struct hf_bytes block;
 	size_t len = 0;
-	enum hf_err err = oaep_check(rq, &in->how);
+	enum hf_err err = oaep_hash(rq, &in->how, &hash);
 
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	if (err == HF_OK)
-		err = keyuse_decrypt(&use, rq->key, v, (struct hf_bytes){ 0 },
-		    in->data, buf, &len);
+		err = rsa_open(rq, in, v, &block);
+	if (err == HF_OK)
+		err = crypto_oaep_unpad_as(hash, in->how.associated_data,
+		    block, buf, &len);
 	out->data = bytes_of(buf, len);
 	return err;
+}
+
+static enum hf_err
+pkcs1_encrypt(struct request *rq, const struct hf_p11_use_in *in,
+    const struct key_version *v, struct hf_p11_use_out *out)
+{
+	if (rq->key->type->family != FAMILY_RSA)
+		return HF_ERR_KEY_TYPE;
+	return rsa_encrypt(rq, NULL, in, v, out);
+}
+
+static enum hf_err
+pkcs1_decrypt(struct request *rq, const struct hf_p11_use_in *in,
+    const struct key_version *v, struct hf_p11_use_out *out)
+{
+	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
+	struct hf_bytes block;
+	size_t len = 0;
+	enum hf_err err = rsa_open(rq, in, v, &block);
+
+	if (buf == NULL)
+		return HF_ERR_NO_MEMORY;
+	if (err == HF_OK)
+		err = crypto_pkcs1_unpad(block, buf, &len);
+	out->data = bytes_of(buf, len);
+	return err;
+}
+
+static enum hf_err
+raw_encrypt(struct request *rq, const struct hf_p11_use_in *in,
+    const struct key_version *v, struct hf_p11_use_out *out)
+{
+	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
+	struct hf_bytes data = in->data;
+	enum hf_err err;
+
+	if (buf == NULL)
+		return HF_ERR_NO_MEMORY;
+	if (rq->key->type->family != FAMILY_RSA)
+		return HF_ERR_KEY_TYPE;
+	if ((err = raw_number(rq, &data)) == HF_OK)
+		err = crypto_rsa_public(v->pair, data, buf);
+	out->data = bytes_of(buf, data.len);
+	return err;
+}
+
+static enum hf_err
+raw_decrypt(struct request *rq, const struct hf_p11_use_in *in,
+    const struct key_version *v, struct hf_p11_use_out *out)
+{
+	return raw_private(rq, v, in->data, out);
 }
 
 /*
@@ -375,6 +533,8 @@ static const struct crypt_mech {
 } crypt_mechs[] = {
 	{ "aes-gcm", gcm_encrypt, gcm_decrypt },
 	{ "rsa-oaep", oaep_encrypt, oaep_decrypt },
+	{ "rsa-pkcs", pkcs1_encrypt, pkcs1_decrypt },
+	{ "rsa-raw", raw_encrypt, raw_decrypt },
 };
 
 static const struct crypt_mech *

@@ -25,7 +25,8 @@
 	M(type, NULL, 0, type, NONE, 0, 0, 0, CKF_DIGEST)
 
 const struct mech mechs[] = {
-	RSA(CKM_RSA_PKCS,              "rsa-pkcs", 0,            NONE, 0,         SV),
+	RSA(CKM_RSA_PKCS,              "rsa-pkcs", 0,            NONE, 0,         SV | ED),
+	RSA(CKM_RSA_X_509,             "rsa-raw",  0,            NONE, MECH_RAW,  SV | ED),
 	RSA(CKM_SHA1_RSA_PKCS,         "rsa-pkcs", CKM_SHA_1,    NONE, MECH_INFO, SV),
 	RSA(CKM_SHA224_RSA_PKCS,       "rsa-pkcs", CKM_SHA224,   NONE, MECH_INFO, SV),
 	RSA(CKM_SHA256_RSA_PKCS,       "rsa-pkcs", CKM_SHA256,   NONE, MECH_INFO, SV),
@@ -53,7 +54,7 @@ const struct mech mechs[] = {
 	EC(CKM_ECDSA_SHA3_256, CKM_SHA3_256),
 	EC(CKM_ECDSA_SHA3_384, CKM_SHA3_384),
 	EC(CKM_ECDSA_SHA3_512, CKM_SHA3_512),
-	M(CKM_EDDSA, "eddsa", CKK_EC_EDWARDS, 0, EDDSA, 0, 255, 255, SV | ECF),
+	M(CKM_EDDSA, "eddsa", CKK_EC_EDWARDS, 0, EDDSA, 0, 255, 256, SV | ECF),
 
 	AES(CKM_AES_GCM, "aes-gcm", GCM, 0, ED | GCM_MESSAGES),
 

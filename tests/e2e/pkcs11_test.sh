@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The PKCS#11 module under the programs that come with Debian.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+module=$BUILD_DIR/pkcs11/holdfast-pkcs11.so
+export HOLDFAST_PKCS11_CONFIG=/dev/null
+p11() {
+	pkcs11-tool --module "$module" "$@" 2>"$T/err" || fail "pkcs11-tool $*: $(cat "$T/err")"
+}
+
+# The CKA_ID of a key, in hexadecimal: pkcs11-tool finds by it alone.
+id_of() {
+	p11 -O --type pubkey | awk -v label="$1" '
+		$1 == "label:" { found = $2 == label }
+		$1 == "ID:" && found { print $2; exit }'
+}
+
+# The public key of KEY[:VERSION] in $T/pub.pem. (OpenSC 0.23 reads only P-256
+# and RSA keys from a token.)
+public_of() {
+	local name=${1%%:*} version=-1
+	[ "$name" = "$1" ] || version=$((${1##*:} - 1))
+	holdfast key show "$name" -o json | jq -rj ".keys[$version].public_key" >"$T/pub.pem"
+}
+
+# operations NAME: how often the daemon was asked for that
+operations() {
+	holdfast metrics | awk -v op="operation=\"$1\",outcome=\"ok\"" '
+		index($1, op) { n = $2 } END { print n + 0 }'
+}
+
+# -- The daemon is not there --
+
+expect "a token without a daemon" grep -q 'token label *: holdfast' <(p11 -L)
+expect "mechanisms without a daemon" grep -q ECDSA <(p11 -M)
+start=$EPOCHREALTIME
+refuse "no objects without a daemon" 1 CKR_DEVICE_ERROR \
+	pkcs11-tool --module "$module" -O
+took=$(((${EPOCHREALTIME/./} - ${start/./}) / 1000))
+[ "$took" -lt 1000 ] || fail "failing took $took ms"
+ok "it fails in $took ms"
+
+start_service
+for type in ecdsa-p256 ecdsa-p384 ecdsa-p521 rsa-2048 rsa-3072 ed25519 aes256-gcm96 hmac; do
+	holdfast key create "$type" --type "$type" >/dev/null
+done
+holdfast key create hsm-ec --type ecdsa-p256 --level hsm >/dev/null
+holdfast key create hsm-rsa --type rsa-2048 --level hsm >/dev/null
+printf 'four score and seven' >"$T/data"
+
+# -- What is there --
+
+p11 -O >"$T/objects"
+for key in ecdsa-p256 rsa-2048 ed25519 hsm-ec hsm-rsa; do
+	[ "$(grep -c "label: *$key\$" "$T/objects")" = 2 ] || fail "objects of $key"
+	[ "$(grep -A1 "label: *$key\$" "$T/objects" | grep ID: | sort -u | wc -l)" = 1 ] ||
+		fail "the halves of $key have different ids"
+done
+ok "a private and a public key of each pair, with one id"
+expect "secret keys" grep -q 'AES length 32' "$T/objects"
+p11 --read-object --type pubkey --id "$(id_of rsa-2048)" -o "$T/pub.der"
+public_of rsa-2048
+expect "pkcs11-tool reads the public key that the service shows" cmp \
+	<(openssl pkey -pubin -inform DER -in "$T/pub.der") "$T/pub.pem"
+expect "keys are never extractable" test "$(grep -c 'never extractable' "$T/objects")" = 10
+before=$(id_of ecdsa-p256)
+holdfast key rotate ecdsa-p256 >/dev/null
+p11 -O >"$T/objects"
+expect "a new version is another object" test "$(id_of ecdsa-p256)" != "$before"
+expect "the old one stays, under another label" \
+	test "$(id_of ecdsa-p256:1)" = "$before"
+
+# -- Signatures that openssl verifies --
+
+for key in ecdsa-p256 ecdsa-p384 ecdsa-p521 hsm-ec ecdsa-p256:1; do
+	id=$(id_of "$key")
+	public_of "$key"
+	for hash in SHA1 SHA224 SHA256 SHA384 SHA512; do
+		p11 --sign -m "ECDSA-$hash" --id "$id" -i "$T/data" -o "$T/sig" \
+			--signature-format openssl
+		openssl dgst "-${hash,,}" -verify "$T/pub.pem" -signature "$T/sig" \
+			"$T/data" >/dev/null || fail "$key ECDSA-$hash"
+	done
+	openssl dgst -sha256 -binary "$T/data" >"$T/hash"
+	p11 --sign -m ECDSA --id "$id" -i "$T/hash" -o "$T/sig"
+	p11 --verify -m ECDSA --id "$id" -i "$T/hash" --signature-file "$T/sig" >"$T/out"
+	grep -q 'Signature is valid' "$T/out" || fail "$key: C_Verify"
+	ok "$key signs with all hashes"
+done
+for key in rsa-2048 rsa-3072 hsm-rsa; do
+	id=$(id_of "$key")
+	public_of "$key"
+	for hash in SHA1 SHA224 SHA256 SHA384 SHA512; do
+		p11 --sign -m "$hash-RSA-PKCS" --id "$id" -i "$T/data" -o "$T/sig"
+		openssl dgst "-${hash,,}" -verify "$T/pub.pem" -signature "$T/sig" \
+			"$T/data" >/dev/null || fail "$key $hash-RSA-PKCS"
+		p11 --sign -m "$hash-RSA-PKCS-PSS" --id "$id" -i "$T/data" -o "$T/sig"
+		openssl dgst "-${hash,,}" -sigopt rsa_padding_mode:pss \
+			-sigopt rsa_pss_saltlen:digest -verify "$T/pub.pem" \
+			-signature "$T/sig" "$T/data" >/dev/null ||
+			fail "$key $hash-RSA-PKCS-PSS"
+		p11 --verify -m "$hash-RSA-PKCS-PSS" --id "$id" -i "$T/data" \
+			--signature-file "$T/sig" >"$T/out"
+		grep -q 'Signature is valid' "$T/out" || fail "$key: C_Verify"
+	done
+	ok "$key signs with PKCS#1 v1.5 and PSS and all hashes"
+done
+id=$(id_of ed25519)
+public_of ed25519
+p11 --sign -m EDDSA --id "$id" -i "$T/data" -o "$T/sig"
+expect "Ed25519" openssl pkeyutl -verify -pubin -inkey "$T/pub.pem" -rawin \
+	-in "$T/data" -sigfile "$T/sig"
+printf 'four score and eight' >"$T/other"
+p11 --verify -m EDDSA --id "$id" -i "$T/other" --signature-file "$T/sig" >"$T/out" || :
+expect "a wrong signature is invalid" grep -qi 'invalid' "$T/out"
+
+# -- Decryption of what openssl encrypted --
+
+for key in rsa-2048 hsm-rsa; do
+	id=$(id_of "$key")
+	public_of "$key"
+	openssl pkeyutl -encrypt -pubin -inkey "$T/pub.pem" -in "$T/data" -out "$T/enc" \
+		-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256
+	p11 --decrypt -m RSA-PKCS-OAEP --hash-algorithm SHA256 --id "$id" -i "$T/enc" -o "$T/plain"
+	expect "$key decrypts OAEP" cmp "$T/data" "$T/plain"
+done
+
+# -- Others --
+
+expect "pkcs11-tool --test" p11 --test
+expect "ssh-keygen -D" test "$(ssh-keygen -D "$module" 2>/dev/null | grep -cE '^(ssh-rsa|ecdsa-sha2)')" -ge 5
+start=$(operations p11.find)
+expect "p11tool lists it" grep -q 'Label: hsm-ec' <(p11tool --provider "$module" --list-all)
+asked=$(($(operations p11.find) - start))
+[ "$asked" -ge 1 ] && [ "$asked" -lt 10 ] || fail "p11tool asked $asked times"
+ok "p11tool asks $asked times"
+
+# -- Policy decides for each process --
+
+expect "a stranger sees nothing" test -z "$(
+	setpriv --reuid=65534 --regid=65534 --clear-groups \
+		pkcs11-tool --module "$module" -O 2>/dev/null
+)"
+cat >"$T/policy.d/nobody.hcl" <<-END
+path "transit/sign/hsm-ec" { capabilities = ["update"] }
+path "transit/keys/rsa-2048" { capabilities = ["read"] }
+bind { subjects = ["uid:65534"] }
+END
+holdfast policy reload >/dev/null
+nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+nobody pkcs11-tool --module "$module" -O >"$T/objects" 2>/dev/null
+expect "who may sign sees the private key" grep -q 'Private Key Object; EC' "$T/objects"
+expect "who may read sees only the public key" test \
+	"$(grep -A1 'Private Key Object; RSA' "$T/objects" | wc -l)" = 0
+expect "and it is there" grep -q 'Public Key Object; RSA' "$T/objects"
+expect "other keys are invisible" test "$(grep -c 'label: ' "$T/objects")" = 3
+expect "every use stands in the audit log" grep -q '"op":"p11.sign"' "$T/audit.log"
+
+echo "1..$checks"

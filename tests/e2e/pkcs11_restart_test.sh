@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Programs that hold a handle for ever: the daemon is killed under them, they
+# fork, they unload the module.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+module=$BUILD_DIR/pkcs11/holdfast-pkcs11.so
+export HOLDFAST_PKCS11_CONFIG=/dev/null
+load() { "$BUILD_DIR/tests/load_prog" "$module" ec "$@"; }
+
+start_service
+holdfast key create ec --type ecdsa-p256 >/dev/null
+
+expect "a hundred children sign, however they begin" load children
+expect "children of a busy process sign" load busy
+expect "loaded and unloaded again and again" load unload
+expect "ends without C_Finalize" load exit
+expect "no descriptor outlives exec" test -z "$(load fds | grep socket || :)"
+
+# The daemon dies 20 times while four threads sign. It is away for a moment
+# only, and the module waits that out: no signature fails.
+load threads 14 >"$T/load" &
+pid=$!
+sleep 0.5
+for i in $(seq 20); do
+	stop_daemon -KILL
+	start_daemon
+	sleep 0.2
+done
+wait "$pid" || fail "the program under load ended with $?"
+read -r _ good _ bad _ gap <"$T/load"
+[ "$good" -gt 500 ] || fail "only $good signatures"
+[ "$bad" = 0 ] || fail "$bad signatures failed, for up to $gap ms"
+ok "$good signatures over 20 kills, none failed"
+
+# Away for longer than the module waits: errors, and then it goes on by itself.
+export HOLDFAST_PKCS11_CONFIG=$T/pkcs11.conf
+echo 'patience = 1' >"$HOLDFAST_PKCS11_CONFIG"
+load threads 8 >"$T/load" &
+pid=$!
+sleep 0.5
+stop_daemon -KILL
+sleep 3
+start_daemon
+wait "$pid" || fail "the program under load ended with $?"
+read -r _ good _ bad _ gap <"$T/load"
+[ "$bad" -gt 0 ] || fail "nothing failed without a daemon"
+[ "$gap" -lt 4500 ] || fail "it took $gap ms to recover"
+ok "$bad failures while the daemon was away, $gap ms long, then $good signatures"
+
+echo "1..$checks"

@@ -6,7 +6,10 @@
 #include "../lib/bytes.h"
 #include "mechanism.h"
 
-enum { IN_KEYS = IN_PUB | IN_PRIV | IN_SECR, IN_ALL = IN_CERT | IN_KEYS | IN_PROF | IN_DATA };
+enum {
+	IN_KEYS = IN_PUB | IN_PRIV | IN_SECR,
+	IN_ALL = IN_CERT | IN_KEYS | IN_PROF | IN_DATA,
+};
 
 /* clang-format off */
 #define AT(member) offsetof(struct object, member)

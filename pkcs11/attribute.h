@@ -38,10 +38,18 @@ enum source {
 	SRC_FALSE,
 	SRC_ZERO,      /* the number 0 */
 	SRC_MECHS,     /* the mechanisms that go with the key */
-	SRC_SECRET,    /* a view, but CKR_ATTRIBUTE_SENSITIVE when it is absent */
+	SRC_SECRET, /* a view; absent: CKR_ATTRIBUTE_SENSITIVE */
 };
 
-enum { IN_CERT = 1, IN_PUB = 2, IN_PRIV = 4, IN_SECR = 8, IN_PROF = 16, IN_DATA = 32 };
+/* Classes of objects; bits. */
+enum {
+	IN_CERT = 1,
+	IN_PUB = 2,
+	IN_PRIV = 4,
+	IN_SECR = 8,
+	IN_PROF = 16,
+	IN_DATA = 32,
+};
 
 struct attribute {
 	CK_ATTRIBUTE_TYPE type;

@@ -23,7 +23,7 @@ struct digest_type {
 	CK_MECHANISM_TYPE mech;    /* CKM_SHA256 */
 	CK_ULONG mgf;              /* CKG_MGF1_SHA256; 0: none */
 	CK_ULONG kdf;              /* CKD_SHA256_KDF; 0: none */
-	const char *wire;          /* "sha2-256"; NULL: not known to the daemon */
+	const char *wire;       /* "sha2-256"; NULL: the daemon has none */
 	const struct nettle_hash *nettle;
 	size_t size;
 	/* DigestInfo up to the digest (RFC 8017, section 9.2). */

@@ -381,7 +381,8 @@ catalogue_get(struct slot *slot, bool *fresh)
 
 	module_lock();
 	shelf = shelf_ref(slot->catalogue);
-	*fresh = shelf != NULL && slot->catalogue_at > deadline_now() - FRESH_MS;
+	*fresh = shelf != NULL &&
+	    slot->catalogue_at > deadline_now() - FRESH_MS;
 	module_unlock();
 	return shelf;
 }

@@ -303,7 +303,7 @@ session_login(struct session *session, CK_USER_TYPE user,
 	if (user != CKU_USER)
 		return CKR_USER_TYPE_INVALID;
 	if (slot->config.login == LOGIN_PIN)
-		return CKR_FUNCTION_REJECTED; /* TODO: p11.login, issue 3 */
+		return CKR_FUNCTION_REJECTED;
 	module_lock();
 	if (slot->logged_in)
 		rv = CKR_USER_ALREADY_LOGGED_IN;

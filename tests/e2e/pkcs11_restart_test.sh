@@ -4,16 +4,20 @@
 # fork, they unload the module.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/pkcs11_lib.sh
+. "$(dirname "$0")/pkcs11_lib.sh"
 
-module=$BUILD_DIR/pkcs11/holdfast-pkcs11.so
-export HOLDFAST_PKCS11_CONFIG=/dev/null
 load() { "$BUILD_DIR/tests/load_prog" "$module" ec "$@"; }
 
 start_service
 holdfast key create ec --type ecdsa-p256 >/dev/null
 
 expect "a hundred children sign, however they begin" load children
-expect "children of a busy process sign" load busy
+# Not with AddressSanitizer: its allocator (GCC 12) hangs in a child when another
+# thread was allocating in the moment of the fork.
+if [ "${#preload[@]}" = 0 ]; then
+	expect "children of a busy process sign" load busy
+fi
 expect "loaded and unloaded again and again" load unload
 expect "ends without C_Finalize" load exit
 expect "no descriptor outlives exec" test -z "$(load fds | grep socket || :)"

@@ -121,9 +121,9 @@ enum hf_err crypto_pkcs1_unpad(
     struct hf_bytes block, uint8_t *out, size_t *len);
 
 /*
- * RSA without padding: in and out have the size of the modulus; HF_ERR_BAD_INPUT
- * when the number is not below it. Encryption with OAEP, or PKCS#1 v1.5 when
- * `oaep` is NULL, writes as many bytes.
+ * RSA without padding: in and out have the size of the modulus;
+ * HF_ERR_BAD_INPUT when the number is not below it. Encryption with OAEP, or
+ * PKCS#1 v1.5 when `oaep` is NULL, writes as many bytes.
  */
 enum hf_err crypto_rsa_private(
     const struct crypto_key *key, struct hf_bytes in, uint8_t *out);

@@ -273,8 +273,8 @@ crypto_rsa_public(
 
 /* `label` is copied: OpenSSL frees what it is given. */
 static bool
-oaep_set_as(EVP_PKEY_CTX *ctx, const struct hash_type *hash,
-    struct hf_bytes label)
+oaep_set_as(
+    EVP_PKEY_CTX *ctx, const struct hash_type *hash, struct hf_bytes label)
 {
 	const EVP_MD *md = crypto_md(hash);
 	void *copy;

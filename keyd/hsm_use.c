@@ -388,8 +388,7 @@ raw_block(struct hsm_call *call, const struct key_type *type,
 {
 	CK_MECHANISM m = mechanism(CKM_RSA_X_509);
 	size_t n = type->size;
-	enum hf_err err =
-	    call_crypt(call, CRYPT_DECRYPT, &m, key, in, out, &n);
+	enum hf_err err = call_crypt(call, CRYPT_DECRYPT, &m, key, in, out, &n);
 
 	if (err != HF_OK)
 		return err;

@@ -18,7 +18,7 @@
  */
 static const struct {
 	enum hf_p11_use use;
-	const char *path; /* the key's name follows */
+	const char *path;  /* the key's name follows */
 	unsigned families; /* 1 << enum key_family */
 	bool makes_new;
 } uses[] = {
@@ -27,7 +27,8 @@ static const struct {
 	{ HF_P11_SIGN, "transit/hmac/", 1 << FAMILY_HMAC, true },
 	{ HF_P11_VERIFY, "transit/verify/",
 	    1 << FAMILY_RSA | 1 << FAMILY_EC | 1 << FAMILY_EDDSA |
-	        1 << FAMILY_HMAC, false },
+		1 << FAMILY_HMAC,
+	    false },
 	{ HF_P11_ENCRYPT, "transit/encrypt/",
 	    1 << FAMILY_RSA | 1 << FAMILY_AEAD, true },
 	{ HF_P11_DECRYPT, "transit/decrypt/",
@@ -35,12 +36,11 @@ static const struct {
 };
 
 static bool
-version_serves(const struct key *key, const struct key_version *v,
-    bool makes_new)
+version_serves(
+    const struct key *key, const struct key_version *v, bool makes_new)
 {
 	if (v->state != VERSION_ENABLED || key->soft_deleted ||
-	    v->number < key->min_available ||
-	    v->number < key->min_decryption)
+	    v->number < key->min_available || v->number < key->min_decryption)
 		return false;
 	return !makes_new || v->number >= key->min_encryption;
 }
@@ -59,8 +59,7 @@ may(struct request *rq, const char *prefix, const struct key *key,
 }
 
 uint64_t
-p11_uses(struct request *rq, const struct key *key,
-    const struct key_version *v)
+p11_uses(struct request *rq, const struct key *key, const struct key_version *v)
 {
 	unsigned family = 1U << key->type->family;
 	uint64_t bits = 0;
@@ -95,8 +94,8 @@ name_add(void *ctx, struct hf_text name)
 
 	if (nl->count == nl->room) {
 		size_t room = nl->room == 0 ? 64 : 2 * nl->room;
-		struct hf_text *more = arena_array(nl->rq->arena, room,
-		    sizeof(*more));
+		struct hf_text *more =
+		    arena_array(nl->rq->arena, room, sizeof(*more));
 
 		if (more != NULL && nl->count > 0)
 			memcpy(more, nl->names, nl->count * sizeof(*more));
@@ -155,7 +154,7 @@ static size_t
 key_bits(const struct key *key)
 {
 	return key->type->family == FAMILY_HMAC ? 8 * key->key_size
-	                                        : key->type->bits;
+						: key->type->bits;
 }
 
 /*
@@ -164,14 +163,15 @@ key_bits(const struct key *key)
  * has a colon.
  */
 static enum hf_err
-describe(struct request *rq, const struct key *key,
-    const struct key_version *v, bool current, struct hf_p11_object *out)
+describe(struct request *rq, const struct key *key, const struct key_version *v,
+    bool current, struct hf_p11_object *out)
 {
 	const char *label;
 
 	out->kind = TEXT("key");
 	out->name = text_of(arena_text(rq->arena, text_of(key->name)));
-	label = current ? out->name.ptr
+	label = current
+	    ? out->name.ptr
 	    : arena_printf(rq->arena, "%s:%u", key->name, v->number);
 	if (out->name.ptr == NULL || label == NULL)
 		return HF_ERR_NO_MEMORY;
@@ -250,8 +250,8 @@ add_name(struct object_list *list, struct hf_text name)
 static enum hf_err
 list_flatten(const struct object_list *list, struct hf_p11_find_out *out)
 {
-	struct hf_p11_object *objects = arena_array(list->rq->arena,
-	    list->count, sizeof(*objects));
+	struct hf_p11_object *objects =
+	    arena_array(list->rq->arena, list->count, sizeof(*objects));
 	size_t n = 0;
 
 	if (objects == NULL)
@@ -280,8 +280,8 @@ list_version(struct request *rq, struct hf_p11_find_out *out)
 	buf = request_alloc(rq, len);
 	if (hash == NULL || buf == NULL)
 		return HF_ERR_TOO_LARGE;
-	if ((err = schema_encode(&schema_p11_find_out, out, buf, len,
-	    &len)) != HF_OK ||
+	if ((err = schema_encode(&schema_p11_find_out, out, buf, len, &len)) !=
+		HF_OK ||
 	    (err = crypto_sha256(bytes_of(buf, len), hash)) != HF_OK)
 		return err;
 	out->version = bytes_of(hash, 32);
@@ -298,7 +298,7 @@ op_p11_find(struct request *rq, const struct hf_p11_find_in *in,
 
 	list.last = &list.first;
 	if ((err = keys_list(rq->server->keys, (struct hf_text){ 0 }, 0,
-	    name_add, &names)) != HF_OK)
+		 name_add, &names)) != HF_OK)
 		return err;
 	if (names.full)
 		return HF_ERR_NO_MEMORY;

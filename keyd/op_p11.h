@@ -15,7 +15,7 @@
  * what its type can do, its state allows, and policy grants on the paths of
  * the ordinary transit operations.
  */
-uint64_t p11_uses(struct request *rq, const struct key *key,
-    const struct key_version *v);
+uint64_t p11_uses(
+    struct request *rq, const struct key *key, const struct key_version *v);
 
 #endif

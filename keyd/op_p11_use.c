@@ -37,8 +37,8 @@ version_new(struct request *rq, uint64_t number, const char *what,
 	enum hf_err err = must_exist(rq);
 
 	return err != HF_OK ? err
-	    : select_new(rq, (struct hf_uint){ number, true }, what, v,
-	          &rq->why);
+			    : select_new(rq, (struct hf_uint){ number, true },
+				  what, v, &rq->why);
 }
 
 static enum hf_err
@@ -48,8 +48,8 @@ version_old(struct request *rq, uint64_t number, const char *what,
 	enum hf_err err = must_exist(rq);
 
 	return err != HF_OK ? err
-	    : select_old(rq, number, what, HF_ERR_VERSION_NOT_FOUND, v,
-	          &rq->why);
+			    : select_old(rq, number, what,
+				  HF_ERR_VERSION_NOT_FOUND, v, &rq->why);
 }
 
 /* -- Signatures -- */
@@ -134,7 +134,8 @@ may_use_raw(struct request *rq, const struct key_version *v)
 		return HF_ERR_KEY_TYPE;
 	if ((p11_uses(rq, rq->key, v) & HF_P11_RAW) != 0)
 		return HF_OK;
-	return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED, "RSA without "
+	return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED,
+	    "RSA without "
 	    "padding needs the permissions to sign and to decrypt");
 }
 
@@ -233,8 +234,8 @@ op_p11_mac(struct request *rq, const struct hf_p11_use_in *in,
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	if ((err = version_new(rq, in->key_version, "HMAC", &v)) != HF_OK ||
-	    (err = mac(rq, v, &in->how, in->data, buf,
-	        &out->data.len)) != HF_OK)
+	    (err = mac(rq, v, &in->how, in->data, buf, &out->data.len)) !=
+		HF_OK)
 		return err;
 	out->data.ptr = buf;
 	return HF_OK;
@@ -250,8 +251,7 @@ verify_mac(struct request *rq, const struct hf_p11_verify_in *in,
 	size_t len;
 	enum hf_err err = mac(rq, v, &in->how, in->data, buf, &len);
 
-	if (err == HF_OK &&
-	    !bytes_equal_ct(bytes_of(buf, len), in->signature))
+	if (err == HF_OK && !bytes_equal_ct(bytes_of(buf, len), in->signature))
 		err = HF_ERR_SIGNATURE_WRONG;
 	bytes_wipe(buf, sizeof(buf)); /* else a wrong guess would leave it */
 	return err;
@@ -273,7 +273,8 @@ verify_raw(struct request *rq, const struct hf_p11_verify_in *in,
 	    crypto_rsa_public(v->pair, in->signature, block) != HF_OK)
 		return HF_ERR_BAD_SIGNATURE;
 	return bytes_equal(data, bytes_of(block, data.len))
-	    ? HF_OK : HF_ERR_SIGNATURE_WRONG;
+	    ? HF_OK
+	    : HF_ERR_SIGNATURE_WRONG;
 }
 
 static enum hf_err
@@ -324,7 +325,8 @@ may_choose_nonce(struct request *rq, const struct key_version *v)
 {
 	if ((p11_uses(rq, rq->key, v) & HF_P11_DECRYPT) != 0)
 		return HF_OK;
-	return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED, "encryption under a "
+	return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED,
+	    "encryption under a "
 	    "nonce of the caller's choice needs the permission to decrypt");
 }
 
@@ -361,8 +363,8 @@ gcm_encrypt(struct request *rq, const struct hf_p11_use_in *in,
 	}
 	if ((err = may_choose_nonce(rq, v)) != HF_OK)
 		return err;
-	err = keyuse_seal(&use, rq->key, v, in->how.iv,
-	    in->how.associated_data, in->data, buf);
+	err = keyuse_seal(&use, rq->key, v, in->how.iv, in->how.associated_data,
+	    in->data, buf);
 	out->data = bytes_of(buf, in->data.len + TAG);
 	return err;
 }
@@ -403,8 +405,8 @@ rsa_encrypt(struct request *rq, const struct hash_type *oaep,
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	out->data = bytes_of(buf, rq->key->type->size);
-	return crypto_rsa_encrypt(v->pair, oaep, in->how.associated_data,
-	    in->data, buf);
+	return crypto_rsa_encrypt(
+	    v->pair, oaep, in->how.associated_data, in->data, buf);
 }
 
 /* The block as it was before it was encrypted, in the request's arena. */
@@ -463,8 +465,8 @@ oaep_decrypt(struct request *rq, const struct hf_p11_use_in *in,
 	if (err == HF_OK)
 		err = rsa_open(rq, in, v, &block);
 	if (err == HF_OK)
-		err = crypto_oaep_unpad_as(hash, in->how.associated_data,
-		    block, buf, &len);
+		err = crypto_oaep_unpad_as(
+		    hash, in->how.associated_data, block, buf, &len);
 	out->data = bytes_of(buf, len);
 	return err;
 }
@@ -523,9 +525,8 @@ raw_decrypt(struct request *rq, const struct hf_p11_use_in *in,
 /*
  * Functions, because each mechanism is another piece of cryptography.
  */
-typedef enum hf_err crypt_fn(struct request *rq,
-    const struct hf_p11_use_in *in, const struct key_version *v,
-    struct hf_p11_use_out *out);
+typedef enum hf_err crypt_fn(struct request *rq, const struct hf_p11_use_in *in,
+    const struct key_version *v, struct hf_p11_use_out *out);
 
 static const struct crypt_mech {
 	const char *name;

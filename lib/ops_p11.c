@@ -12,12 +12,12 @@ enum {
 	OBJECTS_MAX = 100000,
 };
 
-#define HASHES                                                                 \
-	"sha1|sha2-224|sha2-256|sha2-384|sha2-512|sha3-224|sha3-256|"          \
+#define HASHES                                                        \
+	"sha1|sha2-224|sha2-256|sha2-384|sha2-512|sha3-224|sha3-256|" \
 	"sha3-384|sha3-512"
-#define MECHANISMS                                                             \
-	"rsa-pkcs|rsa-pss|rsa-oaep|rsa-raw|ecdsa|eddsa|hmac|aes-gcm|aes-cbc|"  \
-	"aes-cbc-pad|aes-ctr|aes-ecb|aes-cmac|aes-kw|aes-kwp|rsa-aes-kwp|"     \
+#define MECHANISMS                                                            \
+	"rsa-pkcs|rsa-pss|rsa-oaep|rsa-raw|ecdsa|eddsa|hmac|aes-gcm|aes-cbc|" \
+	"aes-cbc-pad|aes-ctr|aes-ecb|aes-cmac|aes-kw|aes-kwp|rsa-aes-kwp|"    \
 	"ecdh|hkdf"
 
 /* clang-format off */

@@ -192,7 +192,7 @@ mechanisms(union scratch *s, const struct object *o)
 		if (m->wire == NULL || (m->info.flags & wanted) == 0 ||
 		    !mech_takes_key(m, o->key_type) ||
 		    ((m->traits & MECH_RAW) != 0 &&
-		        (o->uses & HF_P11_RAW) == 0))
+			(o->uses & HF_P11_RAW) == 0))
 			continue;
 		if (n < sizeof(s->mechs) / sizeof(s->mechs[0]))
 			s->mechs[n++] = m->type;
@@ -261,16 +261,16 @@ template_check(const CK_ATTRIBUTE *template, CK_ULONG count)
 }
 
 bool
-attribute_match(const struct object *object, const CK_ATTRIBUTE *template,
-    CK_ULONG count)
+attribute_match(
+    const struct object *object, const CK_ATTRIBUTE *template, CK_ULONG count)
 {
 	union scratch scratch;
 	struct hf_bytes v;
 
 	for (CK_ULONG i = 0; i < count; i++)
 		if (value(object, template[i].type, &scratch, &v) != CKR_OK ||
-		    !bytes_equal(v, bytes_of(template[i].pValue,
-		        template[i].ulValueLen)))
+		    !bytes_equal(v,
+			bytes_of(template[i].pValue, template[i].ulValueLen)))
 			return false;
 	return true;
 }
@@ -295,8 +295,8 @@ get_one(const struct object *object, CK_ATTRIBUTE *a)
 }
 
 CK_RV
-attribute_get(const struct object *object, CK_ATTRIBUTE *template,
-    CK_ULONG count)
+attribute_get(
+    const struct object *object, CK_ATTRIBUTE *template, CK_ULONG count)
 {
 	CK_RV result = CKR_OK;
 

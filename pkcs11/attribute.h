@@ -20,24 +20,24 @@
 CK_RV template_check(const CK_ATTRIBUTE *template, CK_ULONG count);
 
 /* Whether the object has all these values. */
-bool attribute_match(const struct object *object,
-    const CK_ATTRIBUTE *template, CK_ULONG count);
+bool attribute_match(
+    const struct object *object, const CK_ATTRIBUTE *template, CK_ULONG count);
 
 /* C_GetAttributeValue: fills what it can, tells what it cannot. */
-CK_RV attribute_get(const struct object *object, CK_ATTRIBUTE *template,
-    CK_ULONG count);
+CK_RV attribute_get(
+    const struct object *object, CK_ATTRIBUTE *template, CK_ULONG count);
 
 /* The table, for its test. */
 enum source {
-	SRC_EMPTY,     /* no bytes */
-	SRC_BYTES,     /* a view in the object */
-	SRC_NUMBER,    /* a CK_ULONG in the object */
-	SRC_FLAG,      /* a bool in the object */
-	SRC_USE,       /* a bit of object->uses */
+	SRC_EMPTY,  /* no bytes */
+	SRC_BYTES,  /* a view in the object */
+	SRC_NUMBER, /* a CK_ULONG in the object */
+	SRC_FLAG,   /* a bool in the object */
+	SRC_USE,    /* a bit of object->uses */
 	SRC_TRUE,
 	SRC_FALSE,
-	SRC_ZERO,      /* the number 0 */
-	SRC_MECHS,     /* the mechanisms that go with the key */
+	SRC_ZERO,   /* the number 0 */
+	SRC_MECHS,  /* the mechanisms that go with the key */
 	SRC_SECRET, /* a view; absent: CKR_ATTRIBUTE_SENSITIVE */
 };
 

@@ -41,8 +41,8 @@ static const struct word show_words[] = { { "private", SHOW_PRIVATE },
 	{ "public", SHOW_PUBLIC }, { "certificate", SHOW_CERTIFICATE },
 	{ "secret", SHOW_SECRET }, { NULL, 0 } };
 static const struct word type_words[] = { { "rsa", TYPES_RSA },
-	{ "ec", TYPES_EC }, { "ed25519", TYPES_ED25519 },
-	{ "aes", TYPES_AES }, { "hmac", TYPES_HMAC }, { NULL, 0 } };
+	{ "ec", TYPES_EC }, { "ed25519", TYPES_ED25519 }, { "aes", TYPES_AES },
+	{ "hmac", TYPES_HMAC }, { NULL, 0 } };
 
 static bool
 word_value(const struct word *words, struct hf_text text, unsigned *out)
@@ -72,8 +72,8 @@ trim(struct hf_text t)
 static struct hf_text
 take_until(struct hf_text *rest, char end)
 {
-	const char *at = rest->len == 0 ? NULL
-	    : memchr(rest->ptr, end, rest->len);
+	const char *at =
+	    rest->len == 0 ? NULL : memchr(rest->ptr, end, rest->len);
 	struct hf_text part = *rest;
 
 	if (at == NULL) {
@@ -120,8 +120,8 @@ read_patterns(struct slot_config *slot, struct hf_text value)
 	while (value.len > 0) {
 		if (slot->pattern_count == PATTERNS_MAX ||
 		    !copy_text(slot->patterns[slot->pattern_count],
-		        sizeof(slot->patterns[0]),
-		        trim(take_until(&value, ','))))
+			sizeof(slot->patterns[0]),
+			trim(take_until(&value, ','))))
 			return false;
 		slot->pattern_count++;
 	}
@@ -233,7 +233,8 @@ add_slot(struct parser *p, struct hf_text label)
 static enum hf_err
 parse_line(struct parser *p, struct hf_text line)
 {
-	struct slot_config *slot = p->config->count == 0 ? &p->base
+	struct slot_config *slot = p->config->count == 0
+	    ? &p->base
 	    : &p->config->slots[p->config->count - 1];
 	struct hf_text key, value = line;
 	bool known;
@@ -241,8 +242,8 @@ parse_line(struct parser *p, struct hf_text line)
 	if (line.ptr[0] == '[') {
 		if (line.ptr[line.len - 1] != ']')
 			return fail(p, "a section needs a ]", line);
-		return add_slot(p, trim((struct hf_text){ line.ptr + 1,
-		    line.len - 2 }));
+		return add_slot(
+		    p, trim((struct hf_text){ line.ptr + 1, line.len - 2 }));
 	}
 	if (memchr(line.ptr, '=', line.len) == NULL)
 		return fail(p, "neither [label] nor key = value", line);
@@ -251,7 +252,7 @@ parse_line(struct parser *p, struct hf_text line)
 	if (set_value(slot, key, value, &known))
 		return HF_OK;
 	return known ? fail(p, "not a value for this setting", line)
-	             : fail(p, "there is no such setting", key);
+		     : fail(p, "there is no such setting", key);
 }
 
 enum hf_err
@@ -259,8 +260,9 @@ config_parse(struct hf_text text, const char *file, struct config *out,
     struct hf_why *why)
 {
 	struct config config = { 0 };
-	struct parser p = { .config = &config, .base = defaults, .file = file,
-		.why = why };
+	struct parser p = {
+		.config = &config, .base = defaults, .file = file, .why = why
+	};
 	enum hf_err err = HF_OK;
 
 	while (text.len > 0 && err == HF_OK) {
@@ -294,7 +296,7 @@ next_word(const char **rest, char *out, size_t cap)
 	while (isspace((unsigned char)*p))
 		p++;
 	for (; *p != '\0' && (quote != '\0' || !isspace((unsigned char)*p));
-	    p++) {
+	     p++) {
 		if (quote == '\0' && (*p == '\'' || *p == '"')) {
 			quote = *p;
 		} else if (*p == quote) {
@@ -311,8 +313,7 @@ next_word(const char **rest, char *out, size_t cap)
 }
 
 enum hf_err
-config_override(struct config *config, const char *reserved,
-    struct hf_why *why)
+config_override(struct config *config, const char *reserved, struct hf_why *why)
 {
 	const char *rest = reserved;
 	char word[512];
@@ -333,7 +334,7 @@ config_override(struct config *config, const char *reserved,
 		if (!set_value(&config->slots[0], key, value, &known))
 			return hf_fail(why, HF_ERR_BAD_SETTINGS, "%s: %.*s",
 			    known ? "not a value for this setting"
-			          : "there is no such setting",
+				  : "there is no such setting",
 			    (int)key.len, key.ptr);
 	}
 }
@@ -349,8 +350,8 @@ config_path(const char *reserved, char *out, size_t cap)
 	while (rest != NULL && next_word(&rest, word, sizeof(word)) &&
 	    *word != '\0')
 		if (strncmp(word, prefix, sizeof(prefix) - 1) == 0)
-			return copy_text(out, cap,
-			    text_of(word + sizeof(prefix) - 1));
+			return copy_text(
+			    out, cap, text_of(word + sizeof(prefix) - 1));
 	return false;
 }
 
@@ -358,8 +359,8 @@ config_path(const char *reserved, char *out, size_t cap)
 
 /* Reads at most FILE_MAX bytes; a file that is longer is refused. */
 static enum hf_err
-read_file(const char *path, char *buf, size_t *len, bool *missing,
-    struct hf_why *why)
+read_file(
+    const char *path, char *buf, size_t *len, bool *missing, struct hf_why *why)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	size_t n = 0;
@@ -399,8 +400,8 @@ load_file(const char *path, bool may_be_missing, struct config *out,
 	if (err != HF_OK && missing && may_be_missing)
 		err = HF_OK;
 	if (err == HF_OK)
-		err = config_parse((struct hf_text){ buf, len }, path, out,
-		    why);
+		err =
+		    config_parse((struct hf_text){ buf, len }, path, out, why);
 	free(buf);
 	return err;
 }
@@ -420,7 +421,7 @@ set_from_environment(struct config *config, struct hf_why *why)
 		if (value == NULL || *value == '\0')
 			continue;
 		if (!set_value(&config->slots[0], text_of(vars[i].key),
-		        text_of(value), &known))
+			text_of(value), &known))
 			return hf_fail(why, HF_ERR_BAD_SETTINGS,
 			    "%s has no usable value", vars[i].variable);
 	}

@@ -61,7 +61,7 @@ struct slot_config {
 	char patterns[PATTERNS_MAX][64];
 	size_t pattern_count; /* 0: all keys */
 	unsigned show;        /* enum show */
-	unsigned types;   /* enum types */
+	unsigned types;       /* enum types */
 	enum login_mode login;
 	bool random_hsm;
 	bool lists_ed25519;
@@ -78,16 +78,16 @@ struct config {
  * Reads it all. `reserved` is the host's string or NULL. HF_ERR_BAD_SETTINGS
  * with file, line and reason in `why`.
  */
-enum hf_err config_load(const char *reserved, struct config *out,
-    struct hf_why *why);
+enum hf_err config_load(
+    const char *reserved, struct config *out, struct hf_why *why);
 
 /* The text of a file; for config_load and the tests. */
 enum hf_err config_parse(struct hf_text text, const char *file,
     struct config *out, struct hf_why *why);
 
 /* Settings of the first slot: "socket=/x token='my token' login=none". */
-enum hf_err config_override(struct config *config, const char *reserved,
-    struct hf_why *why);
+enum hf_err config_override(
+    struct config *config, const char *reserved, struct hf_why *why);
 
 void config_free(struct config *config);
 

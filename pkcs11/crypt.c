@@ -16,16 +16,15 @@ enum { BLOCK = 16, NONCE = 12 };
  * the most that it can be.
  */
 static size_t
-result_size(const struct operation *op, enum kind kind, size_t len,
-    bool *exact)
+result_size(const struct operation *op, enum kind kind, size_t len, bool *exact)
 {
 	size_t tag = op->param.kind == PARAM_GCM ? op->param.number / 8 : 0;
 	bool pads = (op->mech->traits & MECH_PAD) != 0;
 
 	*exact = true;
 	if (op->mech->key == CKK_RSA) {
-		*exact = kind == KIND_ENCRYPT ||
-		    (op->mech->traits & MECH_RAW) != 0;
+		*exact =
+		    kind == KIND_ENCRYPT || (op->mech->traits & MECH_RAW) != 0;
 		return (op->key->bits + 7) / 8;
 	}
 	if (kind == KIND_ENCRYPT)
@@ -129,8 +128,8 @@ crypt_update(struct session *session, enum kind kind, const CK_BYTE *in,
 }
 
 CK_RV
-crypt_final(struct session *session, enum kind kind, CK_BYTE *out,
-    CK_ULONG *out_len)
+crypt_final(
+    struct session *session, enum kind kind, CK_BYTE *out, CK_ULONG *out_len)
 {
 	struct operation *op;
 	CK_RV rv = operation_get(session, kind, &op);
@@ -146,8 +145,8 @@ crypt_final(struct session *session, enum kind kind, CK_BYTE *out,
 
 /* The host's parameter: where nonce and tag are read and written. */
 static CK_RV
-message_params(const struct message *m, CK_GCM_MESSAGE_PARAMS *out,
-    struct hf_why *why)
+message_params(
+    const struct message *m, CK_GCM_MESSAGE_PARAMS *out, struct hf_why *why)
 {
 	if (m->param == NULL || m->param_len != sizeof(*out)) {
 		(void)hf_fail(why, HF_ERR_BAD_ALGORITHM,
@@ -173,14 +172,14 @@ static CK_RV
 message_nonce(enum kind kind, const CK_GCM_MESSAGE_PARAMS *p,
     struct hf_bytes *out, struct hf_why *why)
 {
-	bool draw = kind == KIND_MESSAGE_ENCRYPT &&
-	    p->ivGenerator != CKG_NO_GENERATE;
+	bool draw =
+	    kind == KIND_MESSAGE_ENCRYPT && p->ivGenerator != CKG_NO_GENERATE;
 
 	*out = bytes_of(p->pIv, p->ulIvLen);
 	if (!draw)
 		return CKR_OK;
 	if ((p->ivGenerator != CKG_GENERATE &&
-	        p->ivGenerator != CKG_GENERATE_RANDOM) ||
+		p->ivGenerator != CKG_GENERATE_RANDOM) ||
 	    p->ulIvLen != NONCE || p->ulIvFixedBits != 0) {
 		(void)hf_fail(why, HF_ERR_BAD_ALGORITHM,
 		    "GCM: a generated nonce is 12 random bytes");
@@ -221,8 +220,8 @@ message_ask(struct session *session, struct operation *op, enum kind kind,
 	if ((rv = message_params(m, &p, &session->why)) != CKR_OK ||
 	    (rv = message_nonce(kind, &p, &in.how.iv, &session->why)) != CKR_OK)
 		return rv;
-	if (!seal && buffer_add(&op->data,
-	        bytes_of(p.pTag, p.ulTagBits / 8)) != HF_OK)
+	if (!seal &&
+	    buffer_add(&op->data, bytes_of(p.pTag, p.ulTagBits / 8)) != HF_OK)
 		return CKR_HOST_MEMORY;
 	in.how.mechanism = text_of(op->mech->wire);
 	in.how.tag_bits = p.ulTagBits;
@@ -236,8 +235,8 @@ message_ask(struct session *session, struct operation *op, enum kind kind,
 	else if (err != HF_OK)
 		rv = rv_of(err);
 	else if (seal)
-		rv = give_sealed(&p, in.how.iv.ptr == NULL, len, result.data,
-		    out, out_len);
+		rv = give_sealed(
+		    &p, in.how.iv.ptr == NULL, len, result.data, out, out_len);
 	else
 		rv = give(result.data, out, out_len);
 	slot_done(&call);
@@ -261,7 +260,9 @@ keep_aad(struct operation *op, const struct message *m)
 	if (m->aad_len == 0)
 		return CKR_OK;
 	return buffer_add(&op->param.more, bytes_of(m->aad, m->aad_len)) ==
-	        HF_OK ? CKR_OK : CKR_HOST_MEMORY;
+		HF_OK
+	    ? CKR_OK
+	    : CKR_HOST_MEMORY;
 }
 
 CK_RV
@@ -293,8 +294,8 @@ crypt_message(struct session *session, enum kind kind,
 }
 
 CK_RV
-crypt_message_begin(struct session *session, enum kind kind,
-    const struct message *message)
+crypt_message_begin(
+    struct session *session, enum kind kind, const struct message *message)
 {
 	struct operation *op;
 	CK_RV rv = operation_get(session, kind, &op);
@@ -328,7 +329,8 @@ crypt_message_next(struct session *session, enum kind kind,
 	if (out == NULL || *out_len < size) {
 		*out_len = size;
 		return out == NULL && last ? CKR_OK
-		    : size > 0 ? CKR_BUFFER_TOO_SMALL : CKR_OK;
+		    : size > 0             ? CKR_BUFFER_TOO_SMALL
+					   : CKR_OK;
 	}
 	rv = operation_feed(op, in, len);
 	if (rv == CKR_OK && !last) {

@@ -17,8 +17,8 @@ CK_RV crypt_whole(struct session *session, enum kind kind, const CK_BYTE *in,
     CK_ULONG len, CK_BYTE *out, CK_ULONG *out_len);
 CK_RV crypt_update(struct session *session, enum kind kind, const CK_BYTE *in,
     CK_ULONG len, CK_BYTE *out, CK_ULONG *out_len);
-CK_RV crypt_final(struct session *session, enum kind kind, CK_BYTE *out,
-    CK_ULONG *out_len);
+CK_RV crypt_final(
+    struct session *session, enum kind kind, CK_BYTE *out, CK_ULONG *out_len);
 
 /*
  * One message of PKCS#11 3.0 under AES-GCM. `kind` is KIND_MESSAGE_ENCRYPT or
@@ -36,8 +36,8 @@ CK_RV crypt_message(struct session *session, enum kind kind,
     CK_BYTE *out, CK_ULONG *out_len);
 
 /* The same in parts: Begin keeps the associated data, Next the data. */
-CK_RV crypt_message_begin(struct session *session, enum kind kind,
-    const struct message *message);
+CK_RV crypt_message_begin(
+    struct session *session, enum kind kind, const struct message *message);
 CK_RV crypt_message_next(struct session *session, enum kind kind,
     const struct message *message, const CK_BYTE *in, CK_ULONG len,
     CK_BYTE *out, CK_ULONG *out_len, CK_FLAGS flags);

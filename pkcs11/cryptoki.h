@@ -187,6 +187,8 @@ typedef struct CK_INTERFACE {
 typedef CK_INTERFACE *CK_INTERFACE_PTR;
 typedef CK_INTERFACE_PTR *CK_INTERFACE_PTR_PTR;
 
+/* clang-format off */
+
 /*
  * The functions that 3.0 adds, in the order of its function list:
  * CK_FUNCTION_3_0(name, parameters).
@@ -276,6 +278,8 @@ CK_FUNCTIONS_3_0(CK_DECLARE_3_0)
 	F(C_GenerateKeyPair) F(C_WrapKey) F(C_UnwrapKey) F(C_DeriveKey)        \
 	F(C_SeedRandom) F(C_GenerateRandom) F(C_GetFunctionStatus)             \
 	F(C_CancelFunction) F(C_WaitForSlotEvent)
+
+/* clang-format on */
 
 /* Begins like CK_FUNCTION_LIST, so that one table serves both. */
 typedef struct CK_FUNCTION_LIST_3_0 {

@@ -115,8 +115,8 @@ take_number(struct hf_bytes *rest, struct hf_bytes *out)
 }
 
 bool
-rsa_parse(struct hf_bytes key, struct hf_bytes *modulus,
-    struct hf_bytes *exponent)
+rsa_parse(
+    struct hf_bytes key, struct hf_bytes *modulus, struct hf_bytes *exponent)
 {
 	struct der all;
 

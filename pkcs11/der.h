@@ -49,8 +49,8 @@ struct spki {
 bool spki_parse(struct hf_bytes in, struct spki *out);
 
 /* An RSAPublicKey (RFC 8017, A.1.1); numbers without leading zeros. */
-bool rsa_parse(struct hf_bytes key, struct hf_bytes *modulus,
-    struct hf_bytes *exponent);
+bool rsa_parse(
+    struct hf_bytes key, struct hf_bytes *modulus, struct hf_bytes *exponent);
 
 /* A certificate (RFC 5280, section 4.1); everything whole. */
 struct certificate {

@@ -148,8 +148,8 @@ digest_load(struct digest *d, const uint8_t in[DIGEST_SAVED])
 	uint8_t expected[32];
 
 	if (type == NULL || !seal_bytes(in, 8 + DIGEST_STATE, expected) ||
-	    !bytes_equal_ct(bytes_of(expected, 32),
-	        bytes_of(in + 8 + DIGEST_STATE, 32)))
+	    !bytes_equal_ct(
+		bytes_of(expected, 32), bytes_of(in + 8 + DIGEST_STATE, 32)))
 		return false;
 	d->type = type;
 	memcpy(d->state, in + 8, DIGEST_STATE);

@@ -20,9 +20,9 @@ struct nettle_hash;
 
 /* One row a hash. */
 struct digest_type {
-	CK_MECHANISM_TYPE mech;    /* CKM_SHA256 */
-	CK_ULONG mgf;              /* CKG_MGF1_SHA256; 0: none */
-	CK_ULONG kdf;              /* CKD_SHA256_KDF; 0: none */
+	CK_MECHANISM_TYPE mech; /* CKM_SHA256 */
+	CK_ULONG mgf;           /* CKG_MGF1_SHA256; 0: none */
+	CK_ULONG kdf;           /* CKD_SHA256_KDF; 0: none */
 	const char *wire;       /* "sha2-256"; NULL: the daemon has none */
 	const struct nettle_hash *nettle;
 	size_t size;
@@ -49,8 +49,8 @@ void digest_update(struct digest *d, const void *in, size_t len);
 void digest_final(struct digest *d, uint8_t *out);
 
 /* All of it in one call. */
-void digest_once(const struct digest_type *type, struct hf_bytes in,
-    uint8_t *out);
+void digest_once(
+    const struct digest_type *type, struct hf_bytes in, uint8_t *out);
 
 /*
  * A state as bytes, for C_GetOperationState. What digest_load takes must come

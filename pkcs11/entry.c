@@ -22,43 +22,43 @@
 #include "slot.h"
 
 /* Evaluates `call` with `module` in scope. */
-#define WITH_MODULE(call)                                                      \
-	do {                                                                   \
-		struct trace trace = trace_begin(__func__);                    \
-		struct module *module;                                         \
-		CK_RV rv = module_enter(&module);                              \
-		if (rv == CKR_OK) {                                            \
-			rv = (call);                                           \
-			module_leave();                                        \
-		}                                                              \
-		return trace_end(&trace, rv, NULL);                            \
+#define WITH_MODULE(call)                                   \
+	do {                                                \
+		struct trace trace = trace_begin(__func__); \
+		struct module *module;                      \
+		CK_RV rv = module_enter(&module);           \
+		if (rv == CKR_OK) {                         \
+			rv = (call);                        \
+			module_leave();                     \
+		}                                           \
+		return trace_end(&trace, rv, NULL);         \
 	} while (0)
 
 /* Evaluates `call` with `session` in scope, ours alone for the time. */
-#define WITH_SESSION(handle, need, call)                                       \
-	do {                                                                   \
-		struct trace trace = trace_begin(__func__);                    \
-		struct hf_why why = { "" };                                    \
-		struct module *module;                                         \
-		struct session *session;                                       \
-		CK_RV rv = module_enter(&module);                              \
-		if (rv != CKR_OK)                                              \
-			return trace_end(&trace, rv, NULL);                    \
-		rv = session_enter(module, (handle), (need), &session);        \
-		if (rv == CKR_OK) {                                            \
-			rv = (call);                                           \
-			why = session->why;                                    \
-			session_leave(session);                                \
-		}                                                              \
-		module_leave();                                                \
-		return trace_end(&trace, rv, &why);                            \
+#define WITH_SESSION(handle, need, call)                                \
+	do {                                                            \
+		struct trace trace = trace_begin(__func__);             \
+		struct hf_why why = { "" };                             \
+		struct module *module;                                  \
+		struct session *session;                                \
+		CK_RV rv = module_enter(&module);                       \
+		if (rv != CKR_OK)                                       \
+			return trace_end(&trace, rv, NULL);             \
+		rv = session_enter(module, (handle), (need), &session); \
+		if (rv == CKR_OK) {                                     \
+			rv = (call);                                    \
+			why = session->why;                             \
+			session_leave(session);                         \
+		}                                                       \
+		module_leave();                                         \
+		return trace_end(&trace, rv, &why);                     \
 	} while (0)
 
 /* For what this module does not do, whoever asks. */
-#define REFUSE(answer)                                                         \
-	do {                                                                   \
-		struct trace trace = trace_begin(__func__);                    \
-		return trace_end(&trace, (answer), NULL);                      \
+#define REFUSE(answer)                                      \
+	do {                                                \
+		struct trace trace = trace_begin(__func__); \
+		return trace_end(&trace, (answer), NULL);   \
 	} while (0)
 
 static const CK_VERSION version_3_0 = { 3, 0 };
@@ -184,9 +184,10 @@ CK_RV
 C_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID_PTR slot, CK_VOID_PTR reserved)
 {
 	(void)slot;
-	WITH_MODULE(((void)module, reserved != NULL ? CKR_ARGUMENTS_BAD
-	    : (flags & CKF_DONT_BLOCK) != 0 ? CKR_NO_EVENT
-	    : module_wait_for_end()));
+	WITH_MODULE(((void)module,
+	    reserved != NULL                    ? CKR_ARGUMENTS_BAD
+		: (flags & CKF_DONT_BLOCK) != 0 ? CKR_NO_EVENT
+						: module_wait_for_end()));
 }
 
 static CK_RV
@@ -211,15 +212,15 @@ get_mechanism_list(struct module *module, CK_SLOT_ID id,
 }
 
 CK_RV
-C_GetMechanismList(CK_SLOT_ID id, CK_MECHANISM_TYPE_PTR list,
-    CK_ULONG_PTR count)
+C_GetMechanismList(
+    CK_SLOT_ID id, CK_MECHANISM_TYPE_PTR list, CK_ULONG_PTR count)
 {
 	WITH_MODULE(get_mechanism_list(module, id, list, count));
 }
 
 static CK_RV
-get_mechanism_info(struct module *module, CK_SLOT_ID id,
-    CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *out)
+get_mechanism_info(struct module *module, CK_SLOT_ID id, CK_MECHANISM_TYPE type,
+    CK_MECHANISM_INFO *out)
 {
 	const struct mech *mech = mech_find(type);
 
@@ -234,16 +235,16 @@ get_mechanism_info(struct module *module, CK_SLOT_ID id,
 }
 
 CK_RV
-C_GetMechanismInfo(CK_SLOT_ID id, CK_MECHANISM_TYPE type,
-    CK_MECHANISM_INFO_PTR out)
+C_GetMechanismInfo(
+    CK_SLOT_ID id, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR out)
 {
 	WITH_MODULE(get_mechanism_info(module, id, type, out));
 }
 
 /* Tokens are made and PINs set with the service's own tools. */
 CK_RV
-C_InitToken(CK_SLOT_ID id, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len,
-    CK_UTF8CHAR_PTR label)
+C_InitToken(
+    CK_SLOT_ID id, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len, CK_UTF8CHAR_PTR label)
 {
 	(void)id;
 	(void)pin;
@@ -323,17 +324,17 @@ C_SetOperationState(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
 {
 	WITH_SESSION(h, NEED_NOTHING,
 	    encryption_key != CK_INVALID_HANDLE ||
-	            authentication_key != CK_INVALID_HANDLE
-	        ? CKR_KEY_NOT_NEEDED
-	        : digest_call_restore(session, in, len));
+		    authentication_key != CK_INVALID_HANDLE
+		? CKR_KEY_NOT_NEEDED
+		: digest_call_restore(session, in, len));
 }
 
 CK_RV
 C_Login(CK_SESSION_HANDLE h, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin,
     CK_ULONG pin_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    session_login(session, user, pin, pin_len));
+	WITH_SESSION(
+	    h, NEED_NOTHING, session_login(session, user, pin, pin_len));
 }
 
 CK_RV
@@ -342,8 +343,8 @@ C_LoginUser(CK_SESSION_HANDLE h, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin,
 {
 	(void)name; /* the kernel says who it is */
 	(void)name_len;
-	WITH_SESSION(h, NEED_NOTHING,
-	    session_login(session, user, pin, pin_len));
+	WITH_SESSION(
+	    h, NEED_NOTHING, session_login(session, user, pin, pin_len));
 }
 
 CK_RV
@@ -388,8 +389,8 @@ C_CreateObject(CK_SESSION_HANDLE h, CK_ATTRIBUTE_PTR template, CK_ULONG count,
 	(void)template;
 	(void)count;
 	(void)out;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
 }
 
 /* CKA_COPYABLE says so; hosts that cache keys in sessions ask all the same. */
@@ -408,17 +409,17 @@ CK_RV
 C_DestroyObject(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object)
 {
 	(void)object;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
 }
 
 static CK_RV
-get_object_size(struct session *session, CK_OBJECT_HANDLE handle,
-    CK_ULONG *size)
+get_object_size(
+    struct session *session, CK_OBJECT_HANDLE handle, CK_ULONG *size)
 {
 	struct object *object;
-	CK_RV rv = object_get(session, handle, CKR_OBJECT_HANDLE_INVALID,
-	    &object);
+	CK_RV rv =
+	    object_get(session, handle, CKR_OBJECT_HANDLE_INVALID, &object);
 
 	if (rv != CKR_OK)
 		return rv;
@@ -430,8 +431,7 @@ get_object_size(struct session *session, CK_OBJECT_HANDLE handle,
 }
 
 CK_RV
-C_GetObjectSize(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object,
-    CK_ULONG_PTR size)
+C_GetObjectSize(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object, CK_ULONG_PTR size)
 {
 	WITH_SESSION(h, NEED_NOTHING, get_object_size(session, object, size));
 }
@@ -441,8 +441,8 @@ get_attributes(struct session *session, CK_OBJECT_HANDLE handle,
     CK_ATTRIBUTE *template, CK_ULONG count)
 {
 	struct object *object;
-	CK_RV rv = object_get(session, handle, CKR_OBJECT_HANDLE_INVALID,
-	    &object);
+	CK_RV rv =
+	    object_get(session, handle, CKR_OBJECT_HANDLE_INVALID, &object);
 
 	if (rv != CKR_OK)
 		return rv;
@@ -455,8 +455,8 @@ CK_RV
 C_GetAttributeValue(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object,
     CK_ATTRIBUTE_PTR template, CK_ULONG count)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    get_attributes(session, object, template, count));
+	WITH_SESSION(
+	    h, NEED_NOTHING, get_attributes(session, object, template, count));
 }
 
 CK_RV
@@ -466,16 +466,16 @@ C_SetAttributeValue(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object,
 	(void)object;
 	(void)template;
 	(void)count;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
 }
 
 CK_RV
-C_FindObjectsInit(CK_SESSION_HANDLE h, CK_ATTRIBUTE_PTR template,
-    CK_ULONG count)
+C_FindObjectsInit(
+    CK_SESSION_HANDLE h, CK_ATTRIBUTE_PTR template, CK_ULONG count)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    object_find_start(session, template, count));
+	WITH_SESSION(
+	    h, NEED_NOTHING, object_find_start(session, template, count));
 }
 
 CK_RV
@@ -496,8 +496,8 @@ C_FindObjectsFinal(CK_SESSION_HANDLE h)
 CK_RV
 C_EncryptInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    operation_begin(session, KIND_ENCRYPT, mech, key));
+	WITH_SESSION(
+	    h, NEED_NOTHING, operation_begin(session, KIND_ENCRYPT, mech, key));
 }
 
 CK_RV
@@ -519,15 +519,15 @@ C_EncryptUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
 CK_RV
 C_EncryptFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    crypt_final(session, KIND_ENCRYPT, out, out_len));
+	WITH_SESSION(
+	    h, NEED_NOTHING, crypt_final(session, KIND_ENCRYPT, out, out_len));
 }
 
 CK_RV
 C_DecryptInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    operation_begin(session, KIND_DECRYPT, mech, key));
+	WITH_SESSION(
+	    h, NEED_NOTHING, operation_begin(session, KIND_DECRYPT, mech, key));
 }
 
 CK_RV
@@ -549,8 +549,8 @@ C_DecryptUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
 CK_RV
 C_DecryptFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    crypt_final(session, KIND_DECRYPT, out, out_len));
+	WITH_SESSION(
+	    h, NEED_NOTHING, crypt_final(session, KIND_DECRYPT, out, out_len));
 }
 
 /* -- Digests -- */
@@ -566,8 +566,8 @@ CK_RV
 C_Digest(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
     CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    digest_call_whole(session, in, len, out, out_len));
+	WITH_SESSION(
+	    h, NEED_NOTHING, digest_call_whole(session, in, len, out, out_len));
 }
 
 CK_RV
@@ -587,8 +587,7 @@ C_DigestKey(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE key)
 CK_RV
 C_DigestFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    digest_call_final(session, out, out_len));
+	WITH_SESSION(h, NEED_NOTHING, digest_call_final(session, out, out_len));
 }
 
 /* -- Signatures and MACs -- */
@@ -596,23 +595,22 @@ C_DigestFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 CK_RV
 C_SignInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    operation_begin(session, KIND_SIGN, mech, key));
+	WITH_SESSION(
+	    h, NEED_NOTHING, operation_begin(session, KIND_SIGN, mech, key));
 }
 
 CK_RV
 C_Sign(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
     CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    sign_whole(session, in, len, out, out_len));
+	WITH_SESSION(
+	    h, NEED_NOTHING, sign_whole(session, in, len, out, out_len));
 }
 
 CK_RV
 C_SignUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    sign_update(session, KIND_SIGN, in, len));
+	WITH_SESSION(h, NEED_NOTHING, sign_update(session, KIND_SIGN, in, len));
 }
 
 CK_RV
@@ -624,23 +622,23 @@ C_SignFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 CK_RV
 C_VerifyInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    operation_begin(session, KIND_VERIFY, mech, key));
+	WITH_SESSION(
+	    h, NEED_NOTHING, operation_begin(session, KIND_VERIFY, mech, key));
 }
 
 CK_RV
 C_Verify(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR sig,
     CK_ULONG sig_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    verify_whole(session, in, len, sig, sig_len));
+	WITH_SESSION(
+	    h, NEED_NOTHING, verify_whole(session, in, len, sig, sig_len));
 }
 
 CK_RV
 C_VerifyUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    sign_update(session, KIND_VERIFY, in, len));
+	WITH_SESSION(
+	    h, NEED_NOTHING, sign_update(session, KIND_VERIFY, in, len));
 }
 
 CK_RV
@@ -652,8 +650,8 @@ C_VerifyFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR sig, CK_ULONG sig_len)
 /* Recovery of data from signatures, and two operations in one call: nobody
  * needs them any more. */
 CK_RV
-C_SignRecoverInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
-    CK_OBJECT_HANDLE key)
+C_SignRecoverInit(
+    CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
 	(void)h;
 	(void)mech;
@@ -674,8 +672,8 @@ C_SignRecover(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
 }
 
 CK_RV
-C_VerifyRecoverInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
-    CK_OBJECT_HANDLE key)
+C_VerifyRecoverInit(
+    CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
 	(void)h;
 	(void)mech;
@@ -695,16 +693,16 @@ C_VerifyRecover(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
 	REFUSE(CKR_FUNCTION_NOT_SUPPORTED);
 }
 
-#define DUAL(name)                                                             \
-	CK_RV name(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,          \
-	    CK_BYTE_PTR out, CK_ULONG_PTR out_len)                             \
-	{                                                                      \
-		(void)h;                                                       \
-		(void)in;                                                      \
-		(void)len;                                                     \
-		(void)out;                                                     \
-		(void)out_len;                                                 \
-		REFUSE(CKR_FUNCTION_NOT_SUPPORTED);                            \
+#define DUAL(name)                                                    \
+	CK_RV name(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, \
+	    CK_BYTE_PTR out, CK_ULONG_PTR out_len)                    \
+	{                                                             \
+		(void)h;                                              \
+		(void)in;                                             \
+		(void)len;                                            \
+		(void)out;                                            \
+		(void)out_len;                                        \
+		REFUSE(CKR_FUNCTION_NOT_SUPPORTED);                   \
 	}
 DUAL(C_DigestEncryptUpdate)
 DUAL(C_DecryptDigestUpdate)
@@ -721,8 +719,8 @@ C_GenerateKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
 	(void)template;
 	(void)count;
 	(void)out;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
 }
 
 CK_RV
@@ -738,8 +736,8 @@ C_GenerateKeyPair(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
 	(void)private_count;
 	(void)public_out;
 	(void)private_out;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
 }
 
 CK_RV
@@ -752,8 +750,8 @@ C_WrapKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
 	(void)key;
 	(void)out;
 	(void)out_len;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
 }
 
 CK_RV
@@ -768,8 +766,8 @@ C_UnwrapKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
 	(void)template;
 	(void)count;
 	(void)out;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
 }
 
 CK_RV
@@ -781,8 +779,8 @@ C_DeriveKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE base,
 	(void)template;
 	(void)count;
 	(void)out;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
 }
 
 /* -- Random -- */
@@ -792,8 +790,8 @@ C_SeedRandom(CK_SESSION_HANDLE h, CK_BYTE_PTR seed, CK_ULONG len)
 {
 	(void)seed;
 	(void)len;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_RANDOM_SEED_NOT_SUPPORTED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_RANDOM_SEED_NOT_SUPPORTED));
 }
 
 CK_RV
@@ -821,8 +819,8 @@ C_CancelFunction(CK_SESSION_HANDLE h)
 /* -- Messages -- */
 
 CK_RV
-C_MessageEncryptInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
-    CK_OBJECT_HANDLE key)
+C_MessageEncryptInit(
+    CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
 	WITH_SESSION(h, NEED_NOTHING,
 	    operation_begin(session, KIND_MESSAGE_ENCRYPT, mech, key));
@@ -835,8 +833,9 @@ C_EncryptMessage(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 {
 	struct message m = { param, param_len, aad, aad_len };
 
-	WITH_SESSION(h, NEED_NOTHING, crypt_message(session,
-	    KIND_MESSAGE_ENCRYPT, &m, in, len, out, out_len));
+	WITH_SESSION(h, NEED_NOTHING,
+	    crypt_message(
+		session, KIND_MESSAGE_ENCRYPT, &m, in, len, out, out_len));
 }
 
 CK_RV
@@ -845,19 +844,20 @@ C_EncryptMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param,
 {
 	struct message m = { param, param_len, aad, aad_len };
 
-	WITH_SESSION(h, NEED_NOTHING, crypt_message_begin(session,
-	    KIND_MESSAGE_ENCRYPT, &m));
+	WITH_SESSION(h, NEED_NOTHING,
+	    crypt_message_begin(session, KIND_MESSAGE_ENCRYPT, &m));
 }
 
 CK_RV
-C_EncryptMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param,
-    CK_ULONG param_len, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
-    CK_ULONG_PTR out_len, CK_FLAGS flags)
+C_EncryptMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
+    CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out, CK_ULONG_PTR out_len,
+    CK_FLAGS flags)
 {
 	struct message m = { param, param_len, NULL, 0 };
 
-	WITH_SESSION(h, NEED_NOTHING, crypt_message_next(session,
-	    KIND_MESSAGE_ENCRYPT, &m, in, len, out, out_len, flags));
+	WITH_SESSION(h, NEED_NOTHING,
+	    crypt_message_next(session, KIND_MESSAGE_ENCRYPT, &m, in, len, out,
+		out_len, flags));
 }
 
 static CK_RV
@@ -874,13 +874,13 @@ message_final(struct session *session, enum kind kind)
 CK_RV
 C_MessageEncryptFinal(CK_SESSION_HANDLE h)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    message_final(session, KIND_MESSAGE_ENCRYPT));
+	WITH_SESSION(
+	    h, NEED_NOTHING, message_final(session, KIND_MESSAGE_ENCRYPT));
 }
 
 CK_RV
-C_MessageDecryptInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
-    CK_OBJECT_HANDLE key)
+C_MessageDecryptInit(
+    CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
 	WITH_SESSION(h, NEED_NOTHING,
 	    operation_begin(session, KIND_MESSAGE_DECRYPT, mech, key));
@@ -893,8 +893,9 @@ C_DecryptMessage(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 {
 	struct message m = { param, param_len, aad, aad_len };
 
-	WITH_SESSION(h, NEED_NOTHING, crypt_message(session,
-	    KIND_MESSAGE_DECRYPT, &m, in, len, out, out_len));
+	WITH_SESSION(h, NEED_NOTHING,
+	    crypt_message(
+		session, KIND_MESSAGE_DECRYPT, &m, in, len, out, out_len));
 }
 
 CK_RV
@@ -903,32 +904,33 @@ C_DecryptMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param,
 {
 	struct message m = { param, param_len, aad, aad_len };
 
-	WITH_SESSION(h, NEED_NOTHING, crypt_message_begin(session,
-	    KIND_MESSAGE_DECRYPT, &m));
+	WITH_SESSION(h, NEED_NOTHING,
+	    crypt_message_begin(session, KIND_MESSAGE_DECRYPT, &m));
 }
 
 CK_RV
-C_DecryptMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param,
-    CK_ULONG param_len, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
-    CK_ULONG_PTR out_len, CK_FLAGS flags)
+C_DecryptMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
+    CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out, CK_ULONG_PTR out_len,
+    CK_FLAGS flags)
 {
 	struct message m = { param, param_len, NULL, 0 };
 
-	WITH_SESSION(h, NEED_NOTHING, crypt_message_next(session,
-	    KIND_MESSAGE_DECRYPT, &m, in, len, out, out_len, flags));
+	WITH_SESSION(h, NEED_NOTHING,
+	    crypt_message_next(session, KIND_MESSAGE_DECRYPT, &m, in, len, out,
+		out_len, flags));
 }
 
 CK_RV
 C_MessageDecryptFinal(CK_SESSION_HANDLE h)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    message_final(session, KIND_MESSAGE_DECRYPT));
+	WITH_SESSION(
+	    h, NEED_NOTHING, message_final(session, KIND_MESSAGE_DECRYPT));
 }
 
 /* Signing messages one by one: no mechanism here has CKF_MESSAGE_SIGN. */
 CK_RV
-C_MessageSignInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
-    CK_OBJECT_HANDLE key)
+C_MessageSignInit(
+    CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
 	(void)mech;
 	(void)key;
@@ -945,8 +947,8 @@ C_SignMessage(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 	(void)len;
 	(void)out;
 	(void)out_len;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
@@ -954,8 +956,8 @@ C_SignMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len)
 {
 	(void)param;
 	(void)param_len;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
@@ -968,20 +970,20 @@ C_SignMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 	(void)len;
 	(void)out;
 	(void)out_len;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
 C_MessageSignFinal(CK_SESSION_HANDLE h)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
-C_MessageVerifyInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
-    CK_OBJECT_HANDLE key)
+C_MessageVerifyInit(
+    CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
 	(void)mech;
 	(void)key;
@@ -998,18 +1000,17 @@ C_VerifyMessage(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 	(void)len;
 	(void)sig;
 	(void)sig_len;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
-C_VerifyMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param,
-    CK_ULONG param_len)
+C_VerifyMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len)
 {
 	(void)param;
 	(void)param_len;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
@@ -1022,15 +1023,15 @@ C_VerifyMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 	(void)len;
 	(void)sig;
 	(void)sig_len;
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
 C_MessageVerifyFinal(CK_SESSION_HANDLE h)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(
+	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 /* -- The lists of functions -- */
@@ -1038,15 +1039,11 @@ C_MessageVerifyFinal(CK_SESSION_HANDLE h)
 #define ENTRY_2_40(name) .name = name,
 #define ENTRY_3_0(name, args) .name = name,
 
-static const CK_FUNCTION_LIST functions_2_40 = {
-	.version = { 2, 40 },
-	CK_FUNCTIONS_2_40(ENTRY_2_40)
-};
+static const CK_FUNCTION_LIST functions_2_40 = { .version = { 2, 40 },
+	CK_FUNCTIONS_2_40(ENTRY_2_40) };
 
-static const CK_FUNCTION_LIST_3_0 functions_3_0 = {
-	.version = { 3, 0 },
-	CK_FUNCTIONS_2_40(ENTRY_2_40) CK_FUNCTIONS_3_0(ENTRY_3_0)
-};
+static const CK_FUNCTION_LIST_3_0 functions_3_0 = { .version = { 3, 0 },
+	CK_FUNCTIONS_2_40(ENTRY_2_40) CK_FUNCTIONS_3_0(ENTRY_3_0) };
 
 static const char interface_name[] = "PKCS 11";
 
@@ -1054,8 +1051,8 @@ static const char interface_name[] = "PKCS 11";
 #define EXPOSE(type, object) ((type)(uintptr_t)(const void *)(object))
 
 static const CK_INTERFACE interfaces[] = {
-	{ EXPOSE(CK_UTF8CHAR *, interface_name),
-	    EXPOSE(void *, &functions_3_0), CKF_INTERFACE_FORK_SAFE },
+	{ EXPOSE(CK_UTF8CHAR *, interface_name), EXPOSE(void *, &functions_3_0),
+	    CKF_INTERFACE_FORK_SAFE },
 	{ EXPOSE(CK_UTF8CHAR *, interface_name),
 	    EXPOSE(void *, &functions_2_40), CKF_INTERFACE_FORK_SAFE },
 };
@@ -1097,8 +1094,8 @@ interface_is(const CK_INTERFACE *interface, const CK_UTF8CHAR *name,
 
 	if (name != NULL && strcmp((const char *)name, interface_name) != 0)
 		return false;
-	if (version != NULL && (version->major != own->major ||
-	        version->minor != own->minor))
+	if (version != NULL &&
+	    (version->major != own->major || version->minor != own->minor))
 		return false;
 	return (interface->flags & flags) == flags;
 }

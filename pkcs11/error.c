@@ -101,8 +101,10 @@ log_write(const char *to, const char *line, size_t len)
 	int fd = STDERR_FILENO;
 
 	if (*to == '/')
-		fd = open(to, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-		    O_NOFOLLOW | O_NONBLOCK, 0600);
+		fd = open(to,
+		    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+			O_NONBLOCK,
+		    0600);
 	if (fd < 0)
 		return;
 	while (len > 0) {
@@ -139,8 +141,9 @@ trace_end(const struct trace *trace, CK_RV rv, const struct hf_why *why)
 		    (long long)(now_us() - trace->start),
 		    *reason == '\0' ? "" : ": ", reason);
 		if (n > 0)
-			log_write(to, line, (size_t)n < sizeof(line)
-			    ? (size_t)n : sizeof(line) - 1);
+			log_write(to, line,
+			    (size_t)n < sizeof(line) ? (size_t)n
+						     : sizeof(line) - 1);
 	}
 	errno = trace->saved_errno;
 	return rv;

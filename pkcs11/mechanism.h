@@ -22,7 +22,7 @@ enum mech_trait {
 
 struct mech {
 	CK_MECHANISM_TYPE type;
-	const char *wire;       /* of struct hf_p11_how; NULL: done here */
+	const char *wire; /* of struct hf_p11_how; NULL: done here */
 	CK_KEY_TYPE key;
 	CK_MECHANISM_TYPE hash; /* 0: the caller brings the digest, or none */
 	enum param_kind param;

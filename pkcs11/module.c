@@ -12,7 +12,7 @@
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	_Atomic pid_t pid; /* whom the lock works for */
+	_Atomic pid_t pid;  /* whom the lock works for */
 	bool fork_handlers; /* registered; they stay for ever */
 	bool initialized;
 	bool finalizing;
@@ -75,8 +75,8 @@ notice_fork(void)
 			seen = atomic_load(&state.pid);
 			continue;
 		}
-		if (!atomic_compare_exchange_strong(&state.pid, &seen,
-		        SETTLING))
+		if (!atomic_compare_exchange_strong(
+			&state.pid, &seen, SETTLING))
 			continue;
 		(void)pthread_mutex_init(&state.lock, NULL);
 		if (seen != 0)
@@ -188,8 +188,8 @@ start(const char *reserved, struct hf_why *why)
 
 	if (err != HF_OK)
 		return reserved != NULL ? CKR_ARGUMENTS_BAD : CKR_GENERAL_ERROR;
-	err = slots_make(&config, &state.module.slots,
-	    &state.module.slot_count, why);
+	err = slots_make(
+	    &config, &state.module.slots, &state.module.slot_count, why);
 	config_free(&config);
 	if (err != HF_OK)
 		return rv_of(err);
@@ -219,8 +219,9 @@ module_initialize(const CK_C_INITIALIZE_ARGS *args, struct hf_why *why)
 	/* Only once there is something to protect: a host that loads us and
 	 * never uses us has no handler of ours in its forks. */
 	if (rv == CKR_OK && !state.fork_handlers)
-		state.fork_handlers = pthread_atfork(before_fork,
-		    after_fork_in_parent, after_fork_in_child) == 0;
+		state.fork_handlers =
+		    pthread_atfork(before_fork, after_fork_in_parent,
+			after_fork_in_child) == 0;
 	module_unlock();
 	return rv;
 }

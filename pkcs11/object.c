@@ -25,7 +25,7 @@ enum { SHELF_LIMIT = 512 << 20, SHELF_FIRST = 4096 };
 
 struct shelf {
 	_Atomic unsigned refs;
-	struct arena *arena; /* what is made here */
+	struct arena *arena;    /* what is made here */
 	struct hf_reply *reply; /* what the daemon sent */
 	struct hf_bytes version;
 	struct object *objects; /* in the order of the daemon */
@@ -100,8 +100,8 @@ kind_of(struct hf_text type)
 }
 
 enum {
-	USES_PRIVATE = HF_P11_SIGN | HF_P11_DECRYPT | HF_P11_DERIVE |
-	    HF_P11_UNWRAP,
+	USES_PRIVATE =
+	    HF_P11_SIGN | HF_P11_DECRYPT | HF_P11_DERIVE | HF_P11_UNWRAP,
 	USES_PUBLIC = HF_P11_VERIFY | HF_P11_ENCRYPT | HF_P11_WRAP,
 	USES_MANAGE = HF_P11_MODIFY | HF_P11_DESTROY,
 };
@@ -110,7 +110,7 @@ struct maker {
 	struct shelf *shelf;
 	const struct slot_config *config;
 	struct object *next; /* room for the next object */
-	bool full; /* of memory */
+	bool full;           /* of memory */
 };
 
 /* Handles of token objects have the top bit of these. */
@@ -196,8 +196,7 @@ set_public_parts(struct maker *m, struct object *o)
 		return;
 	}
 	/* Edwards curves are named by the algorithm itself. */
-	o->ec_params = o->key_type == CKK_EC ? spki.parameters
-	    : spki.algorithm;
+	o->ec_params = o->key_type == CKK_EC ? spki.parameters : spki.algorithm;
 	o->ec_point = octet_string(m, spki.key);
 }
 
@@ -236,8 +235,8 @@ add_key(struct maker *m, const struct hf_p11_object *row,
 	o->key_type = kind->key_type;
 	o->uses |= row->uses & (uses | HF_P11_RAW);
 	o->private = class != CKO_PUBLIC_KEY;
-	o->extractable = class == CKO_PUBLIC_KEY ||
-	    (row->uses & HF_P11_EXTRACT) != 0;
+	o->extractable =
+	    class == CKO_PUBLIC_KEY || (row->uses & HF_P11_EXTRACT) != 0;
 	o->never_extractable = o->local && !o->extractable;
 	if (o->local)
 		o->gen_mechanism = kind->generated_by;
@@ -330,10 +329,9 @@ fill(struct shelf *shelf, const struct slot_config *config,
 	struct maker m = { .shelf = shelf, .config = config };
 	size_t room = rows->objects_count * PER_ROW + PROFILES;
 
-	shelf->objects = arena_array(shelf->arena, room,
-	    sizeof(struct object));
-	shelf->by_handle = arena_array(shelf->arena, room,
-	    sizeof(struct object *));
+	shelf->objects = arena_array(shelf->arena, room, sizeof(struct object));
+	shelf->by_handle =
+	    arena_array(shelf->arena, room, sizeof(struct object *));
 	if (shelf->objects == NULL || shelf->by_handle == NULL)
 		return HF_ERR_NO_MEMORY;
 	m.next = shelf->objects;
@@ -350,9 +348,8 @@ fill(struct shelf *shelf, const struct slot_config *config,
 }
 
 enum hf_err
-shelf_make(const struct slot_config *config,
-    const struct hf_p11_find_out *rows, struct hf_reply *reply,
-    struct shelf **out)
+shelf_make(const struct slot_config *config, const struct hf_p11_find_out *rows,
+    struct hf_reply *reply, struct shelf **out)
 {
 	struct shelf *shelf = calloc(1, sizeof(*shelf));
 	enum hf_err err;
@@ -381,8 +378,8 @@ catalogue_get(struct slot *slot, bool *fresh)
 
 	module_lock();
 	shelf = shelf_ref(slot->catalogue);
-	*fresh = shelf != NULL &&
-	    slot->catalogue_at > deadline_now() - FRESH_MS;
+	*fresh =
+	    shelf != NULL && slot->catalogue_at > deadline_now() - FRESH_MS;
 	module_unlock();
 	return shelf;
 }
@@ -447,8 +444,7 @@ catalogue_refresh(struct slot *slot, struct shelf *old, struct shelf **out,
 
 /* `any` age will do, or the daemon must have vouched for it just now. */
 static enum hf_err
-catalogue(struct slot *slot, bool any, struct shelf **out,
-    struct hf_why *why)
+catalogue(struct slot *slot, bool any, struct shelf **out, struct hf_why *why)
 {
 	bool fresh;
 	struct shelf *old = catalogue_get(slot, &fresh);
@@ -492,8 +488,8 @@ token_object(struct session *session, CK_OBJECT_HANDLE handle, CK_RV invalid,
 	for (int any = 1; any >= 0; any--) {
 		struct shelf *shelf;
 		struct object *object;
-		enum hf_err err = catalogue(session->slot, any != 0, &shelf,
-		    &session->why);
+		enum hf_err err =
+		    catalogue(session->slot, any != 0, &shelf, &session->why);
 
 		if (err != HF_OK)
 			return rv_of(err);
@@ -564,8 +560,8 @@ needs_daemon(const CK_ATTRIBUTE *template, CK_ULONG count)
  * they do in all others: by label, by id, by key type, or for everything.
  */
 static bool
-hides_ed25519(const struct session *session, const CK_ATTRIBUTE *template,
-    CK_ULONG count)
+hides_ed25519(
+    const struct session *session, const CK_ATTRIBUTE *template, CK_ULONG count)
 {
 	return !session->slot->config.lists_ed25519 && count == 1 &&
 	    template[0].type == CKA_CLASS;
@@ -597,8 +593,8 @@ collect(struct session *session, const struct shelf *shelf,
 	for (size_t i = 0; i < shelf->count; i++) {
 		const struct object *o = &shelf->objects[i];
 
-		if (o->private && (!private ||
-		        (hide && o->key_type == CKK_EC_EDWARDS)))
+		if (o->private &&
+		    (!private || (hide && o->key_type == CKK_EC_EDWARDS)))
 			continue;
 		if (o->class == CKO_PROFILE && !profiles)
 			continue;
@@ -610,8 +606,8 @@ collect(struct session *session, const struct shelf *shelf,
 }
 
 CK_RV
-object_find_start(struct session *session, const CK_ATTRIBUTE *template,
-    CK_ULONG count)
+object_find_start(
+    struct session *session, const CK_ATTRIBUTE *template, CK_ULONG count)
 {
 	static const struct hf_p11_find_out nothing;
 	struct shelf *shelf;
@@ -625,8 +621,8 @@ object_find_start(struct session *session, const CK_ATTRIBUTE *template,
 	if (needs_daemon(template, count))
 		err = catalogue(session->slot, false, &shelf, &session->why);
 	else
-		err = shelf_make(&session->slot->config, &nothing, NULL,
-		    &shelf);
+		err =
+		    shelf_make(&session->slot->config, &nothing, NULL, &shelf);
 	if (err != HF_OK)
 		return rv_of(err);
 	rv = collect(session, shelf, template, count);

@@ -60,14 +60,14 @@ void object_put(struct object *object);
 void shelf_put(struct shelf *shelf);
 
 /* Objects that end with their session, or with the module. Under the lock. */
-void session_objects_drop(struct session_table *table,
-    CK_SESSION_HANDLE session);
+void session_objects_drop(
+    struct session_table *table, CK_SESSION_HANDLE session);
 void session_objects_free(struct session_table *table);
 
-CK_RV object_find_start(struct session *session, const CK_ATTRIBUTE *template,
-    CK_ULONG count);
-CK_RV object_find(struct session *session, CK_OBJECT_HANDLE *out,
-    CK_ULONG max, CK_ULONG *count);
+CK_RV object_find_start(
+    struct session *session, const CK_ATTRIBUTE *template, CK_ULONG count);
+CK_RV object_find(struct session *session, CK_OBJECT_HANDLE *out, CK_ULONG max,
+    CK_ULONG *count);
 CK_RV object_find_end(struct session *session);
 
 /*

@@ -29,8 +29,8 @@ static const struct {
 static bool
 size_fits(const struct mech *mech, const struct object *key)
 {
-	CK_ULONG size = key->class == CKO_SECRET_KEY ? key->value_len
-	                                             : key->bits;
+	CK_ULONG size =
+	    key->class == CKO_SECRET_KEY ? key->value_len : key->bits;
 
 	return size >= mech->info.ulMinKeySize &&
 	    size <= mech->info.ulMaxKeySize;
@@ -55,14 +55,15 @@ fill(struct session *session, enum kind kind, const struct mech *mech,
     const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle,
     struct operation *op)
 {
-	bool messages = kind == KIND_MESSAGE_ENCRYPT ||
-	    kind == KIND_MESSAGE_DECRYPT;
+	bool messages =
+	    kind == KIND_MESSAGE_ENCRYPT || kind == KIND_MESSAGE_DECRYPT;
 	CK_RV rv;
 
 	op->mech = mech;
 	/* Messages bring their parameters along one by one. */
-	if (!messages && (rv = param_load(mech, mechanism, &op->param,
-	    &session->why)) != CKR_OK)
+	if (!messages &&
+	    (rv = param_load(mech, mechanism, &op->param, &session->why)) !=
+		CKR_OK)
 		return rv;
 	if (mech->hash != 0 && (mech->traits & MECH_MAC) == 0)
 		digest_init(&op->digest, digest_by_mech(mech->hash));
@@ -122,7 +123,8 @@ operation_feed(struct operation *op, const CK_BYTE *in, CK_ULONG len)
 	if (len > DATA_MAX - op->data.len)
 		return CKR_DATA_LEN_RANGE;
 	return buffer_add(&op->data, bytes_of(in, len)) == HF_OK
-	    ? CKR_OK : CKR_HOST_MEMORY;
+	    ? CKR_OK
+	    : CKR_HOST_MEMORY;
 }
 
 void

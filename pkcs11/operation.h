@@ -54,8 +54,8 @@ CK_RV operation_begin(struct session *session, enum kind kind,
     const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key);
 
 /* The one that is active, or CKR_OPERATION_NOT_INITIALIZED. */
-CK_RV operation_get(struct session *session, enum kind kind,
-    struct operation **out);
+CK_RV operation_get(
+    struct session *session, enum kind kind, struct operation **out);
 
 /* Takes in data: into the digest, or into the buffer. */
 CK_RV operation_feed(struct operation *op, const CK_BYTE *in, CK_ULONG len);

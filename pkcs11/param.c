@@ -7,8 +7,8 @@
 static CK_RV
 refuse(struct hf_why *why, const char *what)
 {
-	(void)hf_fail(why, HF_ERR_BAD_ALGORITHM, "mechanism parameter: %s",
-	    what);
+	(void)hf_fail(
+	    why, HF_ERR_BAD_ALGORITHM, "mechanism parameter: %s", what);
 	return CKR_MECHANISM_PARAM_INVALID;
 }
 
@@ -38,8 +38,8 @@ take(const CK_MECHANISM *from, void *to, size_t size)
 }
 
 static CK_RV
-load_none(const struct mech *mech, const CK_MECHANISM *from,
-    struct param *out, struct hf_why *why)
+load_none(const struct mech *mech, const CK_MECHANISM *from, struct param *out,
+    struct hf_why *why)
 {
 	(void)mech;
 	(void)out;
@@ -71,8 +71,8 @@ load_pss(const struct mech *mech, const CK_MECHANISM *from, struct param *out,
 }
 
 static CK_RV
-load_oaep(const struct mech *mech, const CK_MECHANISM *from,
-    struct param *out, struct hf_why *why)
+load_oaep(const struct mech *mech, const CK_MECHANISM *from, struct param *out,
+    struct hf_why *why)
 {
 	CK_RSA_PKCS_OAEP_PARAMS p;
 
@@ -111,7 +111,8 @@ load_gcm(const struct mech *mech, const CK_MECHANISM *from, struct param *out,
 		return refuse(why, "GCM: the nonce is missing");
 	/* 2.40 had no agreement on ulIvBits; 0 and what fits are taken. */
 	if (p.ulIvBits != 0 && p.ulIvBits != 8 * p.ulIvLen)
-		return refuse(why, "GCM: the size of the nonce in bits is not "
+		return refuse(why,
+		    "GCM: the size of the nonce in bits is not "
 		    "that in bytes");
 	if (p.ulTagBits < 96 || p.ulTagBits > 128 || p.ulTagBits % 8 != 0)
 		return refuse(why, "GCM: the tag must have 96 to 128 bits");
@@ -166,8 +167,8 @@ load_length(const struct mech *mech, const CK_MECHANISM *from,
 }
 
 static CK_RV
-load_eddsa(const struct mech *mech, const CK_MECHANISM *from,
-    struct param *out, struct hf_why *why)
+load_eddsa(const struct mech *mech, const CK_MECHANISM *from, struct param *out,
+    struct hf_why *why)
 {
 	CK_EDDSA_PARAMS p;
 
@@ -183,8 +184,8 @@ load_eddsa(const struct mech *mech, const CK_MECHANISM *from,
 }
 
 static CK_RV
-load_ecdh(const struct mech *mech, const CK_MECHANISM *from,
-    struct param *out, struct hf_why *why)
+load_ecdh(const struct mech *mech, const CK_MECHANISM *from, struct param *out,
+    struct hf_why *why)
 {
 	CK_ECDH1_DERIVE_PARAMS p;
 	CK_RV rv;
@@ -210,8 +211,8 @@ load_ecdh(const struct mech *mech, const CK_MECHANISM *from,
 }
 
 static CK_RV
-load_hkdf(const struct mech *mech, const CK_MECHANISM *from,
-    struct param *out, struct hf_why *why)
+load_hkdf(const struct mech *mech, const CK_MECHANISM *from, struct param *out,
+    struct hf_why *why)
 {
 	CK_HKDF_PARAMS p;
 	CK_RV rv;
@@ -234,8 +235,8 @@ load_hkdf(const struct mech *mech, const CK_MECHANISM *from,
 	} else if (p.ulSaltType != CKF_HKDF_SALT_NULL) {
 		return refuse(why, "HKDF: a salt is data or absent");
 	}
-	return copy(&out->more, p.pInfo, p.ulInfoLen, AAD_MAX, why,
-	    "HKDF: bad info");
+	return copy(
+	    &out->more, p.pInfo, p.ulInfoLen, AAD_MAX, why, "HKDF: bad info");
 }
 
 /*
@@ -258,8 +259,8 @@ static load_fn *const loaders[PARAM_KINDS] = {
 };
 
 CK_RV
-param_load(const struct mech *mech, const CK_MECHANISM *from,
-    struct param *out, struct hf_why *why)
+param_load(const struct mech *mech, const CK_MECHANISM *from, struct param *out,
+    struct hf_why *why)
 {
 	CK_RV rv;
 
@@ -289,8 +290,8 @@ optional(const struct buffer *b)
 }
 
 void
-param_fill(const struct mech *mech, const struct param *param,
-    struct hf_p11_how *out)
+param_fill(
+    const struct mech *mech, const struct param *param, struct hf_p11_how *out)
 {
 	*out = (struct hf_p11_how){ .mechanism = text_of(mech->wire) };
 	if (param->hash != NULL && param->hash->wire != NULL)

@@ -51,7 +51,7 @@ CK_RV param_load(const struct mech *mech, const CK_MECHANISM *from,
 void param_free(struct param *param);
 
 /* What the daemon is told; views into `param`. */
-void param_fill(const struct mech *mech, const struct param *param,
-    struct hf_p11_how *out);
+void param_fill(
+    const struct mech *mech, const struct param *param, struct hf_p11_how *out);
 
 #endif

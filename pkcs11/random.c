@@ -55,6 +55,6 @@ random_fill(struct session *session, CK_BYTE *out, CK_ULONG len)
 {
 	if (out == NULL && len > 0)
 		return CKR_ARGUMENTS_BAD;
-	return session->slot->config.random_hsm
-	    ? from_hsm(session, out, len) : from_kernel(out, len);
+	return session->slot->config.random_hsm ? from_hsm(session, out, len)
+						: from_kernel(out, len);
 }

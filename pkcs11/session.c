@@ -269,8 +269,8 @@ session_info(const struct session *session, CK_SESSION_INFO *out)
 
 	*out = (CK_SESSION_INFO){
 		.slotID = session->slot->id,
-		.flags = CKF_SERIAL_SESSION |
-		    (session->rw ? CKF_RW_SESSION : 0),
+		.flags =
+		    CKF_SERIAL_SESSION | (session->rw ? CKF_RW_SESSION : 0),
 	};
 	if (session->rw)
 		out->state = in ? CKS_RW_USER_FUNCTIONS : CKS_RW_PUBLIC_SESSION;

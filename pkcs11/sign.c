@@ -42,7 +42,7 @@ finish_input(struct operation *op, struct input *in)
 
 	if (type == NULL) {
 		in->view = op->data.len == 0 ? bytes_of(nothing, 0)
-		                             : buffer_view(&op->data);
+					     : buffer_view(&op->data);
 		return;
 	}
 	if ((op->mech->traits & MECH_INFO) != 0) {
@@ -57,8 +57,8 @@ static CK_RV
 ask_to_sign(struct session *session, struct operation *op, CK_BYTE *out,
     CK_ULONG *out_len)
 {
-	enum op_id id = (op->mech->traits & MECH_MAC) != 0 ? OP_p11_mac
-	                                                   : OP_p11_sign;
+	enum op_id id =
+	    (op->mech->traits & MECH_MAC) != 0 ? OP_p11_mac : OP_p11_sign;
 	struct hf_p11_use_in in = { 0 };
 	struct hf_p11_use_out result;
 	struct input input;
@@ -77,8 +77,8 @@ ask_to_sign(struct session *session, struct operation *op, CK_BYTE *out,
 
 /* Answers what needs no signature: how long it will be. */
 static bool
-only_length(const struct operation *op, const CK_BYTE *out,
-    CK_ULONG *out_len, CK_RV *rv)
+only_length(const struct operation *op, const CK_BYTE *out, CK_ULONG *out_len,
+    CK_RV *rv)
 {
 	size_t size = output_size(op);
 
@@ -90,8 +90,8 @@ only_length(const struct operation *op, const CK_BYTE *out,
 }
 
 CK_RV
-sign_update(struct session *session, enum kind kind, const CK_BYTE *in,
-    CK_ULONG len)
+sign_update(
+    struct session *session, enum kind kind, const CK_BYTE *in, CK_ULONG len)
 {
 	struct operation *op;
 	CK_RV rv = operation_get(session, kind, &op);
@@ -145,8 +145,8 @@ sign_final(struct session *session, CK_BYTE *out, CK_ULONG *out_len)
 }
 
 static CK_RV
-ask_to_verify(struct session *session, struct operation *op,
-    struct hf_bytes signature)
+ask_to_verify(
+    struct session *session, struct operation *op, struct hf_bytes signature)
 {
 	struct hf_p11_verify_in in = { .signature = signature };
 	struct hf_p11_verify_out result;
@@ -157,8 +157,8 @@ ask_to_verify(struct session *session, struct operation *op,
 	finish_input(op, &input);
 	operation_describe(op, &in.name, &in.key_version, &in.how);
 	in.data = input.view;
-	err = slot_call(&call, session->slot, OP_p11_verify, &in, &result,
-	    &session->why);
+	err = slot_call(
+	    &call, session->slot, OP_p11_verify, &in, &result, &session->why);
 	slot_done(&call);
 	/* Something that cannot be a signature is a wrong one. */
 	if (err == HF_ERR_BAD_SIGNATURE)
@@ -169,8 +169,8 @@ ask_to_verify(struct session *session, struct operation *op,
 }
 
 CK_RV
-verify_final(struct session *session, const CK_BYTE *signature,
-    CK_ULONG signature_len)
+verify_final(
+    struct session *session, const CK_BYTE *signature, CK_ULONG signature_len)
 {
 	struct operation *op;
 	CK_RV rv = operation_get(session, KIND_VERIFY, &op);
@@ -182,8 +182,8 @@ verify_final(struct session *session, const CK_BYTE *signature,
 	else if (signature_len != output_size(op))
 		rv = CKR_SIGNATURE_LEN_RANGE;
 	else
-		rv = ask_to_verify(session, op,
-		    bytes_of(signature, signature_len));
+		rv = ask_to_verify(
+		    session, op, bytes_of(signature, signature_len));
 	operation_end(op);
 	return rv;
 }

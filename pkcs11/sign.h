@@ -10,14 +10,14 @@
  * data is complete. Verification is the daemon's too: it has the public keys,
  * the mathematics and the audit trail already.
  */
-CK_RV sign_update(struct session *session, enum kind kind, const CK_BYTE *in,
-    CK_ULONG len);
+CK_RV sign_update(
+    struct session *session, enum kind kind, const CK_BYTE *in, CK_ULONG len);
 CK_RV sign_whole(struct session *session, const CK_BYTE *in, CK_ULONG len,
     CK_BYTE *out, CK_ULONG *out_len);
 CK_RV sign_final(struct session *session, CK_BYTE *out, CK_ULONG *out_len);
 CK_RV verify_whole(struct session *session, const CK_BYTE *in, CK_ULONG len,
     const CK_BYTE *signature, CK_ULONG signature_len);
-CK_RV verify_final(struct session *session, const CK_BYTE *signature,
-    CK_ULONG signature_len);
+CK_RV verify_final(
+    struct session *session, const CK_BYTE *signature, CK_ULONG signature_len);
 
 #endif

@@ -76,17 +76,18 @@ slot_info(const struct slot *slot, CK_SLOT_INFO *out)
 	char text[64 + LABEL_MAX];
 
 	*out = (CK_SLOT_INFO){ .flags = CKF_TOKEN_PRESENT | CKF_HW_SLOT,
-		.hardwareVersion = { 0, 1 }, .firmwareVersion = { 0, 1 } };
-	(void)snprintf(text, sizeof(text), "Holdfast key service: %s",
-	    slot->config.label);
+		.hardwareVersion = { 0, 1 },
+		.firmwareVersion = { 0, 1 } };
+	(void)snprintf(
+	    text, sizeof(text), "Holdfast key service: %s", slot->config.label);
 	pad(out->slotDescription, sizeof(out->slotDescription), text);
 	pad(out->manufacturerID, sizeof(out->manufacturerID), manufacturer);
 }
 
 static const CK_FLAGS login_flags[] = {
 	[LOGIN_NONE] = 0,
-	[LOGIN_PROTECTED] = CKF_LOGIN_REQUIRED |
-	    CKF_PROTECTED_AUTHENTICATION_PATH,
+	[LOGIN_PROTECTED] =
+	    CKF_LOGIN_REQUIRED | CKF_PROTECTED_AUTHENTICATION_PATH,
 	[LOGIN_PIN] = CKF_LOGIN_REQUIRED,
 };
 
@@ -119,8 +120,7 @@ slot_token_info(const struct slot *slot, CK_TOKEN_INFO *out)
 /* -- The way to the daemon -- */
 
 static enum hf_err
-client_new(const struct slot *slot, struct hf_client **out,
-    struct hf_why *why)
+client_new(const struct slot *slot, struct hf_client **out, struct hf_why *why)
 {
 	const char *socket = slot->config.socket;
 	enum hf_err err = hf_prepare(*socket == '\0' ? NULL : socket,
@@ -140,8 +140,8 @@ borrow(struct slot *slot, struct hf_client **out, struct hf_why *why)
 	bool refused;
 
 	module_lock();
-	refused = !slot->reached &&
-	    slot->refused_at > deadline_now() - REFUSAL_MS;
+	refused =
+	    !slot->reached && slot->refused_at > deadline_now() - REFUSAL_MS;
 	if (!refused && slot->idle_count > 0)
 		client = slot->idle[--slot->idle_count];
 	module_unlock();

@@ -535,18 +535,18 @@ enum hf_p11_use {
  * module makes the PKCS#11 objects of it.
  */
 struct hf_p11_object {
-	struct hf_bytes uid;  /* 16 bytes, for ever the same */
-	struct hf_text kind;  /* key, certificate, public */
-	struct hf_text name;  /* of the key */
+	struct hf_bytes uid; /* 16 bytes, for ever the same */
+	struct hf_text kind; /* key, certificate, public */
+	struct hf_text name; /* of the key */
 	uint64_t key_version;
-	struct hf_text type;  /* of the key, as in key.create */
+	struct hf_text type; /* of the key, as in key.create */
 	struct hf_text level;
 	uint64_t bits;
-	struct hf_bytes id;   /* CKA_ID */
-	struct hf_text label; /* CKA_LABEL */
+	struct hf_bytes id;          /* CKA_ID */
+	struct hf_text label;        /* CKA_LABEL */
 	struct hf_bytes public_key;  /* SubjectPublicKeyInfo (RFC 5280), DER */
 	struct hf_bytes certificate; /* DER */
-	uint64_t uses;        /* enum hf_p11_use */
+	uint64_t uses;               /* enum hf_p11_use */
 	_Bool imported;
 	uint64_t creation_time;
 };
@@ -567,7 +567,7 @@ struct hf_p11_how {
 	struct hf_text mechanism;
 	struct hf_text hash; /* of PSS, OAEP, HMAC, or a KDF */
 	struct hf_uint salt_length;
-	struct hf_bytes iv;  /* nonce, initial counter block */
+	struct hf_bytes iv;              /* nonce, initial counter block */
 	struct hf_bytes associated_data; /* GCM; OAEP: label; KDF: info */
 	uint64_t tag_bits;
 	uint64_t output_bytes; /* length of a MAC or a derived value */

@@ -114,6 +114,31 @@ asked=$(($(operations p11.find) - start))
 [[ $asked -ge 1 && $asked -lt 10 ]] || fail "p11tool asked $asked times"
 ok "p11tool asks $asked times"
 
+# OpenSSL's engine, which gives a token up that lists an Ed25519 key.
+cat >"$T/openssl.cnf" <<-END
+openssl_conf = init
+[init]
+engines = engines
+[engines]
+pkcs11 = pkcs11
+[pkcs11]
+engine_id = pkcs11
+MODULE_PATH = $module
+init = 0
+[req]
+distinguished_name = req
+END
+for key in hsm-ec hsm-rsa rsa-2048; do
+	OPENSSL_CONF=$T/openssl.cnf host openssl req -engine pkcs11 -keyform engine \
+		-key "pkcs11:token=holdfast;object=$key;type=private" \
+		-new -x509 -subj "/CN=$key" -out "$T/cert.pem" 2>"$T/err" ||
+		fail "openssl req: $(cat "$T/err")"
+	public_of "$key"
+	expect "openssl req with $key" cmp "$T/pub.pem" \
+		<(openssl x509 -in "$T/cert.pem" -noout -pubkey)
+	openssl verify -CAfile "$T/cert.pem" "$T/cert.pem" >/dev/null || fail "openssl verify"
+done
+
 # -- Policy decides for each process --
 
 expect "a stranger sees nothing" test -z "$(

@@ -50,11 +50,11 @@ undoes_with_one_half_what_the_other_did(void **state)
 	uint8_t in[SIZE] = { 0, 1, 2, 3 }, mid[SIZE], out[SIZE];
 
 	(void)state;
-	assert_int_equal(crypto_rsa_public(key, bytes_of(in, SIZE), mid),
-	    HF_OK);
+	assert_int_equal(
+	    crypto_rsa_public(key, bytes_of(in, SIZE), mid), HF_OK);
 	assert_memory_not_equal(in, mid, SIZE);
-	assert_int_equal(crypto_rsa_private(key, bytes_of(mid, SIZE), out),
-	    HF_OK);
+	assert_int_equal(
+	    crypto_rsa_private(key, bytes_of(mid, SIZE), out), HF_OK);
 	assert_memory_equal(in, out, SIZE);
 }
 
@@ -65,10 +65,10 @@ refuses_numbers_beyond_the_modulus(void **state)
 
 	(void)state;
 	memset(in, 0xff, sizeof(in));
-	assert_int_equal(crypto_rsa_private(key, bytes_of(in, SIZE), out),
-	    HF_ERR_BAD_INPUT);
-	assert_int_equal(crypto_rsa_public(key, bytes_of(in, SIZE), out),
-	    HF_ERR_BAD_INPUT);
+	assert_int_equal(
+	    crypto_rsa_private(key, bytes_of(in, SIZE), out), HF_ERR_BAD_INPUT);
+	assert_int_equal(
+	    crypto_rsa_public(key, bytes_of(in, SIZE), out), HF_ERR_BAD_INPUT);
 	assert_int_equal(crypto_rsa_private(key, bytes_of(in, SIZE - 1), out),
 	    HF_ERR_BAD_INPUT);
 }
@@ -87,15 +87,19 @@ takes_off_oaep_of_every_hash_with_and_without_a_label(void **state)
 			struct hf_bytes label = text(labels[k]);
 
 			assert_int_equal(crypto_rsa_encrypt(key, hash, label,
-			    text("message"), sealed), HF_OK);
+					     text("message"), sealed),
+			    HF_OK);
 			assert_int_equal(crypto_rsa_private(key,
-			    bytes_of(sealed, SIZE), block), HF_OK);
+					     bytes_of(sealed, SIZE), block),
+			    HF_OK);
 			assert_int_equal(crypto_oaep_unpad_as(hash, label,
-			    bytes_of(block, SIZE), out, &len), HF_OK);
+					     bytes_of(block, SIZE), out, &len),
+			    HF_OK);
 			assert_int_equal(len, 7);
 			assert_memory_equal(out, "message", 7);
-			assert_int_equal(crypto_oaep_unpad_as(hash,
-			    text("other"), bytes_of(block, SIZE), out, &len),
+			assert_int_equal(
+			    crypto_oaep_unpad_as(hash, text("other"),
+				bytes_of(block, SIZE), out, &len),
 			    HF_ERR_AUTH_FAILED);
 		}
 }
@@ -109,16 +113,21 @@ takes_off_pkcs1_of_every_length(void **state)
 	for (size_t n = 0; n <= SIZE - 11; n += 5) {
 		size_t len = SIZE;
 
-		assert_int_equal(crypto_rsa_encrypt(key, NULL,
-		    (struct hf_bytes){ 0 }, bytes_of(in, n), sealed), HF_OK);
-		assert_int_equal(crypto_rsa_private(key,
-		    bytes_of(sealed, SIZE), block), HF_OK);
-		assert_int_equal(crypto_pkcs1_unpad(bytes_of(block, SIZE), out,
-		    &len), HF_OK);
+		assert_int_equal(
+		    crypto_rsa_encrypt(key, NULL, (struct hf_bytes){ 0 },
+			bytes_of(in, n), sealed),
+		    HF_OK);
+		assert_int_equal(
+		    crypto_rsa_private(key, bytes_of(sealed, SIZE), block),
+		    HF_OK);
+		assert_int_equal(
+		    crypto_pkcs1_unpad(bytes_of(block, SIZE), out, &len),
+		    HF_OK);
 		assert_int_equal(len, n);
 	}
 	assert_int_equal(crypto_rsa_encrypt(key, NULL, (struct hf_bytes){ 0 },
-	    bytes_of(in, SIZE - 10), sealed), HF_ERR_BAD_INPUT);
+			     bytes_of(in, SIZE - 10), sealed),
+	    HF_ERR_BAD_INPUT);
 }
 
 static void
@@ -132,14 +141,15 @@ refuses_blocks_that_are_not_pkcs1(void **state)
 	good[0] = 0;
 	good[1] = 2;
 	good[10] = 0; /* after the shortest padding */
-	assert_int_equal(crypto_pkcs1_unpad(bytes_of(good, SIZE), out, &len),
-	    HF_OK);
+	assert_int_equal(
+	    crypto_pkcs1_unpad(bytes_of(good, SIZE), out, &len), HF_OK);
 	assert_int_equal(len, SIZE - 11);
 	for (size_t i = 0; i < 10; i++) {
 		memcpy(bad, good, SIZE);
 		bad[i] = i == 0 ? 1 : i == 1 ? 1 : 0;
-		assert_int_equal(crypto_pkcs1_unpad(bytes_of(bad, SIZE), out,
-		    &len), HF_ERR_AUTH_FAILED);
+		assert_int_equal(
+		    crypto_pkcs1_unpad(bytes_of(bad, SIZE), out, &len),
+		    HF_ERR_AUTH_FAILED);
 	}
 	memcpy(bad, good, SIZE);
 	bad[10] = 1; /* no end of the padding anywhere */
@@ -147,8 +157,8 @@ refuses_blocks_that_are_not_pkcs1(void **state)
 	    HF_ERR_AUTH_FAILED);
 	assert_int_equal(crypto_pkcs1_unpad(bytes_of(good, 10), out, &len),
 	    HF_ERR_AUTH_FAILED);
-	assert_int_equal(crypto_pkcs1_unpad(bytes_of(good, 11), out, &len),
-	    HF_OK);
+	assert_int_equal(
+	    crypto_pkcs1_unpad(bytes_of(good, 11), out, &len), HF_OK);
 	assert_int_equal(len, 0);
 }
 

@@ -11,29 +11,52 @@
 #include "../../pkcs11/config.h"
 #include "keys.h"
 
-#define VIEW(array) { (const uint8_t *)(array), sizeof(array) }
+#define VIEW(array)                                     \
+	{                                               \
+		(const uint8_t *)(array), sizeof(array) \
+	}
 
 static struct shelf *shelf;
 
 static struct hf_p11_object rows[] = {
-	{ .uid = VIEW("0123456789abcde"), .kind = { "key", 3 },
-	    .name = { "web", 3 }, .key_version = 2,
-	    .type = { "ecdsa-p256", 10 }, .bits = 256,
-	    .id = VIEW("ec-id"), .label = { "web", 3 },
-	    .public_key = VIEW(ec_spki), .certificate = VIEW(certificate_der),
+	{ .uid = VIEW("0123456789abcde"),
+	    .kind = { "key", 3 },
+	    .name = { "web", 3 },
+	    .key_version = 2,
+	    .type = { "ecdsa-p256", 10 },
+	    .bits = 256,
+	    .id = VIEW("ec-id"),
+	    .label = { "web", 3 },
+	    .public_key = VIEW(ec_spki),
+	    .certificate = VIEW(certificate_der),
 	    .uses = HF_P11_SIGN | HF_P11_VERIFY },
-	{ .uid = VIEW("1123456789abcde"), .kind = { "key", 3 },
-	    .name = { "doc", 3 }, .key_version = 1, .type = { "rsa-2048", 8 },
-	    .bits = 2048, .id = VIEW("rsa-id"), .label = { "doc", 3 },
+	{ .uid = VIEW("1123456789abcde"),
+	    .kind = { "key", 3 },
+	    .name = { "doc", 3 },
+	    .key_version = 1,
+	    .type = { "rsa-2048", 8 },
+	    .bits = 2048,
+	    .id = VIEW("rsa-id"),
+	    .label = { "doc", 3 },
 	    .public_key = VIEW(rsa_spki),
 	    .uses = HF_P11_SIGN | HF_P11_DECRYPT },
-	{ .uid = VIEW("2123456789abcde"), .kind = { "key", 3 },
-	    .name = { "aes", 3 }, .key_version = 1,
-	    .type = { "aes256-gcm96", 12 }, .bits = 256, .id = VIEW("aes-id"),
-	    .label = { "aes", 3 }, .uses = HF_P11_ENCRYPT },
-	{ .uid = VIEW("3123456789abcde"), .kind = { "key", 3 },
-	    .name = { "seen", 4 }, .key_version = 1, .type = { "ed25519", 7 },
-	    .bits = 256, .id = VIEW("ed-id"), .label = { "seen", 4 },
+	{ .uid = VIEW("2123456789abcde"),
+	    .kind = { "key", 3 },
+	    .name = { "aes", 3 },
+	    .key_version = 1,
+	    .type = { "aes256-gcm96", 12 },
+	    .bits = 256,
+	    .id = VIEW("aes-id"),
+	    .label = { "aes", 3 },
+	    .uses = HF_P11_ENCRYPT },
+	{ .uid = VIEW("3123456789abcde"),
+	    .kind = { "key", 3 },
+	    .name = { "seen", 4 },
+	    .key_version = 1,
+	    .type = { "ed25519", 7 },
+	    .bits = 256,
+	    .id = VIEW("ed-id"),
+	    .label = { "seen", 4 },
 	    .public_key = VIEW(ed_spki) },
 };
 
@@ -98,7 +121,8 @@ shows_only_what_the_slot_is_narrowed_to(void **state)
 	struct hf_p11_find_out out = { .objects = rows,
 		.objects_count = sizeof(rows) / sizeof(rows[0]) };
 	struct slot_config narrow = { .show = SHOW_PRIVATE | SHOW_SECRET,
-		.types = TYPES_RSA | TYPES_EC, .pattern_count = 1,
+		.types = TYPES_RSA | TYPES_EC,
+		.pattern_count = 1,
 		.patterns = { "w*" } };
 	struct shelf *whole = shelf;
 
@@ -191,8 +215,8 @@ wraps_points_in_octet_strings(void **state)
 		{ CKA_EC_PARAMS, params, sizeof(params) } };
 
 	(void)state;
-	assert_true(attribute_get(object(CKO_PUBLIC_KEY, "web"), a, 2) ==
-	    CKR_OK);
+	assert_true(
+	    attribute_get(object(CKO_PUBLIC_KEY, "web"), a, 2) == CKR_OK);
 	assert_int_equal(a[0].ulValueLen, 67);
 	assert_int_equal(point[0], 0x04);
 	assert_int_equal(point[1], 65);
@@ -200,8 +224,8 @@ wraps_points_in_octet_strings(void **state)
 	assert_int_equal(a[1].ulValueLen, 10);
 	assert_int_equal(params[0], 0x06);
 	a[0].ulValueLen = sizeof(point);
-	assert_true(attribute_get(object(CKO_PUBLIC_KEY, "seen"), a, 1) ==
-	    CKR_OK);
+	assert_true(
+	    attribute_get(object(CKO_PUBLIC_KEY, "seen"), a, 1) == CKR_OK);
 	assert_int_equal(a[0].ulValueLen, 34);
 }
 
@@ -221,8 +245,8 @@ fills_the_rest_when_one_is_unknown(void **state)
 	};
 
 	(void)state;
-	assert_true(attribute_get(object(CKO_PRIVATE_KEY, "doc"), a, 7) !=
-	    CKR_OK);
+	assert_true(
+	    attribute_get(object(CKO_PRIVATE_KEY, "doc"), a, 7) != CKR_OK);
 	assert_true(class == CKO_PRIVATE_KEY);
 	assert_true(a[1].ulValueLen == CK_UNAVAILABLE_INFORMATION);
 	assert_true(a[2].ulValueLen == CK_UNAVAILABLE_INFORMATION);
@@ -246,7 +270,7 @@ gives_no_secret_away(void **state)
 		CK_ATTRIBUTE a = { secrets[i], buf, sizeof(buf) };
 
 		assert_true(attribute_get(object(CKO_PRIVATE_KEY, "doc"), &a,
-		    1) == CKR_ATTRIBUTE_SENSITIVE);
+				1) == CKR_ATTRIBUTE_SENSITIVE);
 	}
 	CK_ATTRIBUTE a = { CKA_VALUE, buf, sizeof(buf) };
 
@@ -265,8 +289,8 @@ allows_the_mechanisms_that_go_with_the_uses(void **state)
 	bool ecdsa = false;
 
 	(void)state;
-	assert_true(attribute_get(object(CKO_PRIVATE_KEY, "web"), &a, 1) ==
-	    CKR_OK);
+	assert_true(
+	    attribute_get(object(CKO_PRIVATE_KEY, "web"), &a, 1) == CKR_OK);
 	assert_true(a.ulValueLen > 0);
 	for (size_t i = 0; i < a.ulValueLen / sizeof(mechs[0]); i++) {
 		ecdsa |= mechs[i] == CKM_ECDSA;
@@ -316,8 +340,8 @@ refuses_templates_that_cannot_be_read(void **state)
 	assert_true(template_check(NULL, 1) != CKR_OK);
 	assert_true(template_check(&bad_pointer, 1) != CKR_OK);
 	assert_true(template_check(&bad_length, 1) != CKR_OK);
-	assert_true(template_check(&bad_pointer, CK_UNAVAILABLE_INFORMATION) !=
-	    CKR_OK);
+	assert_true(
+	    template_check(&bad_pointer, CK_UNAVAILABLE_INFORMATION) != CKR_OK);
 }
 
 /* Two rows of one type for one class: the second would never be found. */
@@ -330,7 +354,8 @@ has_one_row_for_each_type_and_class(void **state)
 		for (size_t k = 0; k < i; k++)
 			if (attributes[i].type == attributes[k].type)
 				assert_int_equal(attributes[i].classes &
-				    attributes[k].classes, 0);
+					attributes[k].classes,
+				    0);
 	}
 }
 

@@ -41,9 +41,12 @@ gives_what_stands_before_the_sections_to_all_slots(void **state)
 	struct config c;
 
 	(void)state;
-	assert_int_equal(parse("socket = /run/a.sock\nlogin=protected\n"
-	    "[web]\nkeys = web-*, tls\n[ssh]\nsocket = /run/b.sock\n"
-	    "types = ed25519, ec\nobjects=public\nlogin = none\n", &c), HF_OK);
+	assert_int_equal(
+	    parse("socket = /run/a.sock\nlogin=protected\n"
+		  "[web]\nkeys = web-*, tls\n[ssh]\nsocket = /run/b.sock\n"
+		  "types = ed25519, ec\nobjects=public\nlogin = none\n",
+		&c),
+	    HF_OK);
 	assert_int_equal(c.count, 2);
 	assert_string_equal(c.slots[0].label, "web");
 	assert_string_equal(c.slots[0].socket, "/run/a.sock");
@@ -75,8 +78,8 @@ refuses_what_it_does_not_understand(void **state)
 	refuses_with_file_and_line("[web\n", "needs a ]");
 	refuses_with_file_and_line("[]\n", "label");
 	refuses_with_file_and_line("[a]\n[a]\n", "two slots");
-	refuses_with_file_and_line("[123456789012345678901234567890123]\n",
-	    "label");
+	refuses_with_file_and_line(
+	    "[123456789012345678901234567890123]\n", "label");
 	refuses_with_file_and_line("socket\n", "neither");
 	refuses_with_file_and_line("timeout = 0\n", "timeout");
 	refuses_with_file_and_line("timeout = -1\n", "timeout");
@@ -107,20 +110,22 @@ lets_the_hosts_string_speak_of_the_first_slot(void **state)
 
 	(void)state;
 	assert_int_equal(parse("[a]\n[b]\n", &c), HF_OK);
-	assert_int_equal(config_override(&c,
-	    " token='my keys'  socket=\"/x y\" login=protected config=/c ",
-	    &why), HF_OK);
+	assert_int_equal(
+	    config_override(&c,
+		" token='my keys'  socket=\"/x y\" login=protected config=/c ",
+		&why),
+	    HF_OK);
 	assert_string_equal(c.slots[0].label, "my keys");
 	assert_string_equal(c.slots[0].socket, "/x y");
 	assert_int_equal(c.slots[0].login, LOGIN_PROTECTED);
 	assert_string_equal(c.slots[1].label, "b");
 	assert_int_equal(config_override(&c, "", &why), HF_OK);
-	assert_int_equal(config_override(&c, "lgoin=pin", &why),
-	    HF_ERR_BAD_SETTINGS);
-	assert_int_equal(config_override(&c, "login=pni", &why),
-	    HF_ERR_BAD_SETTINGS);
-	assert_int_equal(config_override(&c, "token='x", &why),
-	    HF_ERR_BAD_SETTINGS);
+	assert_int_equal(
+	    config_override(&c, "lgoin=pin", &why), HF_ERR_BAD_SETTINGS);
+	assert_int_equal(
+	    config_override(&c, "login=pni", &why), HF_ERR_BAD_SETTINGS);
+	assert_int_equal(
+	    config_override(&c, "token='x", &why), HF_ERR_BAD_SETTINGS);
 	config_free(&c);
 }
 
@@ -163,8 +168,7 @@ shows_the_keys_that_its_patterns_name(void **state)
 	const struct slot_config *s;
 
 	(void)state;
-	assert_int_equal(parse("keys = web-*, a?c, *end, *\n[x]\n", &c),
-	    HF_OK);
+	assert_int_equal(parse("keys = web-*, a?c, *end, *\n[x]\n", &c), HF_OK);
 	c.slots[0].pattern_count = 3; /* without the last */
 	s = &c.slots[0];
 	assert_true(config_shows(s, TEXT("web-1")));
@@ -190,8 +194,7 @@ main(void)
 		    gives_what_stands_before_the_sections_to_all_slots),
 		cmocka_unit_test(refuses_what_it_does_not_understand),
 		cmocka_unit_test(takes_no_more_slots_than_there_is_room_for),
-		cmocka_unit_test(
-		    lets_the_hosts_string_speak_of_the_first_slot),
+		cmocka_unit_test(lets_the_hosts_string_speak_of_the_first_slot),
 		cmocka_unit_test(lets_the_environment_come_before_the_file),
 		cmocka_unit_test(shows_the_keys_that_its_patterns_name),
 	};

@@ -134,8 +134,8 @@ refuses_whatever_is_cut(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(certificate_der); i++)
-		assert_false(certificate_parse(bytes_of(certificate_der, i),
-		    &c));
+		assert_false(
+		    certificate_parse(bytes_of(certificate_der, i), &c));
 	for (size_t i = 0; i < sizeof(ec_spki); i++)
 		assert_false(spki_parse(bytes_of(ec_spki, i), &spki));
 }

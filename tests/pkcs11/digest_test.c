@@ -30,8 +30,8 @@ static const struct {
 /* clang-format on */
 
 static void
-assert_digest(const struct digest_type *type, const uint8_t *got,
-    const char *expected)
+assert_digest(
+    const struct digest_type *type, const uint8_t *got, const char *expected)
 {
 	char hex[2 * DIGEST_MAX + 1];
 
@@ -45,8 +45,7 @@ gives_the_known_answers(void **state)
 	uint8_t out[DIGEST_MAX];
 
 	(void)state;
-	assert_int_equal(sizeof(known) / sizeof(known[0]),
-	    digest_types_count);
+	assert_int_equal(sizeof(known) / sizeof(known[0]), digest_types_count);
 	for (size_t i = 0; i < digest_types_count; i++) {
 		const struct digest_type *type = digest_by_mech(known[i].mech);
 

@@ -65,8 +65,7 @@ open_session(void)
 {
 	CK_SESSION_HANDLE h;
 
-	if (p11->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &h) !=
-	    CKR_OK)
+	if (p11->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &h) != CKR_OK)
 		errx(1, "C_OpenSession");
 	return h;
 }
@@ -235,8 +234,8 @@ run_unload(void)
 		CK_RV rv = p11->C_Initialize(NULL);
 
 		/* Every other time it is unloaded without an end. */
-		if (rv != (i % 2 == 0 ? CKR_OK
-		                      : CKR_CRYPTOKI_ALREADY_INITIALIZED))
+		if (rv !=
+		    (i % 2 == 0 ? CKR_OK : CKR_CRYPTOKI_ALREADY_INITIALIZED))
 			return 1;
 		h = open_session();
 		key = find(h);

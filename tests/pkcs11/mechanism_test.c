@@ -57,8 +57,8 @@ pairs_each_use_with_its_reverse(void **state)
 	for (size_t i = 0; i < mechs_count; i++) {
 		CK_FLAGS f = mechs[i].info.flags;
 
-		assert_int_equal((f & CKF_ENCRYPT) != 0,
-		    (f & CKF_DECRYPT) != 0);
+		assert_int_equal(
+		    (f & CKF_ENCRYPT) != 0, (f & CKF_DECRYPT) != 0);
 		assert_int_equal((f & CKF_SIGN) != 0, (f & CKF_VERIFY) != 0);
 		assert_int_equal((f & CKF_WRAP) != 0, (f & CKF_UNWRAP) != 0);
 		assert_int_equal((f & CKF_MESSAGE_ENCRYPT) != 0,

@@ -40,7 +40,7 @@ open_session(CK_FLAGS flags)
 	CK_SESSION_HANDLE h = 0;
 
 	assert_true(C_OpenSession(0, CKF_SERIAL_SESSION | flags, NULL, NULL,
-	    &h) == CKR_OK);
+			&h) == CKR_OK);
 	assert_true(h != 0);
 	return h;
 }
@@ -69,12 +69,12 @@ answers_nothing_before_it_is_initialized(void **state)
 
 	(void)state;
 	assert_true(C_GetInfo(&info) == CKR_CRYPTOKI_NOT_INITIALIZED);
-	assert_true(C_GetSlotList(CK_TRUE, NULL, &n) ==
-	    CKR_CRYPTOKI_NOT_INITIALIZED);
+	assert_true(
+	    C_GetSlotList(CK_TRUE, NULL, &n) == CKR_CRYPTOKI_NOT_INITIALIZED);
 	assert_true(C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &h) ==
 	    CKR_CRYPTOKI_NOT_INITIALIZED);
-	assert_true(C_Sign(1, NULL, 0, NULL, NULL) ==
-	    CKR_CRYPTOKI_NOT_INITIALIZED);
+	assert_true(
+	    C_Sign(1, NULL, 0, NULL, NULL) == CKR_CRYPTOKI_NOT_INITIALIZED);
 	assert_true(C_Finalize(NULL) == CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
@@ -97,9 +97,11 @@ takes_every_kind_of_init_argument(void **state)
 {
 	CK_C_INITIALIZE_ARGS none = { 0 };
 	CK_C_INITIALIZE_ARGS no_threads = {
-		.flags = CKF_LIBRARY_CANT_CREATE_OS_THREADS };
+		.flags = CKF_LIBRARY_CANT_CREATE_OS_THREADS
+	};
 	CK_C_INITIALIZE_ARGS callbacks = { .CreateMutex = dummy_create,
-		.DestroyMutex = dummy_mutex, .LockMutex = dummy_mutex,
+		.DestroyMutex = dummy_mutex,
+		.LockMutex = dummy_mutex,
 		.UnlockMutex = dummy_mutex };
 	CK_C_INITIALIZE_ARGS half = { .LockMutex = dummy_mutex };
 	static char wrong[] = "lgoin=pin";
@@ -111,8 +113,8 @@ takes_every_kind_of_init_argument(void **state)
 	(void)setenv("HOLDFAST_PKCS11_CONFIG", "/dev/null", 1);
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		assert_true(C_Initialize(good[i]) == CKR_OK);
-		assert_true(C_Initialize(good[i]) ==
-		    CKR_CRYPTOKI_ALREADY_INITIALIZED);
+		assert_true(
+		    C_Initialize(good[i]) == CKR_CRYPTOKI_ALREADY_INITIALIZED);
 		assert_true(C_Finalize(NULL) == CKR_OK);
 	}
 	assert_true(C_Initialize(&half) == CKR_ARGUMENTS_BAD);
@@ -266,8 +268,8 @@ hashes_without_a_daemon(void **state)
 	CK_ULONG n = 0, saved_len = sizeof(saved);
 
 	(void)state;
-	assert_true(C_Digest(h, data, 3, out, &n) ==
-	    CKR_OPERATION_NOT_INITIALIZED);
+	assert_true(
+	    C_Digest(h, data, 3, out, &n) == CKR_OPERATION_NOT_INITIALIZED);
 	assert_true(C_DigestInit(h, &m) == CKR_OK);
 	assert_true(C_DigestInit(h, &m) == CKR_OPERATION_ACTIVE);
 	assert_true(C_Digest(h, data, 3, NULL, &n) == CKR_OK);
@@ -281,8 +283,8 @@ hashes_without_a_daemon(void **state)
 	assert_true(C_DigestInit(h, &m) == CKR_OK);
 	assert_true(C_DigestUpdate(h, data, 1) == CKR_OK);
 	assert_true(C_GetOperationState(h, saved, &saved_len) == CKR_OK);
-	assert_true(C_SetOperationState(other, saved, saved_len, 0, 0) ==
-	    CKR_OK);
+	assert_true(
+	    C_SetOperationState(other, saved, saved_len, 0, 0) == CKR_OK);
 	assert_true(C_DigestUpdate(other, data + 1, 2) == CKR_OK);
 	assert_true(C_DigestFinal(other, out, &n) == CKR_OK);
 	assert_memory_equal(out, abc, sizeof(abc));
@@ -317,8 +319,8 @@ lets_anybody_log_in_where_no_login_is_needed(void **state)
 
 	(void)state;
 	assert_true(C_Login(h, CKU_USER, pin, 4) == CKR_OK);
-	assert_true(C_Login(h, CKU_USER, NULL, 0) ==
-	    CKR_USER_ALREADY_LOGGED_IN);
+	assert_true(
+	    C_Login(h, CKU_USER, NULL, 0) == CKR_USER_ALREADY_LOGGED_IN);
 	assert_true(C_Logout(h) == CKR_OK);
 	assert_true(C_Logout(h) == CKR_USER_NOT_LOGGED_IN);
 	assert_true(C_Login(h, CKU_SO, pin, 4) == CKR_USER_TYPE_INVALID);
@@ -333,8 +335,10 @@ child_goes_on(CK_SESSION_HANDLE h)
 	CK_SESSION_INFO info;
 
 	return C_GetSessionInfo(h, &info) == CKR_OK &&
-	    C_GenerateRandom(h, out, sizeof(out)) == CKR_OK &&
-	    C_CloseSession(h) == CKR_OK ? 0 : 1;
+		C_GenerateRandom(h, out, sizeof(out)) == CKR_OK &&
+		C_CloseSession(h) == CKR_OK
+	    ? 0
+	    : 1;
 }
 
 static int
@@ -343,9 +347,11 @@ child_initializes(CK_SESSION_HANDLE h)
 	CK_SESSION_INFO info;
 
 	return C_Initialize(&args) == CKR_OK &&
-	    C_Initialize(&args) == CKR_CRYPTOKI_ALREADY_INITIALIZED &&
-	    C_GetSessionInfo(h, &info) == CKR_OK &&
-	    C_Finalize(NULL) == CKR_OK ? 0 : 1;
+		C_Initialize(&args) == CKR_CRYPTOKI_ALREADY_INITIALIZED &&
+		C_GetSessionInfo(h, &info) == CKR_OK &&
+		C_Finalize(NULL) == CKR_OK
+	    ? 0
+	    : 1;
 }
 
 static int
@@ -355,9 +361,10 @@ child_starts_anew(CK_SESSION_HANDLE h)
 	CK_SESSION_HANDLE new;
 
 	return C_Finalize(NULL) == CKR_OK && C_Initialize(&args) == CKR_OK &&
-	    C_GetSessionInfo(h, &info) == CKR_SESSION_HANDLE_INVALID &&
-	    C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &new) == CKR_OK
-	    ? 0 : 1;
+		C_GetSessionInfo(h, &info) == CKR_SESSION_HANDLE_INVALID &&
+		C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &new) == CKR_OK
+	    ? 0
+	    : 1;
 }
 
 static void
@@ -382,7 +389,9 @@ grandchild(CK_SESSION_HANDLE h)
 	if (pid == 0)
 		_exit(child_goes_on(h));
 	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
-	    WEXITSTATUS(status) == 0 ? child_goes_on(h) : 1;
+		WEXITSTATUS(status) == 0
+	    ? child_goes_on(h)
+	    : 1;
 }
 
 static void
@@ -433,8 +442,8 @@ forks_while_other_threads_are_in_calls(void **state)
 	(void)state;
 	stop = false;
 	for (int i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, busy_thread,
-		    &h), 0);
+		assert_int_equal(
+		    pthread_create(&threads[i], NULL, busy_thread, &h), 0);
 	for (int i = 0; i < FORKS; i++)
 		in_child(child_goes_on, h);
 	stop = true;
@@ -462,10 +471,9 @@ wakes_who_waits_for_a_slot_event(void **state)
 
 	(void)state;
 	assert_true(C_Initialize(&args) == CKR_OK);
-	assert_true(C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL) ==
-	    CKR_NO_EVENT);
-	assert_int_equal(pthread_create(&thread, NULL, waiting_thread, &rv),
-	    0);
+	assert_true(
+	    C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL) == CKR_NO_EVENT);
+	assert_int_equal(pthread_create(&thread, NULL, waiting_thread, &rv), 0);
 	(void)usleep(20000);
 	assert_true(C_Finalize(NULL) == CKR_OK);
 	assert_int_equal(pthread_join(thread, NULL), 0);
@@ -499,8 +507,8 @@ ends_while_other_threads_are_in_calls(void **state)
 	(void)state;
 	stop = false;
 	for (int i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL,
-		    calling_thread, NULL), 0);
+		assert_int_equal(
+		    pthread_create(&threads[i], NULL, calling_thread, NULL), 0);
 	for (int i = 0; i < ROUNDS; i++) {
 		assert_true(C_Initialize(&args) == CKR_OK);
 		(void)usleep(200);

@@ -50,8 +50,12 @@ static void
 copies_the_nonce_and_data_of_gcm(void **state)
 {
 	uint8_t iv[12] = "nonce-nonce", aad[3] = "aad";
-	CK_GCM_PARAMS gcm = { .pIv = iv, .ulIvLen = 12, .ulIvBits = 96,
-		.pAAD = aad, .ulAADLen = 3, .ulTagBits = 128 };
+	CK_GCM_PARAMS gcm = { .pIv = iv,
+		.ulIvLen = 12,
+		.ulIvBits = 96,
+		.pAAD = aad,
+		.ulAADLen = 3,
+		.ulTagBits = 128 };
 	struct hf_p11_how how;
 	struct param p;
 
@@ -125,8 +129,8 @@ ties_the_hashes_of_pss_together(void **state)
 	assert_true(how.salt_length.present);
 	assert_int_equal(how.salt_length.value, 32);
 	param_free(&p);
-	assert_true(load(CKM_SHA256_RSA_PKCS_PSS, &good, sizeof(good), &p) ==
-	    CKR_OK);
+	assert_true(
+	    load(CKM_SHA256_RSA_PKCS_PSS, &good, sizeof(good), &p) == CKR_OK);
 	param_free(&p);
 	refuses(CKM_SHA384_RSA_PKCS_PSS, &good, sizeof(good));
 	bad = good;
@@ -151,16 +155,14 @@ takes_the_label_of_oaep(void **state)
 	struct param p;
 
 	(void)state;
-	assert_true(load(CKM_RSA_PKCS_OAEP, &oaep, sizeof(oaep), &p) ==
-	    CKR_OK);
+	assert_true(load(CKM_RSA_PKCS_OAEP, &oaep, sizeof(oaep), &p) == CKR_OK);
 	param_fill(mech_find(CKM_RSA_PKCS_OAEP), &p, &how);
 	assert_int_equal(how.associated_data.len, 5);
 	param_free(&p);
 	oaep.source = 0;
 	refuses(CKM_RSA_PKCS_OAEP, &oaep, sizeof(oaep));
 	oaep.ulSourceDataLen = 0;
-	assert_true(load(CKM_RSA_PKCS_OAEP, &oaep, sizeof(oaep), &p) ==
-	    CKR_OK);
+	assert_true(load(CKM_RSA_PKCS_OAEP, &oaep, sizeof(oaep), &p) == CKR_OK);
 	param_free(&p);
 }
 
@@ -171,8 +173,8 @@ bounds_the_length_of_macs(void **state)
 	struct param p;
 
 	(void)state;
-	assert_true(load(CKM_SHA256_HMAC_GENERAL, &len, sizeof(len), &p) ==
-	    CKR_OK);
+	assert_true(
+	    load(CKM_SHA256_HMAC_GENERAL, &len, sizeof(len), &p) == CKR_OK);
 	assert_int_equal(p.number, 16);
 	param_free(&p);
 	len = 0;
@@ -225,8 +227,7 @@ main(void)
 		cmocka_unit_test(takes_the_label_of_oaep),
 		cmocka_unit_test(bounds_the_length_of_macs),
 		cmocka_unit_test(takes_plain_ed25519_only),
-		cmocka_unit_test(
-		    survives_absent_parameters_of_every_mechanism),
+		cmocka_unit_test(survives_absent_parameters_of_every_mechanism),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys, their versions, aliases and keyrings. */
+#include "op_key.h"
+
 #include "handlers.h"
 
 #include "../lib/bytes.h"
@@ -85,8 +87,8 @@ alias_add(void *ctx, struct hf_text name)
 	return true;
 }
 
-static enum hf_err
-show_key(struct request *rq, const struct key *key, struct hf_key_info *out)
+enum hf_err
+key_show(struct request *rq, const struct key *key, struct hf_key_info *out)
 {
 	struct alias_list al = { .rq = rq };
 	enum key_family family = key->type->family;
@@ -132,23 +134,22 @@ show_key(struct request *rq, const struct key *key, struct hf_key_info *out)
 	return err == HF_OK ? al.err : err;
 }
 
-/* Shows a changed key, tells the feed, and drops the reference. */
-static enum hf_err
-changed(struct request *rq, enum hf_err err, const char *event, struct key *key,
-    struct hf_key_info *out)
+enum hf_err
+key_changed(struct request *rq, enum hf_err err, const char *event,
+    struct key *key, struct hf_key_info *out)
 {
 	if (err != HF_OK)
 		return err;
 	server_event(rq->server, event, key->name);
-	err = show_key(rq, key, out);
+	err = key_show(rq, key, out);
 	key_unref(key);
 	return err;
 }
 
 /* -- Keys -- */
 
-static enum hf_err
-create_how(struct request *rq, const struct hf_key_create_in *in,
+enum hf_err
+key_create_how(struct request *rq, const struct hf_key_create_in *in,
     struct key_create *how)
 {
 	*how = (struct key_create){
@@ -198,7 +199,7 @@ create_again(struct request *rq, const struct key_create *how,
 		    "key %s exists "
 		    "already, with type %s and level %s",
 		    key->name, key->type->name, key_level_name(key->level));
-	if ((err = show_key(rq, key, out)) != HF_OK)
+	if ((err = key_show(rq, key, out)) != HF_OK)
 		return err;
 	warning = arena_printf(rq->arena, "key %s already existed", key->name);
 	if (warning == NULL)
@@ -215,7 +216,7 @@ op_key_create(struct request *rq, const struct hf_key_create_in *in,
 	struct key *key = NULL;
 	enum hf_err err;
 
-	if ((err = create_how(rq, in, &how)) != HF_OK)
+	if ((err = key_create_how(rq, in, &how)) != HF_OK)
 		return err;
 	err = keys_create(rq->server->keys, &how, &key, &rq->why);
 	if (err == HF_ERR_KEY_EXISTS && key != NULL) {
@@ -223,7 +224,7 @@ op_key_create(struct request *rq, const struct hf_key_create_in *in,
 		key_unref(key);
 		return err;
 	}
-	return changed(rq, err, "key.created", key, out);
+	return key_changed(rq, err, "key.created", key, out);
 }
 
 enum hf_err
@@ -235,7 +236,7 @@ op_key_read(
 		return HF_ERR_KEY_NOT_FOUND;
 	if (!rq->may_block)
 		return HF_ERR_DEFER; /* its aliases stand in the store */
-	return show_key(rq, rq->key, out);
+	return key_show(rq, rq->key, out);
 }
 
 enum hf_err
@@ -366,7 +367,7 @@ op_key_config(struct request *rq, const struct hf_key_config_in *in,
 	enum hf_err err = keys_change(
 	    rq->server->keys, in->name, config_change, &copy, &key, &rq->why);
 
-	err = changed(rq, err, "key.configured", key, out);
+	err = key_changed(rq, err, "key.configured", key, out);
 	if (err == HF_OK && in->min_decryption_version.present &&
 	    in->min_decryption_version.value == 0)
 		out->warning = TEXT("since Vault 0.3, transit key numbering "
@@ -384,7 +385,7 @@ op_key_rotate(
 
 	if (err == HF_OK)
 		rq->key_version = key->latest;
-	return changed(rq, err, "key.rotated", key, out);
+	return key_changed(rq, err, "key.rotated", key, out);
 }
 
 enum hf_err
@@ -395,7 +396,7 @@ op_key_trim(struct request *rq, const struct hf_key_trim_in *in,
 	enum hf_err err = keys_trim(rq->server->keys, in->name,
 	    in->min_available_version, &key, &rq->why);
 
-	return changed(rq, err, "key.trimmed", key, out);
+	return key_changed(rq, err, "key.trimmed", key, out);
 }
 
 enum hf_err
@@ -443,7 +444,7 @@ op_key_soft_delete(
 	enum hf_err err = keys_change(rq->server->keys, in->name,
 	    soft_delete_change, &deleted, &key, &rq->why);
 
-	return changed(rq, err, "key.soft_deleted", key, out);
+	return key_changed(rq, err, "key.soft_deleted", key, out);
 }
 
 enum hf_err
@@ -455,7 +456,7 @@ op_key_soft_delete_restore(
 	enum hf_err err = keys_change(rq->server->keys, in->name,
 	    soft_delete_change, &deleted, &key, &rq->why);
 
-	return changed(rq, err, "key.undeleted", key, out);
+	return key_changed(rq, err, "key.undeleted", key, out);
 }
 
 /* -- Versions -- */
@@ -468,7 +469,7 @@ op_key_version_enable(
 	enum hf_err err = keys_version_enable(
 	    rq->server->keys, in->name, in->version, &key, &rq->why);
 
-	return changed(rq, err, "key.version_enabled", key, out);
+	return key_changed(rq, err, "key.version_enabled", key, out);
 }
 
 enum hf_err
@@ -479,7 +480,7 @@ op_key_version_disable(
 	enum hf_err err = keys_version_disable(
 	    rq->server->keys, in->name, in->version, &key, &rq->why);
 
-	return changed(rq, err, "key.version_disabled", key, out);
+	return key_changed(rq, err, "key.version_disabled", key, out);
 }
 
 enum hf_err
@@ -491,7 +492,7 @@ op_key_version_destroy(struct request *rq,
 	enum hf_err err = keys_version_destroy(
 	    rq->server->keys, in->name, in->version, delay, &key, &rq->why);
 
-	return changed(rq, err, "key.version_destroy_scheduled", key, out);
+	return key_changed(rq, err, "key.version_destroy_scheduled", key, out);
 }
 
 enum hf_err
@@ -502,7 +503,7 @@ op_key_version_restore(
 	enum hf_err err = keys_version_restore(
 	    rq->server->keys, in->name, in->version, &key, &rq->why);
 
-	return changed(rq, err, "key.version_restored", key, out);
+	return key_changed(rq, err, "key.version_restored", key, out);
 }
 
 /* -- Aliases -- */

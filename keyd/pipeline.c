@@ -41,6 +41,9 @@ static handler_fn *const handlers[] = {
 #undef OP
 };
 
+_Static_assert(sizeof(handlers) / sizeof(handlers[0]) <= SERVER_OPS,
+    "server.h counts by operation");
+
 static size_t
 op_index(const struct request *rq)
 {

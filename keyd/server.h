@@ -16,6 +16,8 @@
 struct events;
 struct settings;
 
+enum { SERVER_OPS = 128 }; /* more than there are operations */
+
 /* The parts of a running daemon, for handlers to reach. Made in main.c. */
 struct server {
 	const struct settings *settings;
@@ -35,7 +37,8 @@ struct server {
 	_Atomic bool stopping;
 	_Atomic uint64_t audit_ids;
 	/* Counted for metrics: by operation (index in ops[]) and by outcome. */
-	_Atomic uint64_t op_ok[64], op_refused[64], op_failed[64];
+	_Atomic uint64_t op_ok[SERVER_OPS], op_refused[SERVER_OPS],
+	    op_failed[SERVER_OPS];
 };
 
 /*

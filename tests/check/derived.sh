@@ -57,10 +57,22 @@ settings_page() {
 	sed -n '/^\.\\" end of settings/,$p' docs/man/keyd.conf.5
 }
 
+# A table of docs/protocol.md: from its head to the first line without a bar.
+protocol_page() {
+	"$build/tests/lib_protocol_test" "--$1" >"$build/table"
+	awk -v table="$build/table" '
+	BEGIN { getline head <table; close(table) }
+	$0 == head { while ((getline line <table) > 0) print line; skip = 1 }
+	skip && /^\|/ { next }
+	{ skip = 0; print }' docs/protocol.md
+}
+
 fix=${2-}
 same conf/keyd.conf "$build/bin/holdfast-keyd" --print-config
 same docs/man/keyd.conf.5 settings_page
 same docs/operations.md "$build/bin/holdfast" reference
 same conf/completion/holdfast.bash "$build/bin/holdfast" completion bash
+same docs/protocol.md protocol_page errors
+same docs/protocol.md protocol_page operations
 same docs/holdfast.cddl "$build/tests/lib_protocol_test" --cddl
 exit "$failed"

@@ -69,6 +69,7 @@ static const struct setting rows[] = {
 	{ LIMIT(connections_uid, "1024", 1, 1000000), .doc = "Connections of one user or one certificate." },
 	{ LIMIT(in_flight, "256", 1, 65536), .doc = "Requests of one connection that wait for the HSM or the disk." },
 	{ LIMIT(queue, "4096", 1, 1000000), .doc = "Such requests in all; beyond that callers get \"busy\"." },
+	{ LIMIT(memory, "0", 0, 68719476736), .doc = "Bytes of large requests and replies in memory, for all connections. 0: 32 times limits.message." },
 	{ LIMIT(handshake_ms, "5000", 10, 600000), .doc = "Milliseconds for the first bytes of a connection, TLS included." },
 	{ LIMIT(frame_ms, "30000", 10, 3600000), .doc = "Milliseconds from the first byte of a request to its last." },
 	{ LIMIT(send_ms, "30000", 10, 3600000), .doc = "Milliseconds after which a client that takes no bytes of its replies is cut off." },

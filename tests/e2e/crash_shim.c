@@ -7,6 +7,7 @@
  * HSM's library would test that.
  *
  *	CRASH_AT   the number of the step; 0 or absent: none
+ *	CRASH_WHEN a file; steps count only while it is there
  *	CRASH_HOW  before, after, or half (of the bytes of a write; else before)
  *	CRASH_LOG  a file that gets a byte for each step, to learn how many
  *	           there are
@@ -103,11 +104,12 @@ static bool
 is_last(int fd, bool sync)
 {
 	const char *at = getenv("CRASH_AT"), *which = getenv("CRASH_STEPS");
+	const char *when = getenv("CRASH_WHEN");
 	int error = errno;
 	bool last = false;
 
 	if ((sync || which == NULL || strcmp(which, "sync") != 0) &&
-	    counts(fd)) {
+	    counts(fd) && (when == NULL || access(when, F_OK) == 0)) {
 		note_step();
 		last = atomic_fetch_add(&steps, 1) + 1 ==
 		    (at == NULL ? 0 : atol(at));

@@ -14,6 +14,9 @@ export HOLDFAST_EVENTS="ipc://$T/events.sock"
 export SOFTHSM2_CONF="$T/softhsm2.conf"
 E2E="$BUILD_DIR/tests/e2e" # what tests/e2e/*.c became
 DAEMON_PID=
+AUDIT=
+MODULE=/usr/lib/softhsm/libsofthsm2.so
+PIN=file:pin
 PRELOAD= # a shim that start_daemon loads into the daemon
 checks=0
 
@@ -115,7 +118,8 @@ make_policy() {
 	END
 }
 
-# make_config [MORE...]: lines to add to keyd.conf
+# make_config [MORE...]: lines to add to keyd.conf; $AUDIT has some for its
+# block audit, $MODULE and $PIN say where the HSM's library and PIN are
 make_config() {
 	cat >"$T/keyd.conf" <<-END
 	socket = "keyd.sock"
@@ -123,12 +127,13 @@ make_config() {
 	policy_dir = "policy.d"
 	events = "ipc://events.sock"
 	hsm {
-	  uri = "pkcs11:token=holdfast?module-path=/usr/lib/softhsm/libsofthsm2.so"
-	  pin = "file:pin"
+	  uri = "pkcs11:token=holdfast?module-path=$MODULE"
+	  pin = "$PIN"
 	}
 	audit {
 	  file = "audit.log"
 	  public_key = "audit.pub"
+	  $AUDIT
 	}
 	END
 	local line
@@ -156,7 +161,7 @@ start_daemon() {
 stop_daemon() {
 	[ -n "$DAEMON_PID" ] || return 0
 	kill "${1:--TERM}" "$DAEMON_PID" 2>/dev/null || true
-	wait "$DAEMON_PID" 2>/dev/null || true
+	{ wait "$DAEMON_PID" || true; } 2>/dev/null
 	DAEMON_PID=
 }
 
@@ -174,6 +179,7 @@ start_service() {
 cleanup() {
 	local status=$?
 	stop_daemon -KILL
+	[ -z "${KEEP:-}" ] || cp -r "$T" "$KEEP" # to look into by hand
 	if declare -F more_cleanup >/dev/null; then more_cleanup; fi
 	rm -rf "$T"
 	exit "$status"

@@ -24,6 +24,23 @@ struct audit_question {
 	bool expects;
 };
 
+/* Hexadecimal, as in the table of 'audit status', or base64, as in its JSON. */
+static bool
+parse_hash(struct hf_text text, uint8_t out[32])
+{
+	enum { BASE64_CHARS = 44 };
+	uint8_t decoded[BASE64_CHARS / 4 * 3 + 3];
+	size_t len;
+
+	if (hex_decode(text, out, 32))
+		return true;
+	if (text.len != BASE64_CHARS ||
+	    !base64_decode(BASE64_STD, text, decoded, &len) || len != 32)
+		return false;
+	memcpy(out, decoded, 32);
+	return true;
+}
+
 static int
 parse_expect(struct audit_question *q, const char *s)
 {
@@ -34,9 +51,9 @@ parse_expect(struct audit_question *q, const char *s)
 	errno = 0;
 	q->expect.sequence = strtoull(s, &end, 10);
 	if (errno != 0 || *end != ':' ||
-	    !hex_decode(text_of(end + 1), q->expect.hash, 32))
-		return fail_usage("--expect takes SEQUENCE:HASH, a number and "
-				  "64 hexadecimal digits");
+	    !parse_hash(text_of(end + 1), q->expect.hash))
+		return fail_usage("--expect takes SEQUENCE:HASH, as 'audit "
+				  "status' and 'audit verify' show them");
 	q->expects = true;
 	return STATUS_OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "change.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ change_require(struct change *c, const char *name, uint64_t revision)
 {
 	char *copy = c->cond_names[c->cond_count];
 
+	assert(c->cond_count < CHANGE_CONDS);
 	(void)snprintf(copy, KEY_STORE_NAME, "%s", name);
 	c->conds[c->cond_count++] =
 	    (struct store_cond){ text_of(copy), revision };

@@ -8,7 +8,7 @@
  * One change of keys: conditions and writes that are collected and then
  * committed at once. Zero but for `keys`; change_free at the end.
  */
-enum { CHANGE_CONDS = 4 };
+enum { CHANGE_CONDS = 8 };
 
 struct change {
 	struct keys *keys;
@@ -31,6 +31,10 @@ enum hf_err change_delete(struct change *c, const char *name);
 
 /* A value that says no more than that it is there. */
 enum hf_err change_mark(struct change *c, const char *name);
+
+/* That a key no longer has an alias (key_alias.c). */
+enum hf_err change_unmark_alias(
+    struct change *c, const char *key, struct hf_text alias);
 
 /* Seals a record under its name with a keyring, and adds it. */
 enum hf_err change_seal(struct change *c, const char *keyring, const char *name,

@@ -169,23 +169,47 @@ close_parts(struct server *s)
 
 /* -- What happens over time -- */
 
-static void
-on_destroyed(void *ctx, const char *name, uint64_t version)
+/* The line is on the disk when this is HF_OK. */
+static enum hf_err
+note_destruction(struct server *s, const char *type, const char *name,
+    uint64_t version, const char *result)
 {
-	struct server *s = ctx;
 	struct audit_line line;
 	char buf[1024];
 	uint64_t ticket;
+	enum hf_err err;
 
-	audit_line_start(&line, buf, sizeof(buf), "scheduled");
+	audit_line_start(&line, buf, sizeof(buf), type);
 	audit_line_text(&line, "op", TEXT("key.version_destroyed"));
 	audit_line_text(&line, "name", text_of(name));
 	audit_line_uint(&line, "version", version);
-	if (audit_append(s->audit, &line, &ticket) != HF_OK ||
-	    audit_flush(s->audit, ticket, true) != HF_OK)
-		log_error("the destruction of version %llu of key %s could "
-			  "not be written to the audit log",
+	if (result != NULL)
+		audit_line_text(&line, "result", text_of(result));
+	if ((err = audit_append(s->audit, &line, &ticket)) != HF_OK)
+		return err;
+	return audit_flush(s->audit, ticket, true);
+}
+
+/* No trace, no work. */
+static enum hf_err
+before_destruction(void *ctx, const char *name, uint64_t version)
+{
+	return note_destruction(ctx, "scheduled", name, version, NULL);
+}
+
+static void
+after_destruction(
+    void *ctx, const char *name, uint64_t version, enum hf_err err)
+{
+	struct server *s = ctx;
+
+	if (note_destruction(s, "scheduled_response", name, version,
+		hf_err_name(err)) != HF_OK)
+		log_error("the destruction of version %llu of key %s has no "
+			  "outcome in the audit log",
 		    (unsigned long long)version, name);
+	if (err != HF_OK)
+		return;
 	log_info("key %s: version %llu was destroyed as scheduled", name,
 	    (unsigned long long)version);
 	server_event(s, "key.version_destroyed", name);
@@ -214,8 +238,10 @@ destroy_due(struct loop *l)
 		l->next_destroy = now + 1;
 		return;
 	}
-	err = keys_destroy_due(
-	    l->server->keys, now, on_destroyed, l->server, &l->next_destroy);
+	err = keys_destroy_due(l->server->keys, now,
+	    &(struct due_watch){
+		l->server, before_destruction, after_destruction },
+	    &l->next_destroy);
 	if (err != HF_OK) {
 		log_warning("scheduled destruction: %s", hf_err_sentence(err));
 		l->next_destroy = now + 10;
@@ -304,6 +330,7 @@ loop_run(struct loop *l)
 		    (l->next_destroy != 0 &&
 			l->next_destroy <= (uint64_t)time(NULL)))
 			destroy_due(l);
+		(void)keys_scrub(l->server->keys); /* when busy, next time */
 		(void)sd_notify(0, "WATCHDOG=1");
 	}
 }

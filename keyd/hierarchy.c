@@ -26,7 +26,6 @@ struct keyring {
 	struct keyring_info info;
 	uint8_t id[HSM_ID];
 	uint8_t master_id[HSM_ID];
-	uint64_t revision;
 	struct secret key; /* empty until opened, and once destroyed */
 };
 
@@ -144,6 +143,13 @@ phase_set(struct root *r, const char *phase)
 
 /* -- Keyrings -- */
 
+void
+keyring_store_name(struct hf_text name, char out[KEYRING_STORE_NAME])
+{
+	(void)snprintf(
+	    out, KEYRING_STORE_NAME, "keyring/%.*s", (int)name.len, name.ptr);
+}
+
 static struct keyring *
 keyring_find(struct hierarchy *h, struct hf_text name)
 {
@@ -205,19 +211,19 @@ keyring_store(struct hierarchy *h, struct keyring *k, struct hf_bytes sealed)
 		.sealed = sealed,
 		.destroyed = k->info.destroyed,
 	};
-	char name[KEYRING_NAME + 16];
+	char name[KEYRING_STORE_NAME];
 	uint8_t buf[RECORD_SMALL];
 	size_t len;
 	enum hf_err err;
 
-	(void)snprintf(name, sizeof(name), "keyring/%s", k->info.name);
+	keyring_store_name(text_of(k->info.name), name);
 	if ((err = record_encode(
 		 &keyring_schema, &rec, buf, sizeof(buf), &len)) != HF_OK)
 		return err;
 	return store_commit(h->store,
-	    &(struct store_cond){ text_of(name), k->revision }, 1,
+	    &(struct store_cond){ text_of(name), k->info.revision }, 1,
 	    &(struct store_write){ text_of(name), bytes_of(buf, len) }, 1,
-	    &k->revision);
+	    &k->info.revision);
 }
 
 /* Seals `key` under a master key; writes the record of `k` as it then is. */
@@ -243,7 +249,7 @@ keyring_wrap(struct hierarchy *h, struct keyring *k, const struct secret *key,
 	(void)pthread_rwlock_wrlock(&h->lock);
 	memcpy(k->master_id, next.master_id, HSM_ID);
 	k->info.master_version = master_version;
-	k->revision = next.revision;
+	k->info.revision = next.info.revision;
 	(void)pthread_rwlock_unlock(&h->lock);
 	return HF_OK;
 }
@@ -252,14 +258,14 @@ keyring_wrap(struct hierarchy *h, struct keyring *k, const struct secret *key,
 static enum hf_err
 keyring_unwrap(struct hierarchy *h, struct keyring *k, struct secret *out)
 {
-	char name[KEYRING_NAME + 16];
+	char name[KEYRING_STORE_NAME];
 	struct keyring_record rec;
 	struct store_value v = { 0 };
 	char aad[256];
 	size_t aad_len;
 	enum hf_err err;
 
-	(void)snprintf(name, sizeof(name), "keyring/%s", k->info.name);
+	keyring_store_name(text_of(k->info.name), name);
 	if ((err = store_get(h->store, text_of(name), &v)) != HF_OK)
 		return err;
 	err = record_decode(&keyring_schema, bytes_of(v.ptr, v.len), &rec);
@@ -332,7 +338,7 @@ keyring_load_each(
 	k->info.destroyed = rec.destroyed;
 	id_set(k->id, rec.id);
 	id_set(k->master_id, rec.master_id);
-	k->revision = revision;
+	k->info.revision = revision;
 	keyring_insert(lc->h, k);
 	return true;
 }
@@ -716,7 +722,7 @@ keyring_destroy(struct hierarchy *h, struct hf_text name)
 	if (err == HF_OK) {
 		(void)pthread_rwlock_wrlock(&h->lock);
 		k->info.destroyed = true;
-		k->revision = next.revision;
+		k->info.revision = next.info.revision;
 		secret_free(&k->key);
 		(void)pthread_rwlock_unlock(&h->lock);
 	}

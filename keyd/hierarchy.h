@@ -75,7 +75,12 @@ struct keyring_info {
 	uint64_t master_version;
 	uint64_t creation_time;
 	bool destroyed;
+	uint64_t revision; /* of its record: changes when it is destroyed */
 };
+
+/* Name of its record in the store, for conditions; `out` takes it and a NUL. */
+enum { KEYRING_STORE_NAME = KEYRING_NAME + 8 };
+void keyring_store_name(struct hf_text name, char out[KEYRING_STORE_NAME]);
 
 /* HF_ERR_NAME_TAKEN, also for the name of a destroyed one. */
 enum hf_err keyring_create(

@@ -31,13 +31,16 @@ create_check(const struct key_create *how, struct hf_why *why)
 	return HF_OK;
 }
 
+/*
+ * The commit holds only while the name is free and the keyring is as it was
+ * found: nothing is sealed by a keyring that is being destroyed.
+ */
 static enum hf_err
-create_commit(
-    struct keys *keys, const struct key_create *how, const struct fresh *f)
+create_commit(struct keys *keys, const struct key_create *how,
+    const struct keyring_info *ring, const struct fresh *f)
 {
 	struct change c = { .keys = keys };
-	char keyring[129] = "", name[KEY_STORE_NAME], ver[KEY_STORE_NAME];
-	char alias[KEY_STORE_NAME];
+	char name[KEY_STORE_NAME], ver[KEY_STORE_NAME], other[KEY_STORE_NAME];
 	uint8_t id[HSM_ID] = { 0 };
 	struct key_record rec = {
 		.id = bytes_of(id, HSM_ID),
@@ -57,34 +60,72 @@ create_commit(
 
 	if ((err = crypto_random(id, HSM_ID)) != HF_OK)
 		return err;
-	memcpy(keyring, how->keyring.ptr, how->keyring.len);
 	key_store_name(how->name, name);
-	alias_store_name(how->name, alias);
-	version_store_name(id, 1, ver);
 	change_require(&c, name, 0);
-	change_require(&c, alias, 0);
-	if ((err = change_seal(&c, keyring, name, &key_schema, &rec)) ==
+	alias_store_name(how->name, other);
+	change_require(&c, other, 0);
+	keyring_store_name(how->keyring, other);
+	change_require(&c, other, ring->revision);
+	version_store_name(id, 1, ver);
+	if ((err = change_seal(&c, ring->name, name, &key_schema, &rec)) ==
 		HF_OK &&
-	    (err = change_seal(&c, keyring, ver, &version_schema, &f->rec)) ==
-		HF_OK)
+	    (err = change_seal(
+		 &c, ring->name, ver, &version_schema, &f->rec)) == HF_OK)
 		err = change_commit(&c);
 	change_free(&c);
 	return err;
 }
 
-/* The name is taken: by what? */
+/* HF_OK: nothing bears that name. */
 static enum hf_err
-create_taken(struct keys *keys, struct hf_text name, struct key **out)
+name_is_free(struct keys *keys, struct hf_text name, struct key **out,
+    struct hf_why *why)
 {
-	enum hf_err err = keys_get(keys, name, true, out);
+	char target[129];
+	struct key *key;
+	enum hf_err err = keys_get(keys, name, true, &key);
 
-	if (err != HF_OK)
-		return err == HF_ERR_KEY_NOT_FOUND ? HF_ERR_NAME_TAKEN : err;
-	if (text_is(name, (*out)->name))
+	if (err == HF_OK && text_is(name, key->name)) {
+		*out = key;
 		return HF_ERR_KEY_EXISTS;
-	key_unref(*out);
-	*out = NULL;
-	return HF_ERR_NAME_TAKEN;
+	}
+	if (err == HF_OK)
+		key_unref(key);
+	else if (err != HF_ERR_KEY_NOT_FOUND)
+		return err;
+	else if (keys_alias_target(keys, name, target) == HF_ERR_NOT_FOUND)
+		return HF_OK;
+	return hf_fail(why, HF_ERR_NAME_TAKEN, "the name is that of an alias");
+}
+
+static enum hf_err
+create_keyring(struct keys *keys, struct hf_text name, struct keyring_info *out,
+    struct hf_why *why)
+{
+	enum hf_err err = keyring_info(keys->hierarchy, name, out);
+
+	if (err == HF_OK && !out->destroyed)
+		return HF_OK;
+	return hf_fail(why, HF_ERR_KEYRING_NOT_FOUND,
+	    "there is no keyring %.*s", (int)name.len, name.ptr);
+}
+
+/* Others may make keys, aliases and keyrings while the HSM makes ours. */
+static enum hf_err
+create_until_done(struct keys *keys, const struct key_create *how,
+    const struct fresh *f, struct key **out, struct hf_why *why)
+{
+	enum hf_err err = HF_ERR_STORE_CONFLICT;
+
+	for (unsigned i = 0; i < TRIES && err == HF_ERR_STORE_CONFLICT; i++) {
+		struct keyring_info ring;
+
+		if ((err = name_is_free(keys, how->name, out, why)) == HF_OK &&
+		    (err = create_keyring(keys, how->keyring, &ring, why)) ==
+			HF_OK)
+			err = create_commit(keys, how, &ring, f);
+	}
+	return err;
 }
 
 enum hf_err
@@ -96,48 +137,17 @@ keys_create(struct keys *keys, const struct key_create *how, struct key **out,
 	enum hf_err err;
 
 	*out = NULL;
-	if ((err = create_check(how, why)) != HF_OK)
-		return err;
-	err = create_taken(keys, how->name, out);
-	if (err != HF_ERR_NAME_TAKEN || *out != NULL)
-		return err;
-	if (keys_alias_target(keys, how->name, ring.name) == HF_OK)
-		return hf_fail(
-		    why, HF_ERR_NAME_TAKEN, "the name is that of an alias");
-	if ((err = keyring_info(keys->hierarchy, how->keyring, &ring)) !=
-		HF_OK ||
-	    ring.destroyed)
-		return hf_fail(why, HF_ERR_KEYRING_NOT_FOUND,
-		    "there is no keyring %.*s", (int)how->keyring.len,
-		    how->keyring.ptr);
-	if ((err = fresh_make(
+	if ((err = create_check(how, why)) != HF_OK ||
+	    (err = name_is_free(keys, how->name, out, why)) != HF_OK ||
+	    (err = create_keyring(keys, how->keyring, &ring, why)) != HF_OK ||
+	    (err = fresh_make(
 		 keys, how->type, how->level, how->key_size, 1, &f)) != HF_OK)
 		return err;
-	err = create_commit(keys, how, f);
+	err = create_until_done(keys, how, f, out, why);
 	if (err != HF_OK)
 		fresh_discard(keys, how->type, f);
 	fresh_free(f);
-	if (err == HF_ERR_STORE_CONFLICT)
-		return create_taken(keys, how->name, out);
-	if (err != HF_OK)
-		return err;
-	return keys_get(keys, how->name, true, out);
-}
-
-/* The key itself, not what an alias of that name points to: changes name keys
- * through aliases too, as reads do. Current as of the store. */
-static enum hf_err
-key_fresh(struct keys *keys, struct hf_text name, struct key **out)
-{
-	struct key *cached;
-	enum hf_err err = keys_get(keys, name, true, &cached);
-
-	if (err != HF_OK)
-		return err;
-	err =
-	    key_load(keys->store, keys->hierarchy, text_of(cached->name), out);
-	key_unref(cached);
-	return err;
+	return err == HF_OK ? keys_get_own(keys, how->name, out) : err;
 }
 
 static enum hf_err
@@ -151,9 +161,10 @@ rotate_once(struct keys *keys, const struct key *key, struct hf_why *why)
 
 	if (key->soft_deleted)
 		return HF_ERR_KEY_DELETED;
-	if (key->latest >= 0xffffff)
+	if (key->latest >= 0xffffff || key->count >= KEY_VERSIONS)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
-		    "the key has as many versions as it can have");
+		    "the key has as many versions as it can have; trim the "
+		    "oldest");
 	if ((err = fresh_make(keys, key->type, key->level, key->key_size,
 		 key->latest + 1, &f)) != HF_OK)
 		return err;
@@ -174,19 +185,23 @@ enum hf_err
 keys_until_done(struct keys *keys, struct hf_text name, once_fn *once,
     void *ctx, struct key **out, struct hf_why *why)
 {
+	pthread_mutex_t *lock = keys_change_lock(keys, name);
 	enum hf_err err = HF_ERR_STORE_CONFLICT;
 
+	/* Among ourselves we take turns; a conflict is another daemon's. */
+	(void)pthread_mutex_lock(lock);
 	for (unsigned i = 0; i < TRIES && err == HF_ERR_STORE_CONFLICT; i++) {
 		struct key *key;
 
-		if ((err = key_fresh(keys, name, &key)) != HF_OK)
-			return err;
+		if ((err = keys_load(keys, name, &key)) != HF_OK)
+			break;
 		err = once(keys, key, ctx, why);
 		key_unref(key);
 	}
+	(void)pthread_mutex_unlock(lock);
 	if (err != HF_OK || out == NULL)
 		return err;
-	return keys_get(keys, name, true, out);
+	return keys_get_own(keys, name, out);
 }
 
 static enum hf_err

@@ -59,36 +59,87 @@ change_delete_version(
 	return change_delete(c, name);
 }
 
-static enum hf_err
-once_trim(
-    struct keys *keys, const struct key *key, void *ctx, struct hf_why *why)
+/*
+ * How many versions go in one commit: with their marks, and all that a key has
+ * besides, below STORE_COMMIT_MAX.
+ */
+enum { VERSIONS_AT_ONCE = 200 };
+
+/* Deletes the records of versions below a number, as many as go at once. */
+struct shedding {
+	uint64_t below;
+	bool more; /* not all went */
+};
+
+static uint64_t
+shed_below(const struct key *key, struct shedding *s)
 {
-	uint64_t min = *(const uint64_t *)ctx;
+	s->more = key->count > VERSIONS_AT_ONCE &&
+	    key->versions[VERSIONS_AT_ONCE].number < s->below;
+	return s->more ? key->versions[VERSIONS_AT_ONCE].number : s->below;
+}
+
+static enum hf_err
+change_shed(struct change *c, const struct key *key, uint64_t below)
+{
+	enum hf_err err = HF_OK;
+
+	for (size_t i = 0; i < key->count && err == HF_OK; i++)
+		if (key->versions[i].number < below)
+			err = change_delete_version(c, key, &key->versions[i]);
+	return err;
+}
+
+static void
+drop_hsm_below(struct keys *keys, const struct key *key, uint64_t below)
+{
+	for (size_t i = 0; i < key->count; i++)
+		if (key->versions[i].number < below)
+			keys_version_drop_hsm(keys, &key->versions[i]);
+}
+
+/* One commit of it; the key is whole, and usable, after each. */
+static enum hf_err
+shed(struct keys *keys, const struct key *key, struct shedding *s)
+{
+	uint64_t below = shed_below(key, s);
 	struct change c = { .keys = keys };
 	struct key_record rec = key_record_of(key);
 	enum hf_err err;
 
-	if ((err = trim_check(key, min, why)) != HF_OK)
-		return err;
-	rec.min_available_version = min;
-	err = change_key_record(&c, key, &rec);
-	for (size_t i = 0; i < key->count && err == HF_OK; i++)
-		if (key->versions[i].number < min)
-			err = change_delete_version(&c, key, &key->versions[i]);
-	if (err == HF_OK)
+	rec.min_available_version = below;
+	keys_destroying(keys);
+	if ((err = change_key_record(&c, key, &rec)) == HF_OK &&
+	    (err = change_shed(&c, key, below)) == HF_OK)
 		err = change_commit(&c);
-	for (size_t i = 0; i < key->count && err == HF_OK; i++)
-		if (key->versions[i].number < min)
-			keys_version_drop_hsm(keys, &key->versions[i]);
+	if (err == HF_OK)
+		drop_hsm_below(keys, key, below);
 	change_free(&c);
 	return err;
+}
+
+static enum hf_err
+once_trim(
+    struct keys *keys, const struct key *key, void *ctx, struct hf_why *why)
+{
+	struct shedding *s = ctx;
+	enum hf_err err;
+
+	if ((err = trim_check(key, s->below, why)) != HF_OK)
+		return err;
+	return shed(keys, key, s);
 }
 
 enum hf_err
 keys_trim(struct keys *keys, struct hf_text name, uint64_t min,
     struct key **out, struct hf_why *why)
 {
-	return keys_until_done(keys, name, once_trim, &min, out, why);
+	struct shedding s = { .below = min, .more = true };
+	enum hf_err err = HF_OK;
+
+	while (s.more && err == HF_OK)
+		err = keys_until_done(keys, name, once_trim, &s, NULL, why);
+	return err == HF_OK ? keys_get_own(keys, name, out) : err;
 }
 
 struct alias_names {
@@ -104,12 +155,8 @@ delete_alias_each(void *ctx, struct hf_text name)
 	char stored[KEY_STORE_NAME];
 
 	alias_store_name(name, stored);
-	an->err = change_delete(an->change, stored);
-	if (an->err != HF_OK)
-		return false;
-	(void)snprintf(stored, sizeof(stored), "aliasof/%s/%.*s", an->key,
-	    (int)name.len, name.ptr);
-	an->err = change_delete(an->change, stored);
+	if ((an->err = change_delete(an->change, stored)) == HF_OK)
+		an->err = change_unmark_alias(an->change, an->key, name);
 	return an->err == HF_OK;
 }
 
@@ -122,34 +169,37 @@ change_delete_key(struct change *c, const struct key *key)
 
 	key_store_name(text_of(key->name), name);
 	change_require(c, name, key->revision);
-	if ((err = change_delete(c, name)) != HF_OK)
+	if ((err = change_delete(c, name)) != HF_OK ||
+	    (err = change_shed(c, key, UINT64_MAX)) != HF_OK ||
+	    (err = keys_aliases_of(
+		 c->keys, text_of(key->name), delete_alias_each, &an)) != HF_OK)
 		return err;
-	for (size_t i = 0; i < key->count; i++)
-		if ((err = change_delete_version(c, key, &key->versions[i])) !=
-		    HF_OK)
-			return err;
-	err = keys_aliases_of(
-	    c->keys, text_of(key->name), delete_alias_each, &an);
-	return err == HF_OK ? an.err : err;
+	return an.err;
 }
 
+/* The oldest versions first, and the rest with the key. */
 static enum hf_err
 once_delete(
     struct keys *keys, const struct key *key, void *ctx, struct hf_why *why)
 {
+	struct shedding *s = ctx;
 	struct change c = { .keys = keys };
 	enum hf_err err;
 
-	(void)ctx;
 	if (!key->deletion_allowed)
 		return hf_fail(why, HF_ERR_DELETE_REFUSED,
-		    "error deleting "
-		    "policy %s: deletion is not allowed for this key",
+		    "error deleting policy %s: deletion is not allowed for "
+		    "this key",
 		    key->name);
+	s->below = UINT64_MAX;
+	(void)shed_below(key, s);
+	if (s->more)
+		return shed(keys, key, s);
+	keys_destroying(keys);
 	if ((err = change_delete_key(&c, key)) == HF_OK)
 		err = change_commit(&c);
-	for (size_t i = 0; i < key->count && err == HF_OK; i++)
-		keys_version_drop_hsm(keys, &key->versions[i]);
+	if (err == HF_OK)
+		drop_hsm_below(keys, key, UINT64_MAX);
 	change_free(&c);
 	return err;
 }
@@ -157,9 +207,11 @@ once_delete(
 enum hf_err
 keys_delete(struct keys *keys, struct hf_text name, struct hf_why *why)
 {
-	enum hf_err err =
-	    keys_until_done(keys, name, once_delete, NULL, NULL, why);
+	struct shedding s = { .more = true };
+	enum hf_err err = HF_OK;
 
+	while (s.more && err == HF_OK)
+		err = keys_until_done(keys, name, once_delete, &s, NULL, why);
 	if (err == HF_ERR_KEY_NOT_FOUND)
 		return hf_fail(why, err, "could not delete key; not found");
 	return err;
@@ -167,50 +219,148 @@ keys_delete(struct keys *keys, struct hf_text name, struct hf_why *why)
 
 /* -- Keyrings that are gone -- */
 
-struct orphan {
+/* What one keyring sealed below a prefix, or what marks it, as deletions. */
+struct orphans {
 	struct keys *keys;
-	struct hf_text keyring;
+	struct hf_text keyring; /* absent: whatever stands there */
 	struct change change;
 	uint64_t count;
+	bool only_count;
 	enum hf_err err;
 };
+
+enum { ORPHANS_AT_ONCE = 500 };
 
 static bool
 orphan_each(
     void *ctx, struct hf_text key, struct hf_bytes value, uint64_t revision)
 {
-	struct orphan *o = ctx;
+	struct orphans *o = ctx;
 	char name[KEY_STORE_NAME];
 
 	(void)revision;
-	if (!keyring_sealed(o->keys->hierarchy, o->keyring, value))
+	if (o->keyring.ptr != NULL &&
+	    !keyring_sealed(o->keys->hierarchy, o->keyring, value))
 		return true;
-	if (text_starts(key, TEXT("key/")))
-		o->count++;
+	o->count++;
+	if (o->only_count)
+		return true;
 	(void)snprintf(name, sizeof(name), "%.*s", (int)key.len, key.ptr);
 	o->err = change_delete(&o->change, name);
-	return o->err == HF_OK;
+	return o->err == HF_OK && o->change.count < ORPHANS_AT_ONCE;
+}
+
+/* One commit at most; *count 0: nothing was there any more. */
+static enum hf_err
+orphans_drop(struct keys *keys, const char *prefix, struct hf_text keyring,
+    bool only_count, uint64_t *count)
+{
+	struct orphans o = { .keys = keys,
+		.keyring = keyring,
+		.change = { .keys = keys },
+		.only_count = only_count };
+	enum hf_err err = store_list(keys->store, text_of(prefix),
+	    (struct hf_text){ 0 }, 0, orphan_each, &o);
+
+	if (err == HF_OK)
+		err = o.err;
+	if (err == HF_OK && o.change.count > 0)
+		err = change_commit(&o.change);
+	change_free(&o.change);
+	*count = o.count;
+	return err;
+}
+
+static enum hf_err
+orphans_drop_all(struct keys *keys, const char *prefix, struct hf_text keyring)
+{
+	uint64_t count = 1;
+	enum hf_err err = HF_OK;
+
+	while (count > 0 && err == HF_OK)
+		err = orphans_drop(keys, prefix, keyring, false, &count);
+	return err;
+}
+
+struct first_key {
+	struct keys *keys;
+	struct hf_text keyring;
+	char name[KEY_STORE_NAME]; /* "": there is none */
+	char mark[KEY_STORE_NAME]; /* prefix of the marks of its aliases */
+};
+
+static bool
+first_key_each(
+    void *ctx, struct hf_text key, struct hf_bytes value, uint64_t revision)
+{
+	struct first_key *f = ctx;
+
+	(void)revision;
+	if (!keyring_sealed(f->keys->hierarchy, f->keyring, value))
+		return true;
+	(void)snprintf(f->name, sizeof(f->name), "%.*s", (int)key.len, key.ptr);
+	(void)snprintf(f->mark, sizeof(f->mark), "aliasof/%s/", f->name + 4);
+	return false;
+}
+
+/* A key goes last: as long as it is there, somebody knows what is left. */
+static enum hf_err
+drop_keys(struct keys *keys, struct hf_text keyring, uint64_t *count)
+{
+	char last[KEY_STORE_NAME] = "key/";
+
+	for (;;) {
+		struct first_key f = { .keys = keys, .keyring = keyring };
+		struct store_write gone;
+		enum hf_err err;
+
+		err = store_list(keys->store, TEXT("key/"), text_of(last), 0,
+		    first_key_each, &f);
+		if (err != HF_OK || f.name[0] == '\0')
+			return err;
+		gone = (struct store_write){ text_of(f.name), { NULL, 0 } };
+		if ((err = orphans_drop_all(
+			 keys, f.mark, (struct hf_text){ 0 })) != HF_OK ||
+		    (err = store_commit(
+			 keys->store, NULL, 0, &gone, 1, NULL)) != HF_OK)
+			return err;
+		memcpy(last, f.name, sizeof(last));
+		(*count)++;
+	}
 }
 
 enum hf_err
 keys_drop_keyring(
     struct keys *keys, struct hf_text keyring, bool only_count, uint64_t *count)
 {
-	static const char *const prefixes[] = { "key/", "ver/", "alias/" };
-	struct orphan o = {
-		.keys = keys, .keyring = keyring, .change = { .keys = keys }
-	};
-	enum hf_err err = HF_OK;
+	enum hf_err err;
 
-	for (size_t i = 0; i < 3 && err == HF_OK; i++) {
-		err = store_list(keys->store, text_of(prefixes[i]),
-		    (struct hf_text){ 0 }, 0, orphan_each, &o);
-		if (err == HF_OK)
-			err = o.err;
-	}
-	if (err == HF_OK && !only_count && o.change.count > 0)
-		err = change_commit(&o.change);
-	change_free(&o.change);
-	*count = o.count;
+	*count = 0;
+	if (only_count)
+		return orphans_drop(keys, "key/", keyring, true, count);
+	keys_destroying(keys);
+	if ((err = orphans_drop_all(keys, "ver/", keyring)) != HF_OK ||
+	    (err = orphans_drop_all(keys, "alias/", keyring)) != HF_OK)
+		return err;
+	return drop_keys(keys, keyring, count);
+}
+
+/* -- What was destroyed must not be found in the files of the store -- */
+
+void
+keys_destroying(struct keys *keys)
+{
+	atomic_store(&keys->unscrubbed, true);
+}
+
+enum hf_err
+keys_scrub(struct keys *keys)
+{
+	enum hf_err err;
+
+	if (!atomic_exchange(&keys->unscrubbed, false))
+		return HF_OK;
+	if ((err = store_scrub(keys->store)) != HF_OK)
+		atomic_store(&keys->unscrubbed, true);
 	return err;
 }

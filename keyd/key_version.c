@@ -9,6 +9,7 @@
 
 #include "../lib/bytes.h"
 #include "change.h"
+#include "log.h"
 
 /* -- States of versions -- */
 
@@ -87,7 +88,8 @@ keys_version_drop_hsm(struct keys *keys, const struct key_version *v)
 	if (hsm_key_drop(keys->hsm, &v->hsm) != HF_OK ||
 	    (v->hsm_hmac.type != NULL &&
 		hsm_key_drop(keys->hsm, &v->hsm_hmac) != HF_OK))
-		return; /* an orphan in the HSM; its blob is gone */
+		log_warning("an HSM key of a version that is gone could not be "
+			    "destroyed: nothing refers to it any more");
 }
 
 static enum hf_err
@@ -103,6 +105,7 @@ move_commit(struct keys *keys, const struct key *key,
 
 	rec->state = mc->move->to;
 	if (mc->move->to == VERSION_DESTROYED) {
+		keys_destroying(keys);
 		rec->material = rec->hmac = rec->hsm_wrapped =
 		    rec->hsm_hmac_wrapped = (struct hf_bytes){ 0 };
 		rec->destroy_time = mc->when;
@@ -197,11 +200,57 @@ keys_version_restore(struct keys *keys, struct hf_text name, uint64_t version,
 
 /* -- Destruction that is due -- */
 
+/* What a mark says: due/<16 hex digits>/<6 hex digits>/<name of the key>. */
+struct due_mark {
+	char stored[KEY_STORE_NAME];
+	uint64_t when, version;
+	const char *name; /* in `stored` */
+};
+
+/* Lower-case hexadecimal digits and a slash; false for anything else. */
+static bool
+read_hex(const char *p, size_t digits, uint64_t *out)
+{
+	static const char alphabet[] = "0123456789abcdef";
+
+	*out = 0;
+	for (size_t i = 0; i < digits; i++) {
+		const char *at = p[i] == '\0' ? NULL : strchr(alphabet, p[i]);
+
+		if (at == NULL)
+			return false;
+		*out = *out << 4 | (uint64_t)(at - alphabet);
+	}
+	return p[digits] == '/';
+}
+
+/* False: nobody here wrote that. */
+static bool
+due_read(struct hf_text key, struct due_mark *out)
+{
+	enum {
+		AT_TIME = 4,
+		AT_VERSION = AT_TIME + 17,
+		AT_NAME = AT_VERSION + 7
+	};
+
+	*out = (struct due_mark){ .name = out->stored + AT_NAME };
+	if (key.len >= sizeof(out->stored))
+		return false;
+	memcpy(out->stored, key.ptr, key.len);
+	return key.len > AT_NAME &&
+	    read_hex(out->stored + AT_TIME, 16, &out->when) &&
+	    read_hex(out->stored + AT_VERSION, 6, &out->version) &&
+	    name_valid(text_of(out->name));
+}
+
+enum { DUE_AT_ONCE = 64 };
+
 struct due {
-	char names[64][KEY_STORE_NAME];
+	struct due_mark marks[DUE_AT_ONCE];
 	size_t count;
 	uint64_t now;
-	uint64_t next; /* the first that is not due yet */
+	uint64_t next; /* the first that is not due yet; 0: none */
 };
 
 static bool
@@ -209,62 +258,90 @@ due_each(
     void *ctx, struct hf_text key, struct hf_bytes value, uint64_t revision)
 {
 	struct due *d = ctx;
-	char copy[KEY_STORE_NAME];
-	uint64_t when;
+	struct due_mark mark;
 
 	(void)value;
 	(void)revision;
-	(void)snprintf(copy, sizeof(copy), "%.*s", (int)key.len, key.ptr);
-	when = strtoull(copy + 4, NULL, 16);
-	if (when > d->now) {
-		d->next = when;
+	if (!due_read(key, &mark)) {
+		log_warning("the store has a mark of destruction that makes "
+			    "no sense; it is passed over");
+		return true;
+	}
+	if (mark.when > d->now) {
+		d->next = mark.when;
 		return false;
 	}
-	if (d->count == 64) {
+	if (d->count == DUE_AT_ONCE) {
 		d->next = d->now; /* come again at once */
 		return false;
 	}
-	memcpy(d->names[d->count++], copy, sizeof(copy));
+	d->marks[d->count] = mark;
+	d->marks[d->count].name =
+	    d->marks[d->count].stored + (mark.name - mark.stored);
+	d->count++;
 	return true;
 }
 
 /* Destroys what one mark names; the mark goes even when there is nothing. */
 static enum hf_err
-due_destroy(struct keys *keys, const char *mark, uint64_t now,
-    void (*each)(void *, const char *, uint64_t), void *ctx)
+due_destroy(struct keys *keys, const struct due_mark *mark, uint64_t now)
 {
-	uint64_t version = strtoull(mark + 4 + 17, NULL, 16);
-	const char *name = mark + 4 + 17 + 7;
-	enum hf_err err = version_move(
-	    keys, text_of(name), &move_destroy, version, now, NULL, NULL);
+	enum hf_err err = version_move(keys, text_of(mark->name), &move_destroy,
+	    mark->version, now, NULL, NULL);
 
-	if (err == HF_OK) {
-		each(ctx, name, version);
-		return HF_OK;
-	}
 	if (err != HF_ERR_VERSION_STATE && err != HF_ERR_VERSION_NOT_FOUND &&
-	    err != HF_ERR_KEY_NOT_FOUND)
+	    err != HF_ERR_KEY_NOT_FOUND && err != HF_ERR_KEYRING_NOT_FOUND)
 		return err;
 	return store_commit(keys->store, NULL, 0,
-	    &(struct store_write){ text_of(mark), { NULL, 0 } }, 1, NULL);
+	    &(struct store_write){ text_of(mark->stored), { NULL, 0 } }, 1,
+	    NULL);
+}
+
+/* Whether there is something to destroy, or only a mark left over. */
+static bool
+due_is_real(struct keys *keys, const struct due_mark *mark)
+{
+	const struct key_version *v;
+	struct key *key;
+	bool real;
+
+	if (keys_load(keys, text_of(mark->name), &key) != HF_OK)
+		return false;
+	v = key_version_find(key, mark->version);
+	real = v != NULL && v->state == VERSION_DESTROY_SCHEDULED;
+	key_unref(key);
+	return real;
 }
 
 enum hf_err
-keys_destroy_due(struct keys *keys, uint64_t now,
-    void (*each)(void *ctx, const char *name, uint64_t version), void *ctx,
+keys_destroy_due(struct keys *keys, uint64_t now, const struct due_watch *watch,
     uint64_t *next)
 {
 	struct due *d = calloc(1, sizeof(*d));
-	enum hf_err err;
+	enum hf_err first, err;
 
 	if (d == NULL)
 		return HF_ERR_NO_MEMORY;
 	d->now = now;
-	err = store_list(
+	first = store_list(
 	    keys->store, TEXT("due/"), (struct hf_text){ 0 }, 0, due_each, d);
-	for (size_t i = 0; i < d->count && err == HF_OK; i++)
-		err = due_destroy(keys, d->names[i], now, each, ctx);
+	/* One that cannot be destroyed now does not keep the others. */
+	for (size_t i = 0; i < d->count; i++) {
+		const struct due_mark *m = &d->marks[i];
+		bool real = due_is_real(keys, m);
+
+		err = real ? watch->before(watch->ctx, m->name, m->version)
+			   : HF_OK;
+		if (err == HF_OK) {
+			err = due_destroy(keys, m, now);
+			if (real)
+				watch->after(
+				    watch->ctx, m->name, m->version, err);
+		}
+		if (first == HF_OK)
+			first = err;
+	}
 	*next = d->next;
 	free(d);
-	return err;
+	return first;
 }

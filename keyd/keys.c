@@ -7,17 +7,14 @@
 
 #include "../lib/bytes.h"
 #include "keys_internal.h"
+#include "siphash.h"
 
-/* FNV-1a: names are bounded, and the table is not to be attacked from outside
- * beyond the names that policy lets a caller make. */
+/* Whoever may make keys chooses names: without a secret in the hash they could
+ * put all of them into one bucket. */
 static uint64_t
-name_hash(struct hf_text name)
+name_hash(const struct keys *keys, struct hf_text name)
 {
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	for (size_t i = 0; i < name.len; i++)
-		h = (h ^ (uint8_t)name.ptr[i]) * UINT64_C(0x100000001b3);
-	return h;
+	return siphash(keys->seed, bytes_of_text(name));
 }
 
 static struct keys_shard *
@@ -69,17 +66,26 @@ keys_open(struct store *store, struct hierarchy *h, struct hsm *hsm,
     size_t capacity, struct keys **out)
 {
 	struct keys *keys = calloc(1, sizeof(*keys));
+	enum hf_err err;
 
 	if (keys == NULL)
 		return HF_ERR_NO_MEMORY;
 	keys->store = store;
 	keys->hierarchy = h;
 	keys->hsm = hsm;
+	keys->unscrubbed = true; /* who knows how the last process ended */
 	keys->capacity = capacity / KEYS_SHARDS + 1;
+	for (size_t i = 0; i < KEYS_SHARDS; i++) {
+		(void)pthread_mutex_init(&keys->changing[i], NULL);
+		(void)pthread_mutex_init(&keys->shards[i].lock, NULL);
+	}
+	if ((err = crypto_random(keys->seed, sizeof(keys->seed))) != HF_OK) {
+		keys_close(keys);
+		return err;
+	}
 	for (size_t i = 0; i < KEYS_SHARDS; i++) {
 		struct keys_shard *s = &keys->shards[i];
 
-		(void)pthread_mutex_init(&s->lock, NULL);
 		s->buckets = keys->capacity < 16 ? 16 : keys->capacity;
 		s->table = calloc(s->buckets, sizeof(struct keys_entry *));
 		if (s->table == NULL) {
@@ -90,6 +96,12 @@ keys_open(struct store *store, struct hierarchy *h, struct hsm *hsm,
 	store_watch(store, on_commit, keys);
 	*out = keys;
 	return HF_OK;
+}
+
+pthread_mutex_t *
+keys_change_lock(struct keys *keys, struct hf_text name)
+{
+	return &keys->changing[name_hash(keys, name) % KEYS_SHARDS];
 }
 
 void
@@ -116,6 +128,7 @@ keys_close(struct keys *keys)
 	for (size_t i = 0; i < KEYS_SHARDS; i++) {
 		free(keys->shards[i].table);
 		(void)pthread_mutex_destroy(&keys->shards[i].lock);
+		(void)pthread_mutex_destroy(&keys->changing[i]);
 	}
 	free(keys);
 }
@@ -136,7 +149,7 @@ keys_cached(struct keys *keys)
 void
 keys_drop(struct keys *keys, struct hf_text name)
 {
-	uint64_t hash = name_hash(name);
+	uint64_t hash = name_hash(keys, name);
 	struct keys_shard *s = shard_of(keys, hash);
 	struct keys_entry **link;
 
@@ -172,7 +185,7 @@ static void
 cache_put(struct keys *keys, struct hf_text name, struct key *key,
     const char *target, uint64_t drops)
 {
-	uint64_t hash = name_hash(name);
+	uint64_t hash = name_hash(keys, name);
 	struct keys_shard *s = shard_of(keys, hash);
 	struct keys_entry *e = calloc(1, sizeof(*e));
 	struct keys_entry **link;
@@ -196,13 +209,46 @@ cache_put(struct keys *keys, struct hf_text name, struct key *key,
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
+/* -- Loading -- */
+
+/* Drops one entry of each shard; false when there was none. */
+static bool
+make_room(struct keys *keys)
+{
+	bool dropped = false;
+
+	for (size_t i = 0; i < KEYS_SHARDS; i++) {
+		struct keys_shard *s = &keys->shards[i];
+
+		(void)pthread_mutex_lock(&s->lock);
+		if (s->count > 0) {
+			shard_evict(s);
+			dropped = true;
+		}
+		(void)pthread_mutex_unlock(&s->lock);
+	}
+	return dropped;
+}
+
+enum hf_err
+keys_load(struct keys *keys, struct hf_text name, struct key **out)
+{
+	enum hf_err err;
+
+	do
+		err = key_load(keys->store, keys->hierarchy, name, out);
+	while ((err == HF_ERR_NO_MEMORY || err == HF_ERR_MEMORY_LOCK) &&
+	    make_room(keys));
+	return err;
+}
+
 enum found { FOUND_NOTHING, FOUND_KEY, FOUND_ALIAS };
 
 static enum found
 cache_get(struct keys *keys, struct hf_text name, struct key **key,
     char target[129], uint64_t *drops)
 {
-	uint64_t hash = name_hash(name);
+	uint64_t hash = name_hash(keys, name);
 	struct keys_shard *s = shard_of(keys, hash);
 	enum found found = FOUND_NOTHING;
 	struct keys_entry *e;
@@ -229,7 +275,7 @@ static enum found
 cache_fill(struct keys *keys, struct hf_text name, uint64_t drops,
     struct key **key, char target[129], enum hf_err *err)
 {
-	*err = key_load(keys->store, keys->hierarchy, name, key);
+	*err = keys_load(keys, name, key);
 	if (*err == HF_OK) {
 		cache_put(keys, name, key_ref(*key), NULL, drops);
 		return FOUND_KEY;
@@ -270,6 +316,22 @@ keys_get(
 		ask = text_of(via);
 	}
 	return HF_ERR_KEY_NOT_FOUND;
+}
+
+enum hf_err
+keys_get_own(struct keys *keys, struct hf_text name, struct key **out)
+{
+	struct key *key;
+	enum hf_err err = keys_get(keys, name, true, &key);
+
+	if (err != HF_OK)
+		return err;
+	if (!text_is(name, key->name)) {
+		key_unref(key);
+		return HF_ERR_KEY_NOT_FOUND;
+	}
+	*out = key;
+	return HF_OK;
 }
 
 /* -- Lists -- */

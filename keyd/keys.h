@@ -6,9 +6,10 @@
 
 /*
  * All keys: a bounded cache of opened keys over the store (keys.c), and every
- * change that can be made to them (key_change.c). A change is one commit whose
- * condition is the revision that was read; afterwards the store's watch drops
- * the cached key, so that a change by another daemon would do the same.
+ * change that can be made to them (key_change.c and its neighbours). A change
+ * is one commit whose condition is the revision that was read; afterwards the
+ * store's watch drops the cached key, so that a change by another daemon would
+ * do the same.
  */
 struct keys;
 
@@ -31,7 +32,12 @@ size_t keys_cached(struct keys *keys);
 /* Forgets all opened keys: a keyring was destroyed. */
 void keys_forget(struct keys *keys);
 
-/* -- Changes: on workers only. All return the changed key in *out. -- */
+/*
+ * -- Changes: on workers only. All return the changed key in *out. --
+ *
+ * `name` is the key's own name, not an alias: what policy was asked about is
+ * what is changed, whoever moves an alias meanwhile.
+ */
 
 struct key_create {
 	struct hf_text name;
@@ -76,18 +82,34 @@ enum hf_err keys_delete(
     struct keys *keys, struct hf_text name, struct hf_why *why);
 
 /*
- * Destroys the versions whose time has come. `each` is called for each one,
- * after it is done. Returns the time of the next one, 0 for none.
+ * Destroys the versions whose time has come, each between the two calls; one
+ * that `before` refuses stays for the next time. One that fails leaves the
+ * others alone; the first error is returned. *next is the time of the next
+ * one, 0 for none.
  */
+struct due_watch {
+	void *ctx;
+	enum hf_err (*before)(void *ctx, const char *name, uint64_t version);
+	void (*after)(
+	    void *ctx, const char *name, uint64_t version, enum hf_err err);
+};
 enum hf_err keys_destroy_due(struct keys *keys, uint64_t now,
-    void (*each)(void *ctx, const char *name, uint64_t version), void *ctx,
-    uint64_t *next);
+    const struct due_watch *watch, uint64_t *next);
 
-/* Drops every key sealed by a destroyed keyring; counts them. */
+/*
+ * Drops every key sealed by a destroyed keyring; counts them. Cut short, it is
+ * finished by the next call.
+ */
 enum hf_err keys_drop_keyring(struct keys *keys, struct hf_text keyring,
     bool only_count, uint64_t *count);
 
-/* -- Aliases -- */
+/*
+ * After something was destroyed: clears what the store's files still hold of
+ * it (store_scrub). Does nothing when nothing was. HF_ERR_BUSY: try again.
+ */
+enum hf_err keys_scrub(struct keys *keys);
+
+/* -- Aliases: of a key, 256 at most -- */
 
 enum hf_err keys_alias_set(struct keys *keys, struct hf_text name,
     struct hf_text target, struct hf_why *why);

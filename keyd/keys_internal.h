@@ -3,12 +3,21 @@
 #define KEYD_KEYS_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "keys.h"
 
 /* What keys.c and the files of changes (key_*.c) share. */
 
-enum { KEYS_SHARDS = 64 };
+enum {
+	KEYS_SHARDS = 64,
+	/*
+	 * Versions of a key that are kept at once. All are opened together, and
+	 * of the largest private keys 2,300 fill the locked heap of OpenSSL.
+	 */
+	KEY_VERSIONS = 1000,
+	KEY_ALIASES = 256, /* of a key: they go with it, in one commit */
+};
 
 /* A name in the cache: an opened key, or an alias. */
 struct keys_entry {
@@ -33,9 +42,28 @@ struct keys {
 	struct store *store;
 	struct hierarchy *hierarchy;
 	struct hsm *hsm;
-	size_t capacity; /* of one shard */
+	size_t capacity;         /* of one shard */
+	_Atomic bool unscrubbed; /* destroyed values may stand in old pages */
+	uint8_t seed[16];        /* of the hash of names */
 	struct keys_shard shards[KEYS_SHARDS];
+	pthread_mutex_t changing[KEYS_SHARDS]; /* by the hash of the name */
 };
+
+/*
+ * Opens a key by its own name, as it stands in the store now. Where the locked
+ * memory is full, keys that nobody used lately make room.
+ */
+enum hf_err keys_load(struct keys *keys, struct hf_text name, struct key **out);
+
+/* As keys_get, but no alias. */
+enum hf_err keys_get_own(
+    struct keys *keys, struct hf_text name, struct key **out);
+
+/* Before a commit that destroys: keys_scrub has something to do. */
+void keys_destroying(struct keys *keys);
+
+/* Changes of one key take turns. */
+pthread_mutex_t *keys_change_lock(struct keys *keys, struct hf_text name);
 
 /* Forgets one name: its record changed. */
 void keys_drop(struct keys *keys, struct hf_text name);

@@ -7,6 +7,7 @@
 #include "../lib/bytes.h"
 #include "key.h"
 #include "keys.h"
+#include "log.h"
 #include "server.h"
 
 /* -- What a key looks like from outside -- */
@@ -144,6 +145,28 @@ key_changed(struct request *rq, enum hf_err err, const char *event,
 	err = key_show(rq, key, out);
 	key_unref(key);
 	return err;
+}
+
+/*
+ * The key that policy was asked about, whatever an alias points to by now.
+ * Where there was none, what was asked for will not be found.
+ */
+static struct hf_text
+own_name(const struct request *rq, struct hf_text asked)
+{
+	return rq->key != NULL ? text_of(rq->key->name) : asked;
+}
+
+/* What was destroyed leaves the files too; the daemon tries again where that
+ * does not go now. */
+static void
+scrub(struct request *rq)
+{
+	enum hf_err err = keys_scrub(rq->server->keys);
+
+	if (err != HF_OK)
+		log_info("the store is cleared of what was destroyed later: %s",
+		    hf_err_sentence(err));
 }
 
 /* -- Keys -- */
@@ -364,8 +387,8 @@ op_key_config(struct request *rq, const struct hf_key_config_in *in,
 {
 	struct hf_key_config_in copy = *in;
 	struct key *key = NULL;
-	enum hf_err err = keys_change(
-	    rq->server->keys, in->name, config_change, &copy, &key, &rq->why);
+	enum hf_err err = keys_change(rq->server->keys, own_name(rq, in->name),
+	    config_change, &copy, &key, &rq->why);
 
 	err = key_changed(rq, err, "key.configured", key, out);
 	if (err == HF_OK && in->min_decryption_version.present &&
@@ -380,8 +403,15 @@ op_key_rotate(
     struct request *rq, const struct hf_name_in *in, struct hf_key_info *out)
 {
 	struct key *key = NULL;
-	enum hf_err err =
-	    keys_rotate(rq->server->keys, in->name, &key, &rq->why);
+	enum hf_err err;
+
+	if (rq->demand_hsm && rq->key != NULL && rq->key->level != LEVEL_HSM)
+		return hf_fail(&rq->why, HF_ERR_KEY_LEVEL,
+		    "policy demands protection level hsm; new versions of key "
+		    "%s are of level %s",
+		    rq->key->name, key_level_name(rq->key->level));
+	err = keys_rotate(
+	    rq->server->keys, own_name(rq, in->name), &key, &rq->why);
 
 	if (err == HF_OK)
 		rq->key_version = key->latest;
@@ -393,9 +423,11 @@ op_key_trim(struct request *rq, const struct hf_key_trim_in *in,
     struct hf_key_info *out)
 {
 	struct key *key = NULL;
-	enum hf_err err = keys_trim(rq->server->keys, in->name,
+	enum hf_err err = keys_trim(rq->server->keys, own_name(rq, in->name),
 	    in->min_available_version, &key, &rq->why);
 
+	if (err == HF_OK)
+		scrub(rq);
 	return key_changed(rq, err, "key.trimmed", key, out);
 }
 
@@ -420,9 +452,11 @@ op_key_delete(
 	name = arena_text(rq->arena, in->name);
 	if (name == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = keys_delete(rq->server->keys, in->name, &rq->why)) == HF_OK)
-		server_event(rq->server, "key.deleted", name);
-	return err;
+	if ((err = keys_delete(rq->server->keys, in->name, &rq->why)) != HF_OK)
+		return err;
+	server_event(rq->server, "key.deleted", name);
+	scrub(rq);
+	return HF_OK;
 }
 
 static enum hf_err
@@ -441,7 +475,7 @@ op_key_soft_delete(
 {
 	bool deleted = true;
 	struct key *key = NULL;
-	enum hf_err err = keys_change(rq->server->keys, in->name,
+	enum hf_err err = keys_change(rq->server->keys, own_name(rq, in->name),
 	    soft_delete_change, &deleted, &key, &rq->why);
 
 	return key_changed(rq, err, "key.soft_deleted", key, out);
@@ -453,7 +487,7 @@ op_key_soft_delete_restore(
 {
 	bool deleted = false;
 	struct key *key = NULL;
-	enum hf_err err = keys_change(rq->server->keys, in->name,
+	enum hf_err err = keys_change(rq->server->keys, own_name(rq, in->name),
 	    soft_delete_change, &deleted, &key, &rq->why);
 
 	return key_changed(rq, err, "key.undeleted", key, out);
@@ -466,8 +500,8 @@ op_key_version_enable(
     struct request *rq, const struct hf_version_in *in, struct hf_key_info *out)
 {
 	struct key *key = NULL;
-	enum hf_err err = keys_version_enable(
-	    rq->server->keys, in->name, in->version, &key, &rq->why);
+	enum hf_err err = keys_version_enable(rq->server->keys,
+	    own_name(rq, in->name), in->version, &key, &rq->why);
 
 	return key_changed(rq, err, "key.version_enabled", key, out);
 }
@@ -477,8 +511,8 @@ op_key_version_disable(
     struct request *rq, const struct hf_version_in *in, struct hf_key_info *out)
 {
 	struct key *key = NULL;
-	enum hf_err err = keys_version_disable(
-	    rq->server->keys, in->name, in->version, &key, &rq->why);
+	enum hf_err err = keys_version_disable(rq->server->keys,
+	    own_name(rq, in->name), in->version, &key, &rq->why);
 
 	return key_changed(rq, err, "key.version_disabled", key, out);
 }
@@ -489,8 +523,8 @@ op_key_version_destroy(struct request *rq,
 {
 	uint64_t delay = in->delay.present ? in->delay.value : 30 * 86400;
 	struct key *key = NULL;
-	enum hf_err err = keys_version_destroy(
-	    rq->server->keys, in->name, in->version, delay, &key, &rq->why);
+	enum hf_err err = keys_version_destroy(rq->server->keys,
+	    own_name(rq, in->name), in->version, delay, &key, &rq->why);
 
 	return key_changed(rq, err, "key.version_destroy_scheduled", key, out);
 }
@@ -500,8 +534,8 @@ op_key_version_restore(
     struct request *rq, const struct hf_version_in *in, struct hf_key_info *out)
 {
 	struct key *key = NULL;
-	enum hf_err err = keys_version_restore(
-	    rq->server->keys, in->name, in->version, &key, &rq->why);
+	enum hf_err err = keys_version_restore(rq->server->keys,
+	    own_name(rq, in->name), in->version, &key, &rq->why);
 
 	return key_changed(rq, err, "key.version_restored", key, out);
 }
@@ -552,8 +586,8 @@ op_alias_list(struct request *rq, const struct hf_list_in *in,
 		char target[129];
 
 		err = keys_alias_target(rq->server->keys, al.items[i], target);
-		if (err == HF_ERR_NOT_FOUND)
-			continue; /* removed since */
+		if (err == HF_ERR_NOT_FOUND || err == HF_ERR_KEYRING_NOT_FOUND)
+			continue; /* removed since, or shredded */
 		if (err != HF_OK)
 			return err;
 		out->aliases[out->aliases_count].name = al.items[i];
@@ -618,29 +652,53 @@ op_keyring_list(struct request *rq, const struct hf_list_in *in,
 	return HF_OK;
 }
 
-enum hf_err
-op_keyring_destroy(struct request *rq, const struct hf_keyring_destroy_in *in,
-    struct hf_empty *out)
+/* Whether it may be destroyed, or has been and left keys behind. */
+static enum hf_err
+may_destroy(struct request *rq, const struct hf_keyring_destroy_in *in,
+    struct keyring_info *ring)
 {
 	struct server *s = rq->server;
 	uint64_t count;
 	enum hf_err err;
 
-	(void)out;
 	if (text_is(in->name, "default"))
 		return hf_fail(&rq->why, HF_ERR_KEYRING_IN_USE,
 		    "the keyring default cannot be destroyed");
-	if ((err = keys_drop_keyring(s->keys, in->name, true, &count)) != HF_OK)
+	if ((err = keyring_info(s->hierarchy, in->name, ring)) != HF_OK ||
+	    (err = keys_drop_keyring(s->keys, in->name, true, &count)) != HF_OK)
 		return err;
+	if (ring->destroyed)
+		return count > 0 ? HF_OK : HF_ERR_KEYRING_NOT_FOUND;
 	if (count > 0 && !in->with_keys)
 		return hf_fail(&rq->why, HF_ERR_KEYRING_IN_USE,
 		    "keyring %.*s still holds %llu keys; with_keys destroys "
 		    "them too",
 		    (int)in->name.len, in->name.ptr, (unsigned long long)count);
-	/* First the key that opens everything, then what it leaves behind. */
-	if ((err = keyring_destroy(s->hierarchy, in->name)) != HF_OK)
+	return HF_OK;
+}
+
+enum hf_err
+op_keyring_destroy(struct request *rq, const struct hf_keyring_destroy_in *in,
+    struct hf_empty *out)
+{
+	struct server *s = rq->server;
+	struct keyring_info ring;
+	uint64_t count;
+	enum hf_err err;
+
+	(void)out;
+	if ((err = may_destroy(rq, in, &ring)) != HF_OK)
 		return err;
-	keys_forget(s->keys);
-	server_event(s, "keyring.destroyed", arena_text(rq->arena, in->name));
-	return keys_drop_keyring(s->keys, in->name, false, &count);
+	/* First the key that opens everything, then what it leaves behind. Cut
+	 * short between the two, the next call does the rest. */
+	if (!ring.destroyed) {
+		if ((err = keyring_destroy(s->hierarchy, in->name)) != HF_OK)
+			return err;
+		keys_forget(s->keys);
+		server_event(
+		    s, "keyring.destroyed", arena_text(rq->arena, in->name));
+	}
+	err = keys_drop_keyring(s->keys, in->name, false, &count);
+	scrub(rq);
+	return err;
 }

@@ -182,14 +182,33 @@ read_wrapping(
 	return HF_OK;
 }
 
+/* "Z" or an offset such as "-05:30", in seconds east of Greenwich. */
+static bool
+parse_zone(const char *text, int64_t *out)
+{
+	static const char digits[] = "0123456789";
+	int hours, minutes;
+
+	*out = 0;
+	if (strcmp(text, "Z") == 0)
+		return true;
+	if ((text[0] != '+' && text[0] != '-') || strlen(text) != 6 ||
+	    strspn(text + 1, digits) != 2 || text[3] != ':' ||
+	    strspn(text + 4, digits) != 2)
+		return false;
+	hours = (text[1] - '0') * 10 + (text[2] - '0');
+	minutes = (text[4] - '0') * 10 + (text[5] - '0');
+	*out = (hours * 60 + minutes) * 60 * (text[0] == '-' ? -1 : 1);
+	return hours <= 23 && minutes <= 59;
+}
+
 /* "2030-12-31T23:59:59Z" or with an offset (RFC 3339, section 5.6). */
 static bool
 parse_time(const char *text, int64_t *out)
 {
 	struct tm tm = { 0 };
 	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	int hours, minutes, used = 0;
-	int64_t offset = 0;
+	int64_t offset;
 
 	if (rest == NULL || strspn(text, "0123456789") != 4)
 		return false;
@@ -200,16 +219,8 @@ parse_time(const char *text, int64_t *out)
 			return false;
 		rest += 1 + digits;
 	}
-	if (strcmp(rest, "Z") != 0) {
-		if ((*rest != '+' && *rest != '-') || rest[1] < '0' ||
-		    rest[1] > '9' ||
-		    sscanf(rest + 1, "%2d:%2d%n", &hours, &minutes, &used) !=
-			2 ||
-		    rest[1 + used] != '\0' || used != 5 || hours > 23 ||
-		    minutes > 59 || minutes < 0)
-			return false;
-		offset = (hours * 60 + minutes) * 60 * (*rest == '-' ? -1 : 1);
-	}
+	if (!parse_zone(rest, &offset))
+		return false;
 	*out = (int64_t)timegm(&tm) - offset;
 	return true;
 }

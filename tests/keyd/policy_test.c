@@ -810,6 +810,8 @@ grants_nothing_by_an_expired_rule_but_keeps_what_it_forbids(void **state)
 	    "path \"num\" { capabilities = [\"read\"] expiration = 1 }\n"
 	    "path \"new\" { capabilities = [\"read\"]\n"
 	    "expiration = \"2999-01-01T00:00:00.5+02:00\" }\n"
+	    "path \"west\" { capabilities = [\"read\"]\n"
+	    "expiration = \"1970-01-01T00:00:00-23:59\" }\n"
 	    "path \"deny\" { capabilities = [\"deny\"] expiration = 1 }\n"
 	    "path \"mix\" { capabilities = [\"update\"] expiration = 1\n"
 	    "allowed_parameters = { v = [\"1\"] } }\n"
@@ -820,6 +822,7 @@ grants_nothing_by_an_expired_rule_but_keeps_what_it_forbids(void **state)
 	assert_string_equal(v.reason, "the rule has expired");
 	assert_false(may(state, "num", R));
 	assert_true(may(state, "new", R));
+	assert_false(may(state, "west", R));
 	assert_false(may(state, "deny", R));
 	assert_false(may_with(state, "mix", "v", "1"));
 	assert_false(may_with(state, "mix", "v", "2"));
@@ -902,6 +905,15 @@ refuses_what_it_does_not_understand(void **state)
 	expect_refused(state, PATH("a/+*", ""), "\"+*\" is not allowed");
 	expect_refused(state, PATH("", ""), "a path of 1 to 1024 bytes");
 	expect_refused(state, "path \"a\" { expiration = \"soon\" }",
+	    "expiration: a time such as");
+	expect_refused(state,
+	    "path \"a\" { expiration = \"2999-01-01T00:00:00+24:00\" }",
+	    "expiration: a time such as");
+	expect_refused(state,
+	    "path \"a\" { expiration = \"2999-01-01T00:00:00+1: 0\" }",
+	    "expiration: a time such as");
+	expect_refused(state,
+	    "path \"a\" { expiration = \"2999-01-01T00:00:00\" }",
 	    "expiration: a time such as");
 	expect_refused(state, "path \"a\" { min_level = \"software\" }",
 	    "\"hsm\" or \"wrapped\" expected");

@@ -559,9 +559,7 @@ settings_load(const char *path, struct settings *out, struct hf_why *why)
 	if (folder == NULL)
 		err = hf_fail(
 		    why, HF_ERR_BAD_SETTINGS, "%s: %s", path, strerror(errno));
-	else
-		err = own(&s, strdup(path));
-	if (err == HF_OK) {
+	else if ((err = own(&s, strdup(path))) == HF_OK) {
 		s.file = s.owned[0];
 		err = read_file(&r);
 	}

@@ -360,9 +360,10 @@ wrap_vector(struct known *k, CK_MECHANISM_TYPE type, bool *right)
 		sizeof(kwp_wrapped), t.a, t.count, &key));
 	if (err == HF_OK)
 		err = object_attribute(call, key, CKA_VALUE, value, &len);
-	*right = err == HF_OK && len == sizeof(kwp_key) &&
-	    memcmp(value, kwp_key, len) == 0;
-	return err;
+	if (err != HF_OK)
+		return err;
+	*right = len == sizeof(kwp_key) && memcmp(value, kwp_key, len) == 0;
+	return HF_OK;
 }
 
 /*

@@ -100,11 +100,11 @@ head_of(const struct policy_entry *e)
 static bool
 matches(const struct policy_entry *e, struct hf_text path)
 {
-	size_t end = e->pattern.len - e->star, i = e->head, at = e->head;
+	size_t end = e->pattern.len - e->star, at = e->head;
 
 	if (path.len < e->head)
 		return false;
-	for (; i < end; i++) {
+	for (size_t i = e->head; i < end; i++) {
 		if (is_plus(e->pattern, i)) {
 			while (at < path.len && path.ptr[at] != '/')
 				at++;
@@ -251,7 +251,7 @@ policy_table_new(const struct policy *policies, size_t count,
 
 	if (t == NULL)
 		return HF_ERR_NO_MEMORY;
-	t->rules = calloc(rules + 1, sizeof(t->rules[0]));
+	t->rules = calloc(rules + 1, sizeof(const struct policy_rule *));
 	t->entries = calloc(rules + 1, sizeof(*t->entries));
 	if (t->rules == NULL || t->entries == NULL ||
 	    index_new(&t->exact, rules) != HF_OK ||
@@ -260,7 +260,8 @@ policy_table_new(const struct policy *policies, size_t count,
 		return HF_ERR_NO_MEMORY;
 	}
 	(void)collect_rules(policies, count, mask, t->rules);
-	qsort(t->rules, rules, sizeof(t->rules[0]), compare_rules);
+	qsort(
+	    t->rules, rules, sizeof(const struct policy_rule *), compare_rules);
 	group_rules(t, rules);
 	qsort(t->entries, t->count, sizeof(*t->entries), compare_entries);
 	fill_indexes(t);

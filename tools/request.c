@@ -43,7 +43,7 @@ field_option_name(const struct field *f, char out[64])
 {
 	size_t i = 0;
 
-	for (; f->name[i] != '\0' && i < 63; i++)
+	for (; i < 63 && f->name[i] != '\0'; i++)
 		out[i] = f->name[i] == '_' ? '-' : f->name[i];
 	out[i] = '\0';
 }

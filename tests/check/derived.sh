@@ -4,6 +4,7 @@
 # print it. The CDDL and the list of errors: tests/lib/protocol_test.c.
 #   derived.sh BUILD_DIR          check
 #   derived.sh BUILD_DIR --fix    write what they print
+# shellcheck disable=SC2317 # functions are called by name
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

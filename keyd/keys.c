@@ -48,6 +48,7 @@ entry_remove(struct keys_shard *s, struct keys_entry **link)
 static void
 on_commit(void *ctx, struct hf_text key, uint64_t revision)
 {
+	struct keys *keys = ctx;
 	static const struct hf_text prefixes[] = {
 		{ "key/", 4 },
 		{ "alias/", 6 },
@@ -59,6 +60,7 @@ on_commit(void *ctx, struct hf_text key, uint64_t revision)
 			keys_drop(ctx,
 			    (struct hf_text){ key.ptr + prefixes[i].len,
 				key.len - prefixes[i].len });
+	(void)atomic_fetch_add(&keys->generation, 1);
 }
 
 enum hf_err
@@ -67,9 +69,15 @@ keys_open(struct store *store, struct hierarchy *h, struct hsm *hsm,
 {
 	struct keys *keys = calloc(1, sizeof(*keys));
 	enum hf_err err;
+	uint8_t first[8];
 
 	if (keys == NULL)
 		return HF_ERR_NO_MEMORY;
+	if (crypto_random(first, sizeof(first)) != HF_OK) {
+		free(keys);
+		return HF_ERR_CRYPTO;
+	}
+	atomic_init(&keys->generation, get_u64(first));
 	keys->store = store;
 	keys->hierarchy = h;
 	keys->hsm = hsm;
@@ -107,6 +115,7 @@ keys_change_lock(struct keys *keys, struct hf_text name)
 void
 keys_forget(struct keys *keys)
 {
+	(void)atomic_fetch_add(&keys->generation, 1);
 	for (size_t i = 0; i < KEYS_SHARDS; i++) {
 		struct keys_shard *s = &keys->shards[i];
 
@@ -131,6 +140,12 @@ keys_close(struct keys *keys)
 		(void)pthread_mutex_destroy(&keys->changing[i]);
 	}
 	free(keys);
+}
+
+uint64_t
+keys_generation(struct keys *keys)
+{
+	return atomic_load(&keys->generation);
 }
 
 size_t

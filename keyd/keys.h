@@ -26,6 +26,13 @@ void keys_close(struct keys *keys);
 enum hf_err keys_get(
     struct keys *keys, struct hf_text name, bool may_block, struct key **out);
 
+/*
+ * Another number after each change of what is stored of keys and what belongs
+ * to them, and after each start. Who reads it first and the keys then has what
+ * goes with it, or something newer.
+ */
+uint64_t keys_generation(struct keys *keys);
+
 /* Opened keys in the cache. */
 size_t keys_cached(struct keys *keys);
 

@@ -3,6 +3,7 @@
 #include "op_p11.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "../lib/bytes.h"
 #include "handlers.h"
@@ -264,13 +265,70 @@ list_flatten(const struct object_list *list, struct hf_p11_find_out *out)
 }
 
 /*
- * The version of a list is its hash: it changes with a key, with a policy and
- * with who asks, and stays the same over a restart.
+ * The version of a list has two halves. The first is a hash of the list: it
+ * changes with a key, with a policy and with who asks, and stays the same over
+ * a restart. The second is a hash of what the list was made from; while that
+ * is the same the list needs not be made to know that it is, too.
+ */
+enum { LIST_HASH = 32, STAMP = 16, VERSION = LIST_HASH + STAMP };
+
+static void
+seed_text(uint8_t *seed, size_t cap, size_t *len, const char *text)
+{
+	size_t n = text == NULL ? 0 : strlen(text) + 1;
+
+	if (n > cap - *len)
+		n = cap - *len;
+	if (n > 0)
+		memcpy(seed + *len, text, n);
+	*len += n;
+}
+
+/*
+ * Keys, policy, who asks. The minute stands for the rules of a policy that
+ * end at a time of their own.
  */
 static enum hf_err
-list_version(struct request *rq, struct hf_p11_find_out *out)
+list_stamp(struct request *rq, uint8_t out[STAMP])
 {
-	uint8_t *hash = request_alloc(rq, 32), *buf;
+	enum { MINUTE = 60, FIXED = 64, SEED = 16384 };
+	const struct identity *who = rq->who;
+	uint8_t *seed = request_alloc(rq, SEED), hash[32];
+	size_t groups = who->group_count * sizeof(gid_t), len = FIXED;
+	enum hf_err err;
+
+	if (seed == NULL)
+		return HF_ERR_NO_MEMORY;
+	put_u64(seed, keys_generation(rq->server->keys));
+	put_u64(seed + 8, policy_grant_generation(rq->grant));
+	put_u64(seed + 16, (uint64_t)time(NULL) / MINUTE);
+	put_u32(seed + 24, who->local ? who->uid : UINT32_MAX);
+	put_u32(seed + 28, who->local ? who->gid : UINT32_MAX);
+	put_u64(seed + 32, (uint64_t)who->exe_dev);
+	put_u64(seed + 40, (uint64_t)who->exe_ino);
+	put_u64(seed + 48, groups);
+	if (groups > 0)
+		memcpy(seed + len, who->groups, groups);
+	len += groups;
+	seed_text(seed, SEED, &len, who->exe);
+	seed_text(seed, SEED, &len, who->unit);
+	seed_text(seed, SEED, &len, who->cert_sha256);
+	if ((err = crypto_sha256(bytes_of(seed, len), hash)) == HF_OK)
+		memcpy(out, hash, STAMP);
+	return err;
+}
+
+static bool
+same_part(struct hf_bytes version, size_t at, const uint8_t *part, size_t len)
+{
+	return version.len == VERSION &&
+	    memcmp(version.ptr + at, part, len) == 0;
+}
+
+static enum hf_err
+list_hash(struct request *rq, const struct hf_p11_find_out *out, uint8_t *hash)
+{
+	uint8_t *buf;
 	size_t len = 0;
 	enum hf_err err;
 
@@ -278,19 +336,14 @@ list_version(struct request *rq, struct hf_p11_find_out *out)
 	    HF_ERR_BUFFER_TOO_SMALL)
 		return HF_ERR_SYSTEM;
 	buf = request_alloc(rq, len);
-	if (hash == NULL || buf == NULL)
+	if (buf == NULL)
 		return HF_ERR_TOO_LARGE;
-	if ((err = schema_encode(&schema_p11_find_out, out, buf, len, &len)) !=
-		HF_OK ||
-	    (err = crypto_sha256(bytes_of(buf, len), hash)) != HF_OK)
-		return err;
-	out->version = bytes_of(hash, 32);
-	return HF_OK;
+	err = schema_encode(&schema_p11_find_out, out, buf, len, &len);
+	return err != HF_OK ? err : crypto_sha256(bytes_of(buf, len), hash);
 }
 
-enum hf_err
-op_p11_find(struct request *rq, const struct hf_p11_find_in *in,
-    struct hf_p11_find_out *out)
+static enum hf_err
+list_make(struct request *rq, struct hf_p11_find_out *out)
 {
 	struct name_list names = { .rq = rq };
 	struct object_list list = { .rq = rq };
@@ -305,11 +358,32 @@ op_p11_find(struct request *rq, const struct hf_p11_find_in *in,
 	for (size_t i = 0; i < names.count; i++)
 		if ((err = add_name(&list, names.names[i])) != HF_OK)
 			return err;
-	if ((err = list_flatten(&list, out)) != HF_OK ||
-	    (err = list_version(rq, out)) != HF_OK)
+	return list_flatten(&list, out);
+}
+
+enum hf_err
+op_p11_find(struct request *rq, const struct hf_p11_find_in *in,
+    struct hf_p11_find_out *out)
+{
+	uint8_t *version = request_alloc(rq, VERSION);
+	enum hf_err err;
+
+	if (version == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((err = list_stamp(rq, version + LIST_HASH)) != HF_OK)
 		return err;
-	if (in->if_version.ptr == NULL ||
-	    !bytes_equal(in->if_version, out->version))
+	if (same_part(in->if_version, LIST_HASH, version + LIST_HASH, STAMP)) {
+		out->version = in->if_version;
+		out->unchanged = true;
+		return HF_OK;
+	}
+	if (!rq->may_block)
+		return HF_ERR_DEFER;
+	if ((err = list_make(rq, out)) != HF_OK ||
+	    (err = list_hash(rq, out, version)) != HF_OK)
+		return err;
+	out->version = bytes_of(version, VERSION);
+	if (!same_part(in->if_version, 0, version, LIST_HASH))
 		return HF_OK;
 	out->unchanged = true;
 	out->objects = NULL;

@@ -16,7 +16,13 @@
 struct events;
 struct settings;
 
-enum { SERVER_OPS = 128 }; /* more than there are operations */
+enum {
+	SERVER_OPS = 0
+/* One for each row. */
+#define OP(id, symbol, in, out, wire, path, cap, flags, verb, sentence) +1
+#include <holdfast/ops.def>
+#undef OP
+};
 
 /* The parts of a running daemon, for handlers to reach. Made in main.c. */
 struct server {

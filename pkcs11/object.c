@@ -27,7 +27,6 @@ struct shelf {
 	_Atomic unsigned refs;
 	struct arena *arena;    /* what is made here */
 	struct hf_reply *reply; /* what the daemon sent */
-	struct hf_bytes version;
 	struct object *objects; /* in the order of the daemon */
 	struct object **by_handle;
 	size_t count;
@@ -342,7 +341,6 @@ fill(struct shelf *shelf, const struct slot_config *config,
 	if (m.full)
 		return HF_ERR_NO_MEMORY;
 	shelf->count = (size_t)(m.next - shelf->objects);
-	shelf->version = rows->version;
 	sort_handles(shelf);
 	return HF_OK;
 }
@@ -371,27 +369,48 @@ shelf_make(const struct slot_config *config, const struct hf_p11_find_out *rows,
 
 /* -- The catalogue of a slot -- */
 
-static struct shelf *
+/* A catalogue, and the version by which the daemon knows it. */
+struct seen {
+	struct shelf *shelf;
+	uint8_t version[CATALOGUE_VERSION];
+	size_t version_len;
+};
+
+static void
+seen_version(struct seen *seen, struct hf_bytes version)
+{
+	seen->version_len = version.len > CATALOGUE_VERSION ? 0 : version.len;
+	if (seen->version_len > 0)
+		memcpy(seen->version, version.ptr, version.len);
+}
+
+static struct seen
 catalogue_get(struct slot *slot, bool *fresh)
 {
+	struct seen seen = { 0 };
 	struct shelf *shelf;
 
 	module_lock();
 	shelf = shelf_ref(slot->catalogue);
+	seen.shelf = shelf;
+	seen_version(&seen,
+	    bytes_of(slot->catalogue_version, slot->catalogue_version_len));
 	*fresh =
 	    shelf != NULL && slot->catalogue_at > deadline_now() - FRESH_MS;
 	module_unlock();
-	return shelf;
+	return seen;
 }
 
 static void
-catalogue_set(struct slot *slot, struct shelf *shelf)
+catalogue_set(struct slot *slot, const struct seen *seen)
 {
 	struct shelf *old;
 
 	module_lock();
 	old = slot->catalogue;
-	slot->catalogue = shelf_ref(shelf);
+	slot->catalogue = shelf_ref(seen->shelf);
+	memcpy(slot->catalogue_version, seen->version, seen->version_len);
+	slot->catalogue_version_len = seen->version_len;
 	slot->catalogue_at = deadline_now();
 	module_unlock();
 	shelf_put(old);
@@ -418,27 +437,32 @@ catalogue_from(struct call *call, const struct hf_p11_find_out *rows,
 
 /* The catalogue as the daemon has it now; the caller's reference. */
 static enum hf_err
-catalogue_refresh(struct slot *slot, struct shelf *old, struct shelf **out,
+catalogue_refresh(struct slot *slot, const struct seen *old, struct shelf **out,
     struct hf_why *why)
 {
 	struct hf_p11_find_in in = { 0 };
 	struct hf_p11_find_out rows;
+	struct seen new = { 0 };
 	struct call call;
 	enum hf_err err;
 
-	if (old != NULL)
-		in.if_version = old->version;
+	if (old->shelf != NULL && old->version_len > 0)
+		in.if_version = bytes_of(old->version, old->version_len);
 	err = slot_call(&call, slot, OP_p11_find, &in, &rows, why);
 	/* Whom no policy names sees nothing: that is an answer. */
 	if (err == HF_ERR_PERMISSION_DENIED) {
 		rows = (struct hf_p11_find_out){ 0 };
 		err = HF_OK;
 	}
-	if (err == HF_OK)
-		err = catalogue_from(&call, &rows, old, out);
+	if (err == HF_OK) {
+		seen_version(&new, rows.version);
+		err = catalogue_from(&call, &rows, old->shelf, &new.shelf);
+	}
 	slot_done(&call);
-	if (err == HF_OK)
-		catalogue_set(slot, *out);
+	if (err == HF_OK) {
+		catalogue_set(slot, &new);
+		*out = new.shelf;
+	}
 	return err;
 }
 
@@ -447,15 +471,15 @@ static enum hf_err
 catalogue(struct slot *slot, bool any, struct shelf **out, struct hf_why *why)
 {
 	bool fresh;
-	struct shelf *old = catalogue_get(slot, &fresh);
+	struct seen old = catalogue_get(slot, &fresh);
 	enum hf_err err;
 
-	if (fresh || (any && old != NULL)) {
-		*out = old;
+	if (fresh || (any && old.shelf != NULL)) {
+		*out = old.shelf;
 		return HF_OK;
 	}
-	err = catalogue_refresh(slot, old, out, why);
-	shelf_put(old);
+	err = catalogue_refresh(slot, &old, out, why);
+	shelf_put(old.shelf);
 	return err;
 }
 

@@ -20,6 +20,8 @@
  */
 struct shelf;
 
+enum { CATALOGUE_VERSION = 64 };
+
 struct slot {
 	CK_SLOT_ID id;
 	struct slot_config config;
@@ -32,7 +34,9 @@ struct slot {
 	bool logged_in;
 	unsigned long sessions, rw_sessions;
 	struct shelf *catalogue; /* object.c */
-	int64_t catalogue_at;    /* ms; when the daemon vouched for it */
+	uint8_t catalogue_version[CATALOGUE_VERSION];
+	size_t catalogue_version_len;
+	int64_t catalogue_at; /* ms; when the daemon vouched for it */
 };
 
 enum hf_err slots_make(const struct config *config, struct slot **out,

@@ -7,8 +7,19 @@ install(TARGETS holdfast-keyd RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
 if(TARGET holdfast-pkcs11)
 	install(TARGETS holdfast-pkcs11
 		LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkcs11)
-	install(FILES conf/holdfast.module OPTIONAL
+	# p11-kit finds a name without folder in its own one.
+	file(READ conf/holdfast.module module)
+	if(NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+		string(REPLACE "module: " "module: ${CMAKE_INSTALL_FULL_LIBDIR}/pkcs11/"
+			module "${module}")
+	endif()
+	file(WRITE ${CMAKE_BINARY_DIR}/conf/holdfast.module "${module}")
+	install(FILES ${CMAKE_BINARY_DIR}/conf/holdfast.module
 		DESTINATION ${CMAKE_INSTALL_DATADIR}/p11-kit/modules)
+	install(FILES conf/pkcs11.conf
+		DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/holdfast)
+	install(FILES docs/man/holdfast-pkcs11.7
+		DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)
 endif()
 
 install(FILES conf/keyd.conf
@@ -62,10 +73,12 @@ set(CPACK_PACKAGE_DESCRIPTION
 signs and manages keys for local programs. The kernel tells it who asks;
 policy files decide what they may; every operation is written to a chained,
 signed audit log.
-This package has the daemon, the command line tool and the client library.")
+This package has the daemon, the command line tool, the client library and the
+PKCS#11 module.")
 
 # /etc belongs to the administrator: dpkg asks before it replaces a file there.
-set(CONFFILES /etc/holdfast/keyd.conf /etc/logrotate.d/holdfast)
+set(CONFFILES /etc/holdfast/keyd.conf /etc/holdfast/pkcs11.conf
+	/etc/logrotate.d/holdfast)
 file(GLOB examples CONFIGURE_DEPENDS conf/policy.d/*.example)
 foreach(example ${examples})
 	get_filename_component(file ${example} NAME)

@@ -185,6 +185,61 @@ shows_the_keys_that_its_patterns_name(void **state)
 	config_free(&c);
 }
 
+/* conf/pkcs11.conf with its settings in force: no longer comments. */
+static struct hf_text
+shipped_file(char *buf, size_t cap)
+{
+	FILE *f = fopen(TEST_SOURCE_DIR "/conf/pkcs11.conf", "r");
+	char line[128];
+	size_t len = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL) {
+		bool setting = line[0] == '#' && line[1] != ' ';
+		const char *text = setting ? line + 1 : line;
+
+		assert_true(len + strlen(text) < cap);
+		memcpy(buf + len, text, strlen(text));
+		len += strlen(text);
+	}
+	(void)fclose(f);
+	return (struct hf_text){ buf, len };
+}
+
+static void
+the_shipped_file_names_every_setting_with_its_default(void **state)
+{
+	static const char *const keys[] = { "socket", "login", "keys", "types",
+		"objects", "ed25519", "random", "timeout", "patience" };
+	char buf[8192], key[32];
+	struct hf_text text = shipped_file(buf, sizeof(buf) - 1);
+	struct config shipped, empty;
+	const struct slot_config *a, *b;
+
+	(void)state;
+	buf[text.len] = '\0';
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		(void)snprintf(key, sizeof(key), "\n%s = ", keys[i]);
+		assert_non_null(strstr(buf, key));
+	}
+	assert_int_equal(config_parse(text, "conf", &shipped, &why), HF_OK);
+	assert_int_equal(parse("", &empty), HF_OK);
+	assert_int_equal(shipped.count, 1);
+	a = &shipped.slots[0];
+	b = &empty.slots[0];
+	assert_string_equal(a->label, b->label);
+	assert_true(config_shows(a, TEXT("anything")));
+	assert_int_equal(a->login, b->login);
+	assert_int_equal(a->show, b->show);
+	assert_int_equal(a->types, b->types);
+	assert_int_equal(a->lists_ed25519, b->lists_ed25519);
+	assert_int_equal(a->random_hsm, b->random_hsm);
+	assert_int_equal(a->timeout_ms, b->timeout_ms);
+	assert_int_equal(a->patience_ms, b->patience_ms);
+	config_free(&shipped);
+	config_free(&empty);
+}
+
 int
 main(void)
 {
@@ -197,6 +252,8 @@ main(void)
 		cmocka_unit_test(lets_the_hosts_string_speak_of_the_first_slot),
 		cmocka_unit_test(lets_the_environment_come_before_the_file),
 		cmocka_unit_test(shows_the_keys_that_its_patterns_name),
+		cmocka_unit_test(
+		    the_shipped_file_names_every_setting_with_its_default),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

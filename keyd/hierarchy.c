@@ -484,13 +484,18 @@ enum hf_err
 hierarchy_init(struct hierarchy *h, struct hf_why *why)
 {
 	struct keyring *k;
+	bool before = hierarchy_initialized(h);
 	enum hf_err err;
 
 	(void)pthread_mutex_lock(&h->changing);
-	err = init_root(h);
+	err = before ? master_check(h, h->root.master_id) : init_root(h);
 	if (err == HF_OK && keyring_find(h, TEXT("default")) == NULL)
 		err = keyring_make(h, TEXT("default"), &k);
 	(void)pthread_mutex_unlock(&h->changing);
+	if (before && err == HF_ERR_HSM_UNINITIALIZED)
+		return hf_fail(why, err,
+		    "the store belongs to a master key that this token does not "
+		    "hold: it is the wrong token, or the key was removed");
 	if (err != HF_OK)
 		return hf_fail(why, err, "the master key could not be made: %s",
 		    hf_err_sentence(err));

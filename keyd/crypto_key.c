@@ -92,8 +92,8 @@ generate_pair(const struct key_type *type, const struct algorithm *algorithm)
 	return pkey;
 }
 
-static enum hf_err
-pkcs8_encode(const EVP_PKEY *pkey, struct secret *out)
+enum hf_err
+crypto_pkcs8(const EVP_PKEY *pkey, struct secret *out)
 {
 	AUTO_PKCS8 info = EVP_PKEY2PKCS8(pkey);
 	AUTO_SECRET der = { 0 };
@@ -132,7 +132,7 @@ crypto_generate(
 
 	if (pkey == NULL)
 		return crypto_fail(HF_ERR_CRYPTO);
-	if ((err = pkcs8_encode(pkey, material)) != HF_OK)
+	if ((err = crypto_pkcs8(pkey, material)) != HF_OK)
 		return crypto_fail(err);
 	return HF_OK;
 }

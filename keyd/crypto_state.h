@@ -15,7 +15,8 @@
 
 /*
  * What the files behind the door to OpenSSL share: crypto.c (set-up, random,
- * hashes, AEAD), crypto_key.c (asymmetric keys), crypto_sign.c, crypto_oaep.c.
+ * hashes, AEAD), crypto_key.c (asymmetric keys), crypto_sign.c, crypto_oaep.c,
+ * crypto_wrap.c (keys that travel).
  * Nobody else includes this.
  */
 
@@ -81,6 +82,9 @@ struct crypto_key {
 	EVP_PKEY *pkey;
 	bool private;
 };
+
+/* PKCS#8 DER of a private key; leaves OpenSSL's error queue to the caller. */
+enum hf_err crypto_pkcs8(const EVP_PKEY *pkey, struct secret *out);
 
 /* `in` with a pointer that is never NULL: OpenSSL takes NULL for "none". */
 static inline const uint8_t *

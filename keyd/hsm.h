@@ -153,6 +153,16 @@ struct hsm_key {
 enum hf_err hsm_key_make(struct hsm *hsm, const struct key_type *type,
     size_t hmac_size, const uint8_t wrap_id[HSM_ID], const uint8_t id[HSM_ID],
     uint8_t *wrapped, size_t *wrapped_len, uint8_t *spki, size_t *spki_len);
+/*
+ * The same with material from outside (a symmetric key, or PKCS#8 with its
+ * public half in `public_half`): it enters by C_UnwrapKey under a passing AES
+ * key, or by C_CreateObject where the HSM can unwrap no such key, and is never
+ * extractable from then on but wrapped.
+ */
+enum hf_err hsm_key_import(struct hsm *hsm, const struct key_type *type,
+    struct hf_bytes material, struct hf_bytes public_half,
+    const uint8_t wrap_id[HSM_ID], const uint8_t id[HSM_ID], uint8_t *wrapped,
+    size_t *wrapped_len);
 /* Forgets the session object, destroys the resident one; absent is success. */
 enum hf_err hsm_key_drop(struct hsm *hsm, const struct hsm_key *key);
 
@@ -180,6 +190,11 @@ enum hf_err hsm_key_decrypt_rsa(struct hsm *hsm, const struct hsm_key *key,
 /* RSA without padding: in and out have the size of the modulus. */
 enum hf_err hsm_key_rsa_raw(struct hsm *hsm, const struct hsm_key *key,
     struct hf_bytes in, uint8_t *out);
+/* decrypt_rsa with another hash for label and MGF1, by raw RSA and unpadding;
+ * NULL is decrypt_rsa. */
+enum hf_err hsm_key_decrypt_oaep(struct hsm *hsm, const struct hsm_key *key,
+    const struct hash_type *hash, struct hf_bytes in, uint8_t *out,
+    size_t *len);
 enum hf_err hsm_key_sign(struct hsm *hsm, const struct hsm_key *key,
     const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len);
 enum hf_err hsm_key_hmac(struct hsm *hsm, const struct hsm_key *key,

@@ -3,6 +3,7 @@
 
 #include "../lib/bytes.h"
 #include "crypto.h"
+#include "crypto_wrap.h"
 #include "hsm_internal.h"
 
 /*
@@ -203,6 +204,9 @@ key_wrap(struct hsm_call *call, struct key_work *w, CK_OBJECT_HANDLE wrap,
 		return err;
 	err = key_try(call, w, key, back);
 	object_drop(call, back);
+	/* SoftHSM gives 100 bytes back as 104, with zeros at the end. */
+	if (err == HF_ERR_HSM_REFUSED && call->class == CLASS_OK)
+		return not_wrappable(call, w);
 	if (err == HF_OK)
 		w->wrapped_len = len;
 	return err;
@@ -306,6 +310,236 @@ hsm_key_make(struct hsm *hsm, const struct key_type *type, size_t hmac_size,
 	*wrapped_len = w.wrapped_len;
 	*spki_len = w.spki_len;
 	return HF_OK;
+}
+
+/* -- Material from outside -- */
+
+struct import_work {
+	struct key_work key;
+	struct hf_bytes material;
+	struct hf_bytes kek;  /* of the passing AES key ... */
+	struct hf_bytes blob; /* ... and the material under it */
+	bool resident;
+};
+
+/* The template of a key that is not born inside. */
+static void
+import_template(
+    struct key_template *t, const struct key_work *w, unsigned flags)
+{
+	template_number(t, CKA_CLASS, w->alg->class);
+	template_number(t, CKA_KEY_TYPE, w->alg->ckk);
+	template_key(t, w->alg->class, w->alg->use, flags);
+	template_bytes(t, CKA_ID, bytes_of(w->id, HSM_ID));
+}
+
+static enum hf_err
+kek_make(struct hsm_call *call, struct hf_bytes kek, CK_OBJECT_HANDLE *out)
+{
+	struct key_template t = { 0 };
+
+	template_number(&t, CKA_CLASS, CKO_SECRET_KEY);
+	template_number(&t, CKA_KEY_TYPE, CKK_AES);
+	template_key(&t, CKO_SECRET_KEY, USE_UNWRAP, 0);
+	template_bytes(&t, CKA_VALUE, kek);
+	return call_check(
+	    call, call->fn->C_CreateObject(call->session, t.a, t.count, out));
+}
+
+static enum hf_err
+import_unwrap(struct hsm_call *call, const struct import_work *w,
+    unsigned flags, CK_OBJECT_HANDLE *out)
+{
+	CK_MECHANISM m = mechanism(call->hsm->traits.wrap);
+	struct key_template t = { 0 };
+	CK_OBJECT_HANDLE kek;
+	enum hf_err err;
+
+	if (m.mechanism == 0)
+		return HF_ERR_HSM_MECHANISM;
+	if ((err = kek_make(call, w->kek, &kek)) != HF_OK)
+		return err;
+	import_template(&t, &w->key, flags);
+	err = call_check(call,
+	    call->fn->C_UnwrapKey(call->session, &m, kek, unconst(w->blob.ptr),
+		w->blob.len, t.a, t.count, out));
+	object_drop(call, kek);
+	return err;
+}
+
+/* Ed25519, which few HSMs can unwrap: the seed ends its PKCS#8 (RFC 8410). */
+static enum hf_err
+import_create(struct hsm_call *call, const struct import_work *w,
+    unsigned flags, CK_OBJECT_HANDLE *out)
+{
+	const struct key_work *k = &w->key;
+	struct key_template t = { 0 };
+	struct hf_bytes value = w->material;
+
+	import_template(&t, k, flags);
+	if (k->alg->class == CKO_PRIVATE_KEY) {
+		if (k->type->family != FAMILY_EDDSA)
+			return HF_ERR_HSM_MECHANISM;
+		template_bytes(&t, CKA_EC_PARAMS, k->alg->params);
+		value = bytes_of(
+		    value.ptr + value.len - k->type->size, k->type->size);
+	}
+	template_bytes(&t, CKA_VALUE, value);
+	return call_check(
+	    call, call->fn->C_CreateObject(call->session, t.a, t.count, out));
+}
+
+/* What is in the HSM does what the material itself would. */
+static enum hf_err
+symmetric_is(struct hsm_call *call, const struct key_work *w,
+    CK_OBJECT_HANDLE key, struct hf_bytes material)
+{
+	static const uint8_t text[16] = "holdfast sample";
+	const struct hash_type *sha256 = hash_type_by_name(TEXT("sha2-256"));
+	struct hf_bytes in = bytes_of(text, sizeof(text));
+	struct hf_bytes none = { NULL, 0 };
+	uint8_t nonce[GCM_NONCE], theirs[64], ours[64];
+	size_t len = sizeof(theirs);
+	CK_MECHANISM m = mechanism(CKM_SHA256_HMAC);
+	enum hf_err err;
+
+	if (w->type->family == FAMILY_AEAD) {
+		if ((err = crypto_random(nonce, sizeof(nonce))) == HF_OK)
+			err = gcm_encrypt(call, call->hsm->traits.nonce, key,
+			    nonce, none, in, theirs);
+		if (err == HF_OK)
+			err = crypto_open(w->type, material,
+			    bytes_of(nonce, sizeof(nonce)), none,
+			    bytes_of(theirs, sizeof(text) + GCM_TAG), ours);
+		return err == HF_ERR_AUTH_FAILED ? HF_ERR_HSM_REFUSED : err;
+	}
+	if ((err = call_crypt(call, CRYPT_SIGN, &m, key, in, theirs, &len)) !=
+		HF_OK ||
+	    (err = crypto_hmac(sha256, material, in, ours)) != HF_OK)
+		return err;
+	return bytes_equal(bytes_of(theirs, len), bytes_of(ours, sha256->size))
+	    ? HF_OK
+	    : HF_ERR_HSM_REFUSED;
+}
+
+static enum hf_err
+import_try(
+    struct hsm_call *call, const struct import_work *w, CK_OBJECT_HANDLE key)
+{
+	if (w->key.alg->class == CKO_PRIVATE_KEY)
+		return pair_consistent(call, &w->key, key);
+	return symmetric_is(call, &w->key, key, w->material);
+}
+
+typedef enum hf_err enter_fn(struct hsm_call *call, const struct import_work *w,
+    unsigned flags, CK_OBJECT_HANDLE *out);
+
+/* Nothing stays behind that is not the key. */
+static enum hf_err
+import_by(struct hsm_call *call, const struct import_work *w, unsigned flags,
+    enter_fn *enter, CK_OBJECT_HANDLE *out)
+{
+	enum hf_err err = enter(call, w, flags, out);
+
+	if (err != HF_OK)
+		return err;
+	err = import_try(call, w, *out);
+	if (err != HF_OK)
+		object_drop(call, *out);
+	return err;
+}
+
+/* The HSM has no such way for such a key, or makes another key of it. */
+static bool
+import_impossible(const struct hsm_call *call, enum hf_err err)
+{
+	return call->class == CLASS_DATA ||
+	    (call->class == CLASS_OK &&
+		(err == HF_ERR_HSM_MECHANISM || err == HF_ERR_HSM_REFUSED));
+}
+
+/* SoftHSM says of an Ed25519 key that it should unwrap what a sick token would
+ * say, so there the other way is tried first. */
+static enum hf_err
+import_enter(struct hsm_call *call, const struct import_work *w, unsigned flags,
+    CK_OBJECT_HANDLE *out)
+{
+	bool edwards = w->key.type->family == FAMILY_EDDSA;
+	enter_fn *first = edwards ? import_create : import_unwrap;
+	enter_fn *second = edwards ? import_unwrap : import_create;
+	enum hf_err err = import_by(call, w, flags, first, out);
+
+	if (err == HF_OK || !import_impossible(call, err))
+		return err;
+	call_forgive(call);
+	return import_by(call, w, flags, second, out);
+}
+
+static enum hf_err
+import_key(struct hsm_call *call, void *arg)
+{
+	struct import_work *w = arg;
+	struct key_work *k = &w->key;
+	unsigned flags = w->resident ? KEY_ON_TOKEN : KEY_EXTRACTABLE;
+	CK_OBJECT_HANDLE wrap, key;
+	enum hf_err err;
+
+	k->wrappable = call->hsm->traits.wrap != 0;
+	k->wrapped_len = 0;
+	if (!w->resident && !k->wrappable)
+		return HF_OK;
+	if ((err = handle_of_role(call, ROLE_WRAP, k->wrap_id, &wrap)) !=
+		HF_OK ||
+	    (err = import_enter(call, w, flags, &key)) != HF_OK)
+		return err;
+	if (!w->resident)
+		err = key_wrap(call, k, wrap, key);
+	if (err != HF_OK || !w->resident)
+		object_drop(call, key);
+	return err;
+}
+
+enum hf_err
+hsm_key_import(struct hsm *hsm, const struct key_type *type,
+    struct hf_bytes material, struct hf_bytes public_half,
+    const uint8_t wrap_id[HSM_ID], const uint8_t id[HSM_ID], uint8_t *wrapped,
+    size_t *wrapped_len)
+{
+	uint8_t blob[WRAPPED_MAX], spki[SPKI_MAX];
+	AUTO_SECRET kek = { 0 };
+	struct import_work w = { .material = material,
+		.key = { .type = type,
+		    .alg = hsm_alg_of(type),
+		    .wrap_id = wrap_id,
+		    .id = id,
+		    .wrapped = wrapped,
+		    .spki = spki } };
+	size_t len;
+	enum hf_err err;
+
+	if (w.key.alg == NULL)
+		return HF_ERR_HSM_MECHANISM;
+	if (material.len < type->size || public_half.len > sizeof(spki) ||
+	    material.len + CRYPTO_KWP_EXTRA > sizeof(blob))
+		return HF_ERR_BAD_INPUT;
+	if (public_half.len > 0)
+		memcpy(spki, public_half.ptr, public_half.len);
+	w.key.spki_len = public_half.len;
+	if ((err = secret_alloc(&kek, CRYPTO_KWP_KEY)) != HF_OK ||
+	    (err = crypto_random(kek.ptr, kek.len)) != HF_OK ||
+	    (err = crypto_kwp_wrap(secret_view(&kek), material, blob, &len)) !=
+		HF_OK)
+		return err;
+	w.kek = secret_view(&kek);
+	w.blob = bytes_of(blob, len);
+	err = hsm_run(hsm, RUN_ONCE, import_key, &w);
+	if (err == HF_OK && !w.key.wrappable) {
+		w.resident = true;
+		err = hsm_run(hsm, RUN_ONCE, import_key, &w);
+	}
+	if (err == HF_OK)
+		*wrapped_len = w.key.wrapped_len;
+	return err;
 }
 
 static enum hf_err

@@ -3,6 +3,7 @@
 
 #include "../lib/bytes.h"
 #include "crypto.h"
+#include "crypto_wrap.h"
 #include "hsm_internal.h"
 
 /* What keys at level hsm do. Whatever needs no key (hashing, DigestInfo, DER)
@@ -399,7 +400,8 @@ raw_block(struct hsm_call *call, const struct key_type *type,
 
 static enum hf_err
 raw_decrypt(struct hsm_call *call, const struct key_type *type,
-    CK_OBJECT_HANDLE key, struct hf_bytes in, uint8_t *out, size_t *len)
+    const struct hash_type *hash, CK_OBJECT_HANDLE key, struct hf_bytes in,
+    uint8_t *out, size_t *len)
 {
 	AUTO_SECRET block = { 0 };
 	enum hf_err err = secret_alloc(&block, type->size);
@@ -408,11 +410,13 @@ raw_decrypt(struct hsm_call *call, const struct key_type *type,
 		err = raw_block(call, type, key, in, block.ptr);
 	if (err != HF_OK)
 		return err;
-	return crypto_oaep_unpad(secret_view(&block), out, len);
+	return crypto_oaep_unpad_as(hash, (struct hf_bytes){ NULL, 0 },
+	    secret_view(&block), out, len);
 }
 
 struct rsa_work {
 	const struct hsm_key *key;
+	const struct hash_type *hash; /* NULL: SHA-256, by the HSM if it can */
 	struct hf_bytes in;
 	uint8_t *out;
 	size_t len;
@@ -424,18 +428,20 @@ decrypt_rsa_work(struct hsm_call *call, void *arg)
 {
 	struct rsa_work *w = arg;
 	const struct key_type *type = w->key->type;
+	const struct hash_type *hash =
+	    w->hash != NULL ? w->hash : hash_type_by_name(TEXT("sha2-256"));
 	CK_OBJECT_HANDLE key;
-	int mode;
+	int mode = OAEP_RAW;
 	enum hf_err err = handle_of_key(call, w->key, &key);
 
-	if (err == HF_OK)
+	if (err == HF_OK && w->hash == NULL)
 		err = oaep_mode_find(call, type, key, &mode);
 	if (err != HF_OK)
 		return err;
 	w->len = type->size;
 	err = mode == OAEP_WORKS
 	    ? oaep_decrypt(call, key, w->in, w->out, &w->len)
-	    : raw_decrypt(call, type, key, w->in, w->out, &w->len);
+	    : raw_decrypt(call, type, hash, key, w->in, w->out, &w->len);
 	if (err != HF_OK && call->class == CLASS_DATA &&
 	    err != HF_ERR_HSM_MECHANISM)
 		return HF_ERR_AUTH_FAILED;
@@ -446,7 +452,14 @@ enum hf_err
 hsm_key_decrypt_rsa(struct hsm *hsm, const struct hsm_key *key,
     struct hf_bytes in, uint8_t *out, size_t *len)
 {
-	struct rsa_work w = { .key = key, .in = in };
+	return hsm_key_decrypt_oaep(hsm, key, NULL, in, out, len);
+}
+
+enum hf_err
+hsm_key_decrypt_oaep(struct hsm *hsm, const struct hsm_key *key,
+    const struct hash_type *hash, struct hf_bytes in, uint8_t *out, size_t *len)
+{
+	struct rsa_work w = { .key = key, .hash = hash, .in = in };
 	AUTO_SECRET plain = { 0 };
 	enum hf_err err;
 

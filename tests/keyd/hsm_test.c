@@ -807,6 +807,100 @@ probes_what_softhsm_can_do(void **state)
 	assert_undisturbed(f->hsm);
 }
 
+/* -- Material from outside -- */
+
+static void
+imported_keys_do_what_the_material_would(void **state)
+{
+	static const struct {
+		enum key_type_id id;
+		size_t hmac_size;
+	} cases[] = {
+		{ KEY_AES256_GCM96, 0 },
+		{ KEY_AES128_GCM96, 0 },
+		{ KEY_HMAC, 32 },
+		{ KEY_HMAC, 100 }, /* SoftHSM would make 104 of them */
+		{ KEY_ECDSA_P256, 0 },
+		{ KEY_ECDSA_P521, 0 },
+		{ KEY_ED25519, 0 },
+		{ KEY_RSA_2048, 0 },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct key_type *type = key_type_by_id(cases[i].id);
+		uint8_t wrapped[4096], spki[1024],
+		    id[HSM_ID] = { 'i', (uint8_t)i };
+		size_t wrapped_len = 99, spki_len = 0;
+		AUTO_SECRET material = { 0 };
+		struct crypto_key *pair = NULL;
+		struct hsm_key key = { .type = type };
+
+		assert_int_equal(
+		    crypto_generate(type, cases[i].hmac_size, &material),
+		    HF_OK);
+		if (type->signs) {
+			assert_int_equal(crypto_key_private(type,
+					     secret_view(&material), &pair),
+			    HF_OK);
+			assert_int_equal(crypto_key_spki(pair, spki,
+					     sizeof(spki), &spki_len),
+			    HF_OK);
+			crypto_key_free(pair);
+		}
+		/* That it is the same key is what hsm_key_import tries. */
+		assert_int_equal(
+		    hsm_key_import(f->hsm, type, secret_view(&material),
+			bytes_of(spki, spki_len), wrap_id, id, wrapped,
+			&wrapped_len),
+		    HF_OK);
+		memcpy(key.id, id, HSM_ID);
+		memcpy(key.wrap_id, wrap_id, HSM_ID);
+		key.wrapped = bytes_of(wrapped, wrapped_len);
+		if (type->family == FAMILY_HMAC) {
+			const struct hash_type *sha256 =
+			    hash_type_by_name(TEXT("sha2-256"));
+			uint8_t theirs[64], ours[64];
+
+			assert_int_equal(hsm_key_hmac(f->hsm, &key, sha256,
+					     bytes_of(id, HSM_ID), theirs),
+			    HF_OK);
+			assert_int_equal(
+			    crypto_hmac(sha256, secret_view(&material),
+				bytes_of(id, HSM_ID), ours),
+			    HF_OK);
+			assert_memory_equal(theirs, ours, 32);
+		}
+		assert_int_equal(hsm_key_drop(f->hsm, &key), HF_OK);
+	}
+	assert_undisturbed(f->hsm);
+}
+
+static void
+refuses_material_that_does_not_fit_its_public_half(void **state)
+{
+	const struct key_type *type = key_type_by_id(KEY_ECDSA_P256);
+	struct fixture *f = *state;
+	uint8_t wrapped[4096], spki[1024], id[HSM_ID] = { 'w' };
+	size_t wrapped_len, spki_len;
+	AUTO_SECRET one = { 0 };
+	AUTO_SECRET two = { 0 };
+	struct crypto_key *pair = NULL;
+
+	assert_int_equal(crypto_generate(type, 0, &one), HF_OK);
+	assert_int_equal(crypto_generate(type, 0, &two), HF_OK);
+	assert_int_equal(
+	    crypto_key_private(type, secret_view(&two), &pair), HF_OK);
+	assert_int_equal(
+	    crypto_key_spki(pair, spki, sizeof(spki), &spki_len), HF_OK);
+	crypto_key_free(pair);
+	assert_int_not_equal(
+	    hsm_key_import(f->hsm, type, secret_view(&one),
+		bytes_of(spki, spki_len), wrap_id, id, wrapped, &wrapped_len),
+	    HF_OK);
+	assert_undisturbed(f->hsm);
+}
+
 int
 main(void)
 {
@@ -833,6 +927,9 @@ main(void)
 		cmocka_unit_test(leaves_no_session_objects_behind),
 		cmocka_unit_test(bounds_the_number_of_unwrapped_keys),
 		cmocka_unit_test(probes_what_softhsm_can_do),
+		cmocka_unit_test(imported_keys_do_what_the_material_would),
+		cmocka_unit_test(
+		    refuses_material_that_does_not_fit_its_public_half),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

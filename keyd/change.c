@@ -136,6 +136,7 @@ key_record_of(const struct key *key)
 		.allow_plaintext_backup = key->allow_plaintext_backup,
 		.soft_deleted = key->soft_deleted,
 		.imported = key->imported,
+		.allow_rotation = key->allow_rotation,
 		.key_size = key->key_size,
 		.creation_time = key->creation_time,
 	};

@@ -10,6 +10,13 @@
 enum { HMAC_KEY = 32 /* of keys that are not hmac keys */ };
 
 void
+key_material_free(struct key_material *m)
+{
+	secret_free(&m->key);
+	secret_free(&m->hmac);
+}
+
+void
 fresh_free(struct fresh *f)
 {
 	if (f == NULL)
@@ -38,53 +45,93 @@ fresh_spki(struct fresh *f, const struct key_type *type)
 	return err;
 }
 
+static bool
+public_only(const struct key_material *from)
+{
+	return from != NULL && from->key.ptr == NULL;
+}
+
+/* The main key: made, copied, or for a public half alone none. */
 static enum hf_err
-fresh_wrapped(struct fresh *f, const struct key_type *type, size_t key_size)
+wrapped_material(struct fresh *f, const struct key_type *type, size_t key_size,
+    const struct key_material *from)
 {
 	enum hf_err err;
 
-	if ((err = crypto_generate(type, key_size, &f->material)) != HF_OK ||
-	    (err = fresh_spki(f, type)) != HF_OK)
+	if (public_only(from))
+		return HF_OK;
+	err = from == NULL ? crypto_generate(type, key_size, &f->material)
+			   : secret_copy(&f->material, secret_view(&from->key));
+	if (err != HF_OK)
 		return err;
 	f->rec.material = secret_view(&f->material);
+	return from == NULL ? fresh_spki(f, type) : HF_OK;
+}
+
+static enum hf_err
+fresh_wrapped(struct fresh *f, const struct key_type *type, size_t key_size,
+    const struct key_material *from)
+{
+	enum hf_err err;
+
+	if ((err = wrapped_material(f, type, key_size, from)) != HF_OK)
+		return err;
 	if (type->family == FAMILY_HMAC)
 		return HF_OK;
-	if ((err = secret_alloc(&f->hmac, HMAC_KEY)) != HF_OK ||
-	    (err = crypto_random(f->hmac.ptr, HMAC_KEY)) != HF_OK)
-		return err;
+	if (from != NULL && from->hmac.ptr != NULL)
+		err = secret_copy(&f->hmac, secret_view(&from->hmac));
+	else if ((err = secret_alloc(&f->hmac, HMAC_KEY)) == HF_OK)
+		err = crypto_random(f->hmac.ptr, HMAC_KEY);
 	f->rec.hmac = secret_view(&f->hmac);
-	return HF_OK;
+	return err;
+}
+
+/* Every version can also make MACs; at level hsm inside the HSM. */
+static enum hf_err
+hsm_hmac(struct fresh *f, struct keys *keys, const struct key_material *from)
+{
+	const struct key_type *mac = key_type_by_id(KEY_HMAC);
+	uint8_t unused[FRESH_SPKI]; /* a MAC key has no public half */
+	size_t len = 0, no_spki = 0;
+	enum hf_err err;
+
+	if (from != NULL && from->hmac.ptr != NULL)
+		err = hsm_key_import(keys->hsm, mac, secret_view(&from->hmac),
+		    (struct hf_bytes){ 0 }, f->wrap_id, f->hmac_id,
+		    f->hmac_wrapped, &len);
+	else
+		err = hsm_key_make(keys->hsm, mac, HMAC_KEY, f->wrap_id,
+		    f->hmac_id, f->hmac_wrapped, &len, unused, &no_spki);
+	f->rec.hsm_hmac_id = bytes_of(f->hmac_id, HSM_ID);
+	f->rec.hsm_hmac_wrapped = bytes_of(f->hmac_wrapped, len);
+	return err;
 }
 
 static enum hf_err
 fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
-    size_t key_size)
+    size_t key_size, const struct key_material *from)
 {
-	size_t len = 0, spki_len = 0, no_spki = 0;
-	uint8_t unused[FRESH_SPKI]; /* a MAC key has no public half */
+	size_t len = 0, spki_len = 0;
 	enum hf_err err;
 
 	hierarchy_wrap_id(keys->hierarchy, f->wrap_id);
 	if ((err = crypto_random(f->id, HSM_ID)) != HF_OK ||
-	    (err = crypto_random(f->hmac_id, HSM_ID)) != HF_OK ||
-	    (err = hsm_key_make(keys->hsm, type, key_size, f->wrap_id, f->id,
-		 f->wrapped, &len, f->spki, &spki_len)) != HF_OK)
+	    (err = crypto_random(f->hmac_id, HSM_ID)) != HF_OK)
+		return err;
+	if (from != NULL)
+		err = hsm_key_import(keys->hsm, type, secret_view(&from->key),
+		    f->rec.spki, f->wrap_id, f->id, f->wrapped, &len);
+	else
+		err = hsm_key_make(keys->hsm, type, key_size, f->wrap_id, f->id,
+		    f->wrapped, &len, f->spki, &spki_len);
+	if (err != HF_OK)
 		return err;
 	f->rec.hsm_id = bytes_of(f->id, HSM_ID);
 	f->rec.wrap_id = bytes_of(f->wrap_id, HSM_ID);
 	f->rec.hsm_wrapped = bytes_of(f->wrapped, len);
 	if (spki_len > 0)
 		f->rec.spki = bytes_of(f->spki, spki_len);
-	if (type->family == FAMILY_HMAC)
-		return HF_OK;
-	/* Every version can also make MACs; at level hsm inside the HSM. */
-	if ((err = hsm_key_make(keys->hsm, key_type_by_id(KEY_HMAC), HMAC_KEY,
-		 f->wrap_id, f->hmac_id, f->hmac_wrapped, &len, unused,
-		 &no_spki)) != HF_OK)
-		return err;
-	f->rec.hsm_hmac_id = bytes_of(f->hmac_id, HSM_ID);
-	f->rec.hsm_hmac_wrapped = bytes_of(f->hmac_wrapped, len);
-	return HF_OK;
+	return type->family == FAMILY_HMAC ? HF_OK : hsm_hmac(f, keys, from);
 }
 
 void
@@ -106,7 +153,8 @@ fresh_discard(
 
 enum hf_err
 fresh_make(struct keys *keys, const struct key_type *type, enum key_level level,
-    size_t key_size, uint64_t number, struct fresh **out)
+    size_t key_size, const struct key_material *from, uint64_t number,
+    struct fresh **out)
 {
 	struct fresh *f = calloc(1, sizeof(*f));
 	enum hf_err err;
@@ -115,10 +163,15 @@ fresh_make(struct keys *keys, const struct key_type *type, enum key_level level,
 		return HF_ERR_NO_MEMORY;
 	f->rec.version = number;
 	f->rec.state = VERSION_ENABLED;
-	f->rec.level = level;
+	f->rec.level = public_only(from) ? LEVEL_WRAPPED : level;
 	f->rec.creation_time = (uint64_t)time(NULL);
-	err = level == LEVEL_HSM ? fresh_hsm(f, keys, type, key_size)
-				 : fresh_wrapped(f, type, key_size);
+	if (from != NULL && from->spki_len > 0) {
+		memcpy(f->spki, from->spki, from->spki_len);
+		f->rec.spki = bytes_of(f->spki, from->spki_len);
+	}
+	err = f->rec.level == LEVEL_HSM
+	    ? fresh_hsm(f, keys, type, key_size, from)
+	    : fresh_wrapped(f, type, key_size, from);
 	if (err != HF_OK) {
 		fresh_discard(keys, type, f);
 		fresh_free(f);

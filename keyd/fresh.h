@@ -6,9 +6,24 @@
 
 /*
  * The material of a version that is about to be made: generated here or in the
- * HSM, owned until its record is sealed. `rec` points into it.
+ * HSM, or brought along, owned until its record is sealed. `rec` points into
+ * it.
  */
 enum { FRESH_WRAPPED = 4096, FRESH_SPKI = 1024 };
+
+/*
+ * Material from outside, checked: symmetric keys as they are, others as PKCS#8
+ * with the public half beside it. Without `key` it is a public half alone;
+ * without `hmac` the version gets a new key for hmac.
+ */
+struct key_material {
+	struct secret key, hmac;
+	uint8_t spki[FRESH_SPKI];
+	size_t spki_len;
+};
+
+/* Wipes. */
+void key_material_free(struct key_material *m);
 
 struct fresh {
 	struct secret material, hmac;
@@ -18,8 +33,10 @@ struct fresh {
 	struct version_record rec;
 };
 
+/* `from` NULL: new material. A public half alone is of level wrapped. */
 enum hf_err fresh_make(struct keys *keys, const struct key_type *type,
-    enum key_level level, size_t key_size, uint64_t number, struct fresh **out);
+    enum key_level level, size_t key_size, const struct key_material *from,
+    uint64_t number, struct fresh **out);
 
 /* NULL is fine. Wipes. */
 void fresh_free(struct fresh *f);

@@ -259,6 +259,7 @@ key_fill(struct key *key, const struct key_record *rec, struct hf_text name)
 	key->allow_plaintext_backup = rec->allow_plaintext_backup;
 	key->soft_deleted = rec->soft_deleted;
 	key->imported = rec->imported;
+	key->allow_rotation = rec->allow_rotation;
 	key->key_size = (size_t)rec->key_size;
 	key->creation_time = rec->creation_time;
 	return HF_OK;

@@ -50,6 +50,7 @@ struct key {
 	uint32_t latest, primary, min_available, min_decryption, min_encryption;
 	bool deletion_allowed, exportable, allow_plaintext_backup;
 	bool soft_deleted, imported;
+	bool allow_rotation; /* of an imported key */
 	size_t key_size; /* hmac keys: bytes */
 	uint64_t creation_time;
 	uint64_t revision; /* of its record in the store */

@@ -53,6 +53,8 @@ create_commit(struct keys *keys, const struct key_create *how,
 		.deletion_allowed = how->deletion_allowed,
 		.exportable = how->exportable,
 		.allow_plaintext_backup = how->allow_plaintext_backup,
+		.imported = how->material != NULL,
+		.allow_rotation = how->allow_rotation,
 		.key_size = how->key_size,
 		.creation_time = f->rec.creation_time,
 	};
@@ -140,8 +142,8 @@ keys_create(struct keys *keys, const struct key_create *how, struct key **out,
 	if ((err = create_check(how, why)) != HF_OK ||
 	    (err = name_is_free(keys, how->name, out, why)) != HF_OK ||
 	    (err = create_keyring(keys, how->keyring, &ring, why)) != HF_OK ||
-	    (err = fresh_make(
-		 keys, how->type, how->level, how->key_size, 1, &f)) != HF_OK)
+	    (err = fresh_make(keys, how->type, how->level, how->key_size,
+		 how->material, 1, &f)) != HF_OK)
 		return err;
 	err = create_until_done(keys, how, f, out, why);
 	if (err != HF_OK)
@@ -161,14 +163,20 @@ rotate_once(struct keys *keys, const struct key *key, struct hf_why *why)
 
 	if (key->soft_deleted)
 		return HF_ERR_KEY_DELETED;
+	if (key->imported && !key->allow_rotation)
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "imported key %s does not allow rotation within the "
+		    "service; add a version with import_version",
+		    key->name);
 	if (key->latest >= 0xffffff || key->count >= KEY_VERSIONS)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
 		    "the key has as many versions as it can have; trim the "
 		    "oldest");
-	if ((err = fresh_make(keys, key->type, key->level, key->key_size,
+	if ((err = fresh_make(keys, key->type, key->level, key->key_size, NULL,
 		 key->latest + 1, &f)) != HF_OK)
 		return err;
 	rec.latest_version = key->latest + 1;
+	rec.imported = false; /* from now on it is not all from outside */
 	version_store_name(key->id, key->latest + 1, ver);
 	if ((err = change_key_record(&c, key, &rec)) == HF_OK &&
 	    (err = change_seal(

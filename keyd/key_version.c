@@ -13,9 +13,8 @@
 
 /* -- States of versions -- */
 
-/* The record of a version as the store has it; the caller frees `plain`. */
-static enum hf_err
-version_read(struct keys *keys, const struct key *key, uint32_t number,
+enum hf_err
+keys_version_read(struct keys *keys, const struct key *key, uint32_t number,
     struct secret *plain, struct version_record *rec)
 {
 	struct store_value v = { 0 };
@@ -144,7 +143,7 @@ once_move(
 		return hf_fail(why, HF_ERR_VERSION_NOT_FOUND,
 		    "key %s has no version %llu", key->name,
 		    (unsigned long long)mc->version);
-	if ((err = version_read(
+	if ((err = keys_version_read(
 		 keys, key, (uint32_t)mc->version, &plain, &rec)) != HF_OK)
 		return err;
 	if ((mc->move->from & 1U << rec.state) == 0)

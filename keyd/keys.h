@@ -12,6 +12,7 @@
  * do the same.
  */
 struct keys;
+struct key_material;
 
 /* `capacity`: how many opened keys are kept at most. */
 enum hf_err keys_open(struct store *store, struct hierarchy *h, struct hsm *hsm,
@@ -54,6 +55,9 @@ struct key_create {
 	struct hf_text prefix;
 	size_t key_size;
 	bool exportable, allow_plaintext_backup, deletion_allowed;
+	/* Of a key from outside; the material stays with the caller. */
+	const struct key_material *material;
+	bool allow_rotation;
 };
 
 /* HF_ERR_KEY_EXISTS with the existing key in *out; HF_ERR_NAME_TAKEN when the
@@ -61,7 +65,17 @@ struct key_create {
 enum hf_err keys_create(struct keys *keys, const struct key_create *how,
     struct key **out, struct hf_why *why);
 
+/* HF_ERR_BAD_CONFIG for an imported key that does not allow it. */
 enum hf_err keys_rotate(struct keys *keys, struct hf_text name,
+    struct key **out, struct hf_why *why);
+
+/*
+ * Adds a version of material from outside (fresh.h) to an imported key; with
+ * `version` the private half to one that has the public half only. `demand_hsm`
+ * refuses what would not be of level hsm.
+ */
+enum hf_err keys_import_version(struct keys *keys, struct hf_text name,
+    struct key_material *material, uint64_t version, bool demand_hsm,
     struct key **out, struct hf_why *why);
 
 /* `change` edits the record or refuses; called again after a conflict. */

@@ -112,6 +112,8 @@ key_show(struct request *rq, const struct key *key, struct hf_key_info *out)
 		.supports_signing = key->type->signs,
 		.soft_deleted = key->soft_deleted,
 		.imported_key = key->imported,
+		.imported_key_allow_rotation =
+		    key->imported && key->allow_rotation,
 		.key_size = family == FAMILY_HMAC ? key->key_size : 0,
 		.creation_time = key->creation_time,
 	};

@@ -41,7 +41,8 @@ SCHEMA_PUBLIC(key_schema, key_record,
 	F(key_record, "soft_deleted",           soft_deleted,           0, 1, 0, NULL, ""),
 	F(key_record, "imported",               imported,               0, 1, 0, NULL, ""),
 	F(key_record, "key_size",               key_size,               0, 512, 0, NULL, ""),
-	F(key_record, "creation_time",          creation_time,          0, INT64_MAX, REQUIRED, NULL, ""));
+	F(key_record, "creation_time",          creation_time,          0, INT64_MAX, REQUIRED, NULL, ""),
+	F(key_record, "allow_rotation",         allow_rotation,         0, 1, 0, NULL, ""));
 
 SCHEMA_PUBLIC(version_schema, version_record,
 	F(version_record, "version",          version,          1, VERSION_MAX, REQUIRED, NULL, ""),

@@ -54,6 +54,7 @@ struct key_record {
 	_Bool imported;
 	uint64_t key_size;
 	uint64_t creation_time;
+	_Bool allow_rotation; /* of an imported key */
 };
 extern const struct schema key_schema;
 

@@ -77,6 +77,8 @@ int tool_connect(const struct tool *tool, struct hf_client **out);
 int events_run(const struct tool *tool, int argc, char **argv);
 int policy_test_run(const struct tool *tool, int argc, char **argv);
 int audit_verify_run(const struct tool *tool, int argc, char **argv);
+int key_import_run(const struct tool *tool, int argc, char **argv);
+int key_import_version_run(const struct tool *tool, int argc, char **argv);
 int keyd_hsm_init_run(const struct tool *tool, int argc, char **argv);
 int keyd_hsm_probe_run(const struct tool *tool, int argc, char **argv);
 int keyd_backup_run(const struct tool *tool, int argc, char **argv);

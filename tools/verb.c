@@ -30,6 +30,18 @@ static const struct verb verbs[] = {
 		.sentence = "Show what the HSM can do, tried with known answers",
 		.help = "Asks the service; where none runs, or with an option, runs 'holdfast-keyd --probe',\n"
 			"whose options are those of 'holdfast hsm init'.\n" },
+	{ .words = "key import", .run = key_import_run,
+		.synopsis = "NAME FILE [--type TYPE] [OPTION]...",
+		.sentence = "Make a key of material from outside, wrapped on its way",
+		.help = "FILE is a private key (PEM or DER: PKCS#8, PKCS#1, SEC1), the PEM of a public key,\n"
+			"or the bytes of a symmetric key. Options: --type, --level, --keyring, --prefix,\n"
+			"--allow-rotation, --exportable, --allow-plaintext-backup, --deletion-allowed.\n"
+			"The key leaves this program only wrapped for a key that is in the HSM.\n" },
+	{ .words = "key import-version", .run = key_import_version_run,
+		.synopsis = "NAME FILE [--version N]",
+		.sentence = "Add a version from outside to an imported key",
+		.help = "FILE as for 'holdfast key import'. --version completes one that has its public\n"
+			"half only.\n" },
 	{ .words = "backup", .run = keyd_backup_run, .synopsis = "FILE",
 		.sentence = "Copy the store to a file, also while the service runs",
 		.help = "The values in it are sealed: useless without the HSM.\n" },

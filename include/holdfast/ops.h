@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <holdfast/bytes.h>
+#include <holdfast/ops_transit.h>
 
 /*
  * What each operation takes and gives (ops.def lists them). The rows in
@@ -301,6 +302,7 @@ struct hf_key_info {
 	_Bool supports_derivation;
 	_Bool soft_deleted;
 	_Bool imported_key;
+	_Bool imported_key_allow_rotation;
 	uint64_t key_size; /* bytes, hmac keys only */
 	uint64_t creation_time;
 	struct hf_text warning;

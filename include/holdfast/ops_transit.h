@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HOLDFAST_OPS_TRANSIT_H
+#define HOLDFAST_OPS_TRANSIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <holdfast/bytes.h>
+
+/*
+ * What the operations beyond everyday encryption and signatures take and give:
+ * keys that come from outside. The rows are in lib/ops_transit.c.
+ *
+ * Key material travels wrapped, in the form that Vault and PKCS#11's
+ * CKM_RSA_AES_KEY_WRAP have: an AES-256 key, encrypted with RSA-OAEP under the
+ * wrapping key (512 bytes for RSA-4096), then the material wrapped by that AES
+ * key (AES-KWP, RFC 5649). The material is the key itself for symmetric types,
+ * PKCS#8 DER (RFC 5208) for the others.
+ */
+
+struct hf_wrapping_key_out {
+	struct hf_text public_key; /* PEM, RSA-4096 */
+};
+
+/* Either `ciphertext` or `public_key`. */
+struct hf_key_import_in {
+	struct hf_text name;
+	struct hf_text type;
+	struct hf_bytes ciphertext;
+	struct hf_bytes
+	    hmac_ciphertext; /* the key for hmac, where it has one */
+	struct hf_text
+	    public_key; /* PEM: a key that only verifies or encrypts */
+	struct hf_text hash_function;
+	struct hf_text level;
+	struct hf_text keyring;
+	struct hf_text prefix;
+	_Bool allow_rotation;
+	_Bool exportable;
+	_Bool allow_plaintext_backup;
+	_Bool deletion_allowed;
+};
+
+struct hf_key_import_version_in {
+	struct hf_text name;
+	uint64_t version; /* 0: a new one; else the one to complete */
+	struct hf_bytes ciphertext;
+	struct hf_bytes hmac_ciphertext;
+	struct hf_text public_key;
+	struct hf_text hash_function;
+};
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wrapping_key.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../lib/bytes.h"
+#include "crypto_wrap.h"
+#include "record.h"
+
+enum { WRAPPED_MAX = 4096 };
+
+static const struct hf_text store_name = { "wrapping-key", 12 };
+
+struct wrapping_key {
+	struct hsm_key key;
+	uint8_t wrapped[WRAPPED_MAX];
+	uint8_t spki[WRAPPING_KEY_SPKI];
+	size_t spki_len;
+};
+
+static const struct key_type *
+wrapping_type(void)
+{
+	return key_type_by_id(KEY_RSA_4096);
+}
+
+/* -- In the store: the record of a key version -- */
+
+static enum hf_err
+from_record(const struct version_record *rec, struct wrapping_key *out)
+{
+	if (rec->hsm_id.len != HSM_ID || rec->wrap_id.len != HSM_ID ||
+	    rec->hsm_wrapped.len > sizeof(out->wrapped) || rec->spki.len == 0 ||
+	    rec->spki.len > sizeof(out->spki))
+		return HF_ERR_STORE_DAMAGED;
+	out->key.type = wrapping_type();
+	memcpy(out->key.id, rec->hsm_id.ptr, HSM_ID);
+	memcpy(out->key.wrap_id, rec->wrap_id.ptr, HSM_ID);
+	if (rec->hsm_wrapped.len > 0)
+		memcpy(
+		    out->wrapped, rec->hsm_wrapped.ptr, rec->hsm_wrapped.len);
+	out->key.wrapped = bytes_of(out->wrapped, rec->hsm_wrapped.len);
+	memcpy(out->spki, rec->spki.ptr, rec->spki.len);
+	out->spki_len = rec->spki.len;
+	return HF_OK;
+}
+
+static enum hf_err
+load(struct server *s, struct wrapping_key *out)
+{
+	struct store_value v = { 0 };
+	AUTO_SECRET plain = { 0 };
+	struct version_record rec;
+	enum hf_err err;
+
+	if ((err = store_get(s->store, store_name, &v)) != HF_OK)
+		return err;
+	err = hierarchy_unseal(
+	    s->hierarchy, store_name, bytes_of(v.ptr, v.len), &plain);
+	store_value_free(&v);
+	if (err == HF_OK)
+		err = record_decode(&version_schema, secret_view(&plain), &rec);
+	return err == HF_OK ? from_record(&rec, out) : err;
+}
+
+static enum hf_err
+save(struct server *s, const struct wrapping_key *k)
+{
+	struct version_record rec = {
+		.version = 1,
+		.state = VERSION_ENABLED,
+		.level = LEVEL_HSM,
+		.creation_time = (uint64_t)time(NULL),
+		.hsm_id = bytes_of(k->key.id, HSM_ID),
+		.wrap_id = bytes_of(k->key.wrap_id, HSM_ID),
+		.hsm_wrapped = k->key.wrapped,
+		.spki = bytes_of(k->spki, k->spki_len),
+	};
+	struct store_cond absent = { store_name, 0 };
+	uint8_t plain[RECORD_MAX], sealed[RECORD_MAX + SEAL_EXTRA];
+	size_t len;
+	enum hf_err err;
+
+	if ((err = record_encode(
+		 &version_schema, &rec, plain, sizeof(plain), &len)) != HF_OK ||
+	    (err = hierarchy_seal(s->hierarchy, TEXT("default"), store_name,
+		 bytes_of(plain, len), sealed)) != HF_OK)
+		return err;
+	return store_commit(s->store, &absent, 1,
+	    &(struct store_write){
+		store_name, bytes_of(sealed, len + SEAL_EXTRA) },
+	    1, NULL);
+}
+
+static enum hf_err
+make(struct server *s, struct wrapping_key *out)
+{
+	size_t wrapped_len = 0;
+	enum hf_err err;
+
+	out->key.type = wrapping_type();
+	hierarchy_wrap_id(s->hierarchy, out->key.wrap_id);
+	if ((err = crypto_random(out->key.id, HSM_ID)) != HF_OK)
+		return err;
+	err = hsm_key_make(s->hsm, out->key.type, 0, out->key.wrap_id,
+	    out->key.id, out->wrapped, &wrapped_len, out->spki, &out->spki_len);
+	out->key.wrapped = bytes_of(out->wrapped, wrapped_len);
+	if (err == HF_OK)
+		err = save(s, out);
+	if (err != HF_OK && hsm_key_drop(s->hsm, &out->key) != HF_OK)
+		return err; /* an orphan in the HSM; nothing refers to it */
+	return err;
+}
+
+/* Whoever comes second takes what the first one made. */
+static enum hf_err
+load_or_make(struct server *s, struct wrapping_key *out, bool *made)
+{
+	enum hf_err err = load(s, out);
+
+	*made = false;
+	if (err != HF_ERR_NOT_FOUND)
+		return err;
+	err = make(s, out);
+	if (err == HF_ERR_STORE_CONFLICT)
+		return load(s, out);
+	*made = err == HF_OK;
+	return err;
+}
+
+enum hf_err
+wrapping_key_public(
+    struct server *server, uint8_t *out, size_t *len, bool *made)
+{
+	struct wrapping_key k = { 0 };
+	enum hf_err err = load_or_make(server, &k, made);
+
+	if (err != HF_OK)
+		return err;
+	memcpy(out, k.spki, k.spki_len);
+	*len = k.spki_len;
+	return HF_OK;
+}
+
+enum hf_err
+wrapping_key_unwrap(struct server *server, const struct hash_type *hash,
+    struct hf_bytes blob, struct secret *out)
+{
+	bool sha256 = text_is(text_of(hash->name), "sha2-256");
+	struct wrapping_key k = { 0 };
+	AUTO_SECRET kek = { 0 };
+	size_t len;
+	enum hf_err err;
+
+	if (blob.len <= WRAPPING_KEY_BYTES)
+		return HF_ERR_AUTH_FAILED;
+	err = load(server, &k);
+	if (err == HF_ERR_NOT_FOUND)
+		return HF_ERR_AUTH_FAILED; /* nobody can have wrapped for it */
+	if (err != HF_OK ||
+	    (err = secret_alloc(&kek, WRAPPING_KEY_BYTES)) != HF_OK ||
+	    (err = hsm_key_decrypt_oaep(server->hsm, &k.key,
+		 sha256 ? NULL : hash, bytes_of(blob.ptr, WRAPPING_KEY_BYTES),
+		 kek.ptr, &len)) != HF_OK)
+		return err;
+	if (len != CRYPTO_KWP_KEY)
+		return HF_ERR_AUTH_FAILED;
+	return crypto_kwp_unwrap(bytes_of(kek.ptr, len),
+	    bytes_of(
+		blob.ptr + WRAPPING_KEY_BYTES, blob.len - WRAPPING_KEY_BYTES),
+	    out);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_WRAPPING_KEY_H
+#define KEYD_WRAPPING_KEY_H
+
+#include "../lib/secret.h"
+#include "server.h"
+
+/*
+ * The key that others wrap keys with to bring them in: RSA-4096, made in the
+ * HSM at first use, never rotated. Like every key at level hsm it is kept
+ * wrapped by the HSM (or resident in it), under wrapping-key in the store. What
+ * is here blocks and belongs on a worker.
+ */
+enum { WRAPPING_KEY_SPKI = 1024, WRAPPING_KEY_BYTES = 512 };
+
+/* SubjectPublicKeyInfo, WRAPPING_KEY_SPKI bytes. *made: it is new. */
+enum hf_err wrapping_key_public(
+    struct server *server, uint8_t *out, size_t *len, bool *made);
+
+/*
+ * Opens what was wrapped with it (CKM_RSA_AES_KEY_WRAP, crypto_wrap.h): the AES
+ * key by the HSM, the material here in locked memory. One error for whatever is
+ * wrong with it, HF_ERR_AUTH_FAILED; `hash` is that of OAEP.
+ */
+enum hf_err wrapping_key_unwrap(struct server *server,
+    const struct hash_type *hash, struct hf_bytes blob, struct secret *out);
+
+#endif

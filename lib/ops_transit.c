@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ops.h"
+
+#include "ops_rows.h"
+
+/* How the structs of holdfast/ops_transit.h stand on the wire. */
+
+/* clang-format off */
+
+/* -- import -- */
+
+enum { WRAPPED_KEY_MAX = 16384, PEM_MAX = 16384 };
+
+/* As Vault writes them here. */
+#define OAEP_HASHES "SHA1|SHA224|SHA256|SHA384|SHA512"
+
+SCHEMA_PUBLIC(schema_wrapping_key_out, hf_wrapping_key_out,
+	F(hf_wrapping_key_out, "public_key", public_key, 0, 4096, DATA, NULL, "PEM of the key to wrap imported keys with"));
+
+#define MATERIAL_FIELDS(s) \
+	F(s, "ciphertext",      ciphertext,      0, WRAPPED_KEY_MAX, 0, NULL, "the key, wrapped: RSA-OAEP(AES key), then AES-KWP(key)"), \
+	F(s, "hmac_ciphertext", hmac_ciphertext, 0, WRAPPED_KEY_MAX, 0, NULL, "the key for hmac of other types, wrapped alike; a new one when absent"), \
+	F(s, "public_key",      public_key,      1, PEM_MAX, 0, NULL, "PEM of a public key alone, instead of ciphertext"), \
+	F(s, "hash_function",   hash_function,   1, 8, PLAIN, OAEP_HASHES, "hash of OAEP; SHA256 when absent")
+
+SCHEMA_PUBLIC(schema_key_import_in, hf_key_import_in,
+	KEY_FIELD(hf_key_import_in),
+	F(hf_key_import_in, "type", type, 1, 64, PLAIN, TYPES, "type; aes256-gcm96 when absent"),
+	MATERIAL_FIELDS(hf_key_import_in),
+	F(hf_key_import_in, "level",                  level,                  1, 16, PLAIN, "wrapped|hsm", "protection level; the service's default when absent"),
+	F(hf_key_import_in, "keyring",                keyring,                1, NAME_MAX_BYTES, PLAIN | NAME, NULL, "keyring; default when absent"),
+	F(hf_key_import_in, "prefix",                 prefix,                 1, 32, PLAIN | NAME, NULL, "what its text ciphertexts start with; vault when absent"),
+	F(hf_key_import_in, "allow_rotation",         allow_rotation,         0, 1, PLAIN, NULL, "the service may make further versions itself"),
+	F(hf_key_import_in, "exportable",             exportable,             0, 1, PLAIN, NULL, "key material may leave; cannot be taken back"),
+	F(hf_key_import_in, "allow_plaintext_backup", allow_plaintext_backup, 0, 1, PLAIN, NULL, "the key may be backed up; cannot be taken back"),
+	F(hf_key_import_in, "deletion_allowed",       deletion_allowed,       0, 1, PLAIN, NULL, "the key may be deleted"));
+SCHEMA_PUBLIC(schema_key_import_version_in, hf_key_import_version_in,
+	KEY_FIELD(hf_key_import_version_in),
+	F(hf_key_import_version_in, "version", version, 0, VERSION_MAX, PLAIN, NULL, "version whose private half this is; a new version when absent"),
+	MATERIAL_FIELDS(hf_key_import_version_in));
+
+/* clang-format on */

@@ -9,7 +9,7 @@
 #include "crypto.h"
 #include "daemon.h"
 
-enum { WAIT_MS = 30000 };
+enum { WAIT_MS = 10000 }; /* somebody sits before it */
 
 /* The HSM must answer now: somebody is waiting for it. */
 static enum hf_err

@@ -52,7 +52,9 @@ struct connection {
 	struct exchange *held; /* bytes read and not run; NULL: none */
 	size_t need;           /* of the frame in `held`; 0: unknown yet */
 	size_t skip;           /* bytes to come of a frame that was refused */
-	unsigned budget;       /* requests that it may run in this turn */
+	enum hf_err refused;   /* ... why, and which request it was */
+	uint8_t refused_id[FRAME_ID];
+	unsigned budget; /* requests that it may run in this turn */
 
 	unsigned in_flight; /* requests that workers have */
 	struct outbox out;

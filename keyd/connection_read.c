@@ -142,26 +142,34 @@ take_hello(struct connection *c, const uint8_t *in, size_t len)
 	return n;
 }
 
+/*
+ * Bytes of a frame that was refused. The answer follows the last of them: a
+ * client that is still sending may not expect one before (libnng drops it, and
+ * asks again a minute later).
+ */
 static size_t
 skip_bytes(struct connection *c, size_t len)
 {
 	size_t n = c->skip < len ? c->skip : len;
 
 	c->skip -= n;
+	if (c->skip == 0)
+		connection_reply_error(c, c->refused_id, c->refused);
 	return n;
 }
 
 /*
- * Answers a frame that we will not take in, and skips what is to come of it.
- * Hanging up would leave its sender to guess.
+ * A frame that we will not take in: skips it, and says so. Hanging up would
+ * leave its sender to guess.
  */
 static size_t
 refuse_frame(struct connection *c, const uint8_t *id, size_t need, size_t len,
     enum hf_err err)
 {
 	c->skip = need;
+	c->refused = err;
+	memcpy(c->refused_id, id, FRAME_ID);
 	c->budget -= c->budget > 0;
-	connection_reply_error(c, id, err);
 	return skip_bytes(c, len);
 }
 

@@ -44,8 +44,8 @@ expect "only its owner reads it" [ "$(stat -c %a "$log")" = 600 ]
 
 # -- Edited copies --
 cp "$log" "$T/copy"
-middle=$(($(lines_of "$T/copy") / 2))
-sed "${middle}s/payments/paymentz/;${middle}s/\"uid\":/\"uix\":/" "$T/copy" >"$T/edited"
+middle=$(grep -n '"op":"transit.encrypt","path"' "$T/copy" | sed -n '3s/:.*//p')
+sed "${middle}s/payments/paymentz/" "$T/copy" >"$T/edited"
 expect_broken "an edited line" $((middle + 1)) "$T/edited" "not the one that was written"
 sed "${middle}d" "$T/copy" >"$T/deleted"
 expect_broken "a deleted line" "$middle" "$T/deleted" "lines are missing"

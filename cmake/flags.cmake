@@ -45,6 +45,12 @@ else()
 	target_link_options(holdfast_flags INTERFACE
 		-Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed)
 endif()
+if(HOLDFAST_FUZZ)
+	# So that the fuzzer sees which branches of ours an input takes.
+	target_compile_options(holdfast_flags INTERFACE
+		-fsanitize=fuzzer-no-link)
+	target_link_options(holdfast_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(HOLDFAST_COVERAGE)
 	target_compile_options(holdfast_flags INTERFACE --coverage -O0 -g)
 	target_link_options(holdfast_flags INTERFACE --coverage)

@@ -18,8 +18,8 @@ static const struct {
 	    "'holdfast whoami' tells whom the service takes you for, 'holdfast "
 	    "policy test' which rule is missing" },
 	{ HF_ERR_TOO_LARGE,
-	    "encrypt a data key instead ('holdfast datakey') and use it on "
-	    "the file; 'holdfast seal' for large files is not there yet" },
+	    "'holdfast seal' takes files of any size" },
+	{ HF_ERR_TRUNCATED, "get the file again from where it was whole" },
 	{ HF_ERR_KEY_NOT_FOUND, "'holdfast key list' shows the keys" },
 	{ HF_ERR_ENC_KEY_NOT_FOUND, "'holdfast key list' shows the keys" },
 	{ HF_ERR_SIGN_KEY_NOT_FOUND, "'holdfast key list' shows the keys" },

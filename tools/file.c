@@ -56,9 +56,7 @@ read_all(int fd, const char *name, size_t max, struct buffer *out)
 		if (out->len > max)
 			return fail_usage(
 			    "%s: larger than the %zu bytes that one request "
-			    "can take; encrypt a data key instead ('holdfast "
-			    "datakey') and use it on the file ('holdfast "
-			    "seal' is not there yet)",
+			    "can take; 'holdfast seal' takes files of any size",
 			    name, max);
 	}
 }

@@ -76,6 +76,8 @@ int tool_connect(const struct tool *tool, struct hf_client **out);
 
 int events_run(const struct tool *tool, int argc, char **argv);
 int policy_test_run(const struct tool *tool, int argc, char **argv);
+int seal_run(const struct tool *tool, int argc, char **argv);
+int open_run(const struct tool *tool, int argc, char **argv);
 int audit_verify_run(const struct tool *tool, int argc, char **argv);
 int key_import_run(const struct tool *tool, int argc, char **argv);
 int key_import_version_run(const struct tool *tool, int argc, char **argv);

@@ -19,6 +19,31 @@ static const struct verb verbs[] = {
 		.op = &ops[INDEX_##symbol] },
 #include <holdfast/ops.def>
 #undef OP
+	{ .words = "seal", .run = seal_run,
+		.synopsis = "KEY [FILE] [--out FILE] [OPTION...] | --info FILE",
+		.sentence = "Encrypt a file of any size under a named key",
+		.help = "The data stays here: the service gives a data key, and its wrapped form goes into\n"
+			"the sealed file. FILE is the standard input without it or with -.\n"
+			"  --out FILE                    where to; it appears when all of it is there\n"
+			"  --force                       replace that file\n"
+			"  --context NAME=VALUE          bind the file to this; shown in clear; repeatable\n"
+			"  --key-version N               the version of the key; the latest without it\n"
+			"  --chunk-size BYTES            4K to 1M, a power of two (64K)\n"
+			"  --quiet                       no progress on the terminal\n"
+			"  --info FILE                   show what a sealed file says of itself; needs no key\n" },
+	{ .words = "open", .run = open_run,
+		.synopsis = "[FILE] [--out FILE] [OPTION...]",
+		.sentence = "Decrypt what seal made, or a part of it",
+		.help = "FILE is the standard input without it or with -. A file that was changed or cut\n"
+			"off in any way does not open: with --out there is no file then; on the standard\n"
+			"output what came before the damage was written, and the exit status is 2.\n"
+			"  --out FILE                    where to; for its owner only; it appears when all\n"
+			"                                of it is there\n"
+			"  --force                       replace that file\n"
+			"  --context NAME=VALUE          refuse a file that is not bound to this; repeatable\n"
+			"  --key KEY                     the key, if its name is another one now\n"
+			"  --offset N, --length N        only that part, of a FILE that is no pipe\n"
+			"  --quiet                       no progress on the terminal\n" },
 	{ .words = "hsm init", .run = keyd_hsm_init_run,
 		.synopsis = "[--uri URI] [--pin-source SOURCE]",
 		.sentence = "Make the master key in the HSM, before the service first starts",

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* holdfast seal: a file of any size under a key of the service. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../lib/buffer.h"
+#include "../lib/bytes.h"
+#include "json.h"
+#include "progress.h"
+#include "sealed.h"
+#include "table.h"
+
+struct seal {
+	struct job job;
+	struct hf_seal_how how;
+	const char *key;
+	bool info;
+	struct hf_sealer *sealer;
+};
+
+/* -- Arguments -- */
+
+static int
+take_number(struct seal *s, struct options *o)
+{
+	bool chunk = option_is(o, "chunk-size");
+	uint64_t v;
+	int status = job_number(o, &v);
+
+	if (status != STATUS_OK)
+		return status;
+	/* What is wrong with a chunk of 0 bytes, 1 byte shows as well. */
+	if (chunk)
+		s->how.chunk_size = v == 0 || v > UINT32_MAX ? 1 : (uint32_t)v;
+	else
+		s->how.key_version = (struct hf_uint){ v, true };
+	return STATUS_OK;
+}
+
+static int
+take(struct seal *s, struct options *o)
+{
+	bool taken;
+	int status = job_take(&s->job, o, &taken);
+
+	if (status != STATUS_OK || taken)
+		return status;
+	if (option_is(o, "chunk-size") || option_is(o, "key-version"))
+		return take_number(s, o);
+	if (option_is(o, "info"))
+		s->info = true;
+	else if (o->name == NULL && s->key == NULL)
+		s->key = o->value;
+	else if (o->name == NULL && s->job.in_path == NULL)
+		s->job.in_path = o->value;
+	else
+		return job_stranger("seal", o);
+	return STATUS_OK;
+}
+
+static int
+parse(struct seal *s, int argc, char **argv)
+{
+	struct options o = { .argc = argc, .argv = argv };
+	int status;
+
+	while (options_next(&o))
+		if ((status = take(s, &o)) != STATUS_OK)
+			return status;
+	if (s->info) {
+		/* There is no key to name: the one word is the file. */
+		if (s->key == NULL || s->job.in_path != NULL)
+			return fail_usage("--info takes one FILE");
+		s->job.in_path = s->key;
+		return STATUS_OK;
+	}
+	if (s->key == NULL)
+		return fail_usage("which key? 'holdfast seal KEY [FILE]'");
+	s->how.key = text_of(s->key);
+	s->how.context = s->job.context;
+	s->how.context_count = s->job.context_count;
+	return STATUS_OK;
+}
+
+/* -- Sealing -- */
+
+static enum hf_err
+work(void *ctx, struct hf_bytes in, bool last, uint8_t *out, size_t *len,
+    struct hf_why *why)
+{
+	struct seal *s = ctx;
+	size_t chunk = hf_sealer_chunk_size(s->sealer), at = 0;
+	enum hf_err err;
+
+	do {
+		size_t n = in.len - at < chunk ? in.len - at : chunk;
+
+		err = hf_seal_chunk(s->sealer, bytes_of(in.ptr + at, n),
+		    last && at + n == in.len, out + *len, why);
+		if (err != HF_OK)
+			return err;
+		at += n;
+		*len += n + HF_STREAM_TAG;
+	} while (at < in.len);
+	return HF_OK;
+}
+
+static void
+progress(void *ctx, uint64_t bytes)
+{
+	struct seal *s = ctx;
+
+	bar_move(&s->job.bar, bytes);
+}
+
+static enum hf_err
+seal_all(struct seal *s, struct hf_why *why)
+{
+	size_t chunk = hf_sealer_chunk_size(s->sealer);
+	size_t units = job_units(chunk);
+	struct pump pump = { .in = s->job.in,
+		.out = s->job.out.fd,
+		.block = units * chunk,
+		.result = units * (chunk + HF_STREAM_TAG),
+		.work = work,
+		.progress = progress,
+		.ctx = s };
+	struct hf_bytes header;
+	enum hf_err err;
+
+	progress_start("waiting for the service");
+	err = hf_seal_begin(s->sealer, &header, why);
+	progress_stop();
+	if (err != HF_OK || (err = job_write(&s->job, header, why)) != HF_OK)
+		return err;
+	bar_start(&s->job.bar, "sealing", s->job.size, s->job.quiet);
+	return pump_run(&pump, why);
+}
+
+static int
+seal_with(struct seal *s, struct hf_client *client)
+{
+	struct hf_why why = { "" };
+	enum hf_err err = hf_sealer_new(client, &s->how, &s->sealer, &why);
+	int status;
+
+	if (err != HF_OK)
+		return fail_service(err, &why);
+	status = outfile_open(
+	    &s->job.out, s->job.out_path, s->job.force, false);
+	if (status == STATUS_OK)
+		status = job_end(&s->job, seal_all(s, &why), &why);
+	hf_sealer_free(s->sealer);
+	return status;
+}
+
+static int
+seal(const struct tool *tool, struct seal *s)
+{
+	struct hf_client *client;
+	int status;
+
+	if ((s->job.out_path == NULL || strcmp(s->job.out_path, "-") == 0) &&
+	    isatty(STDOUT_FILENO))
+		return fail_usage("a sealed file is nothing for a terminal; "
+				  "--out FILE says where it goes");
+	status = tool_connect(tool, &client);
+	if (status == STATUS_OK) {
+		status = seal_with(s, client);
+		hf_close(client);
+	}
+	return status;
+}
+
+/* -- What a file says about itself -- */
+
+struct shown {
+	struct hf_text key;
+	uint64_t key_version, chunk_size, header_size, chunks, size;
+	struct hf_pair *context;
+	size_t context_count;
+};
+
+/* clang-format off */
+SCHEMA(pair_schema, hf_pair,
+	F(hf_pair, "name",  name,  0, 0, ALWAYS, NULL, "name"),
+	F(hf_pair, "value", value, 0, 0, ALWAYS, NULL, "value"));
+
+SCHEMA(shown_schema, shown,
+	F(shown, "key",         key,         0, 0, ALWAYS, NULL, "name of the key"),
+	F(shown, "key_version", key_version, 0, 0, ALWAYS, NULL, "its version"),
+	F(shown, "header_size", header_size, 0, 0, ALWAYS, NULL, "bytes before the chunks"),
+	F(shown, "chunk_size",  chunk_size,  0, 0, ALWAYS, NULL, "bytes of plaintext in a chunk"),
+	F(shown, "chunks",      chunks,      0, 0, 0,      NULL, "how many"),
+	F(shown, "size",        size,        0, 0, ALWAYS, NULL, "bytes of plaintext in all"),
+	LIST(shown, "context", context, 0, &pair_schema, 0, "what it is bound to"));
+/* clang-format on */
+
+static int
+show(const struct tool *tool, const struct shown *shown)
+{
+	AUTO_BUFFER json = { 0 };
+
+	if (!tool->json)
+		table_print(stdout, &shown_schema, shown);
+	else if (json_write(&shown_schema, shown, &json) == HF_OK)
+		(void)fwrite(json.ptr, 1, json.len, stdout);
+	if (fflush(stdout) != 0 || ferror(stdout))
+		return fail_usage("standard output: %s", strerror(errno));
+	return STATUS_OK;
+}
+
+static int
+info(const struct tool *tool, struct seal *s)
+{
+	uint8_t header[HF_STREAM_HEADER_MAX];
+	struct hf_stream_info i;
+	struct hf_why why = { "" };
+	struct shown shown;
+	size_t len;
+	enum hf_err err = job_read_header(&s->job, header, &len, &why);
+
+	if (err == HF_OK)
+		err = hf_stream_read(bytes_of(header, len), &i, &why);
+	if (err != HF_OK)
+		return fail_service(err, &why);
+	shown = (struct shown){ .key = i.key, .key_version = i.key_version,
+		.chunk_size = i.chunk_size, .header_size = i.header_size,
+		.context = i.context, .context_count = i.context_count };
+	if (s->job.size > 0)
+		err = hf_stream_locate(
+		    &i, s->job.size, &shown.chunks, &shown.size, &why);
+	if (err != HF_OK)
+		return fail_service(err, &why);
+	return show(tool, &shown);
+}
+
+int
+seal_run(const struct tool *tool, int argc, char **argv)
+{
+	struct seal s = { .job.in = -1 };
+	int status = parse(&s, argc, argv);
+
+	if (status != STATUS_OK)
+		return status;
+	status = job_open_input(&s.job);
+	if (status == STATUS_OK)
+		status = s.info ? info(tool, &s) : seal(tool, &s);
+	job_close_input(&s.job);
+	return status;
+}

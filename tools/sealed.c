@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sealed.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../lib/bytes.h"
+
+/* Large enough to hide system calls, small enough for a core's cache. */
+enum { BLOCK = 256 << 10 };
+
+/* -- Options -- */
+
+static int
+add_context(struct job *job, const char *s)
+{
+	const char *equals = s == NULL ? NULL : strchr(s, '=');
+
+	if (equals == NULL || equals == s)
+		return fail_usage("--context takes NAME=VALUE");
+	if (job->context_count == HF_STREAM_CONTEXT_MAX)
+		return fail_usage("more than %d pairs of context",
+		    HF_STREAM_CONTEXT_MAX);
+	job->context[job->context_count++] = (struct hf_pair){
+		.name = { s, (size_t)(equals - s) },
+		.value = text_of(equals + 1),
+	};
+	return STATUS_OK;
+}
+
+int
+job_take(struct job *job, struct options *o, bool *taken)
+{
+	*taken = true;
+	if (option_is(o, "context"))
+		return add_context(job, options_value(o));
+	if (option_is(o, "out")) {
+		job->out_path = options_value(o);
+		return job->out_path != NULL && *job->out_path != '\0'
+		    ? STATUS_OK
+		    : fail_usage("--out takes a path");
+	}
+	if (option_is(o, "force"))
+		job->force = true;
+	else if (option_is(o, "quiet"))
+		job->quiet = true;
+	else
+		*taken = false;
+	return STATUS_OK;
+}
+
+static bool
+parse_number(const char *s, uint64_t *out)
+{
+	static const char letters[] = "KMGT";
+	const char *letter;
+	unsigned long long v;
+	unsigned shift = 0;
+	char *end;
+
+	if (s == NULL || !isdigit((unsigned char)*s))
+		return false;
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (errno != 0)
+		return false;
+	if (*end != '\0' && (letter = strchr(letters, *end)) != NULL) {
+		shift = 10 * (unsigned)(letter - letters + 1);
+		end++;
+	}
+	*out = v << shift;
+	return *end == '\0' && *out >> shift == v;
+}
+
+int
+job_number(struct options *o, uint64_t *out)
+{
+	const char *s = options_value(o);
+
+	return parse_number(s, out)
+	    ? STATUS_OK
+	    : fail_usage("--%s takes a number; K, M, G and T may follow it",
+		  o->name);
+}
+
+int
+job_stranger(const char *verb, const struct options *o)
+{
+	return fail_usage(
+	    "'%s%s' does not belong here; 'holdfast %s --help' shows what does",
+	    o->name != NULL ? "--" : "", o->name != NULL ? o->name : o->value,
+	    verb);
+}
+
+/* -- Input -- */
+
+int
+job_open_input(struct job *job)
+{
+	struct stat st;
+
+	job->in = STDIN_FILENO;
+	if (job->in_path != NULL && strcmp(job->in_path, "-") != 0)
+		job->in = open(job->in_path, O_RDONLY | O_CLOEXEC);
+	else
+		job->in_path = NULL;
+	if (job->in < 0 || fstat(job->in, &st) != 0)
+		return fail_usage("%s: %s", job->in_path, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return fail_usage("%s: %s",
+		    job->in_path != NULL ? job->in_path : "standard input",
+		    strerror(EISDIR));
+	if (S_ISREG(st.st_mode))
+		job->size = (uint64_t)st.st_size;
+	if (job->in_path == NULL && isatty(job->in))
+		(void)fputs("holdfast: reading from the terminal; Ctrl-D ends "
+			    "it\n",
+		    stderr);
+	return STATUS_OK;
+}
+
+void
+job_close_input(struct job *job)
+{
+	if (job->in_path != NULL && job->in >= 0)
+		(void)close(job->in);
+	job->in = -1;
+}
+
+static enum hf_err
+read_full(int fd, uint8_t *buf, size_t len, size_t *done, struct hf_why *why)
+{
+	for (*done = 0; *done < len;) {
+		ssize_t n = read(fd, buf + *done, len - *done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return hf_fail(why, HF_ERR_SYSTEM, "reading: %s",
+			    strerror(errno));
+		if (n == 0)
+			break;
+		*done += (size_t)n;
+	}
+	return HF_OK;
+}
+
+enum hf_err
+job_read_header(struct job *job, uint8_t header[HF_STREAM_HEADER_MAX],
+    size_t *len, struct hf_why *why)
+{
+	enum { START = 16 }; /* bytes that tell the length */
+	size_t got, size;
+	enum hf_err err = read_full(job->in, header, START, &got, why);
+
+	if (err != HF_OK ||
+	    (err = hf_stream_measure(bytes_of(header, got), &size, why)) !=
+		HF_OK)
+		return err;
+	err = read_full(job->in, header + START, size - START, &got, why);
+	if (err == HF_OK)
+		*len = START + got;
+	return err;
+}
+
+/* -- Output -- */
+
+enum hf_err
+job_write(const struct job *job, struct hf_bytes data, struct hf_why *why)
+{
+	for (size_t at = 0; at < data.len;) {
+		ssize_t n = write(job->out.fd, data.ptr + at, data.len - at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return hf_fail(why, HF_ERR_SYSTEM, "writing: %s",
+			    strerror(errno));
+		at += (size_t)n;
+	}
+	return HF_OK;
+}
+
+size_t
+job_units(size_t unit)
+{
+	return unit < BLOCK ? BLOCK / unit : 1;
+}
+
+int
+job_end(struct job *job, enum hf_err err, const struct hf_why *why)
+{
+	bar_stop(&job->bar);
+	if (err == HF_OK)
+		return outfile_commit(&job->out);
+	outfile_discard(&job->out);
+	return fail_service(err, why);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TOOLS_SEALED_H
+#define TOOLS_SEALED_H
+
+#include <holdfast/stream.h>
+
+#include "bar.h"
+#include "option.h"
+#include "outfile.h"
+#include "pump.h"
+#include "tool.h"
+
+/*
+ * What `holdfast seal` and `holdfast open` have in common: a file goes in, a
+ * file comes out, and a context is named. Functions that return int return an
+ * exit status and have said on stderr what was wrong.
+ */
+struct job {
+	const char *in_path, *out_path; /* NULL or "-": standard streams */
+	bool force, quiet;
+	struct hf_pair context[HF_STREAM_CONTEXT_MAX];
+	size_t context_count;
+	int in;
+	uint64_t size; /* of what goes in; 0: not known */
+	struct outfile out;
+	struct bar bar;
+};
+
+/* Takes --context, --out, --force and --quiet; *taken: it was one of them. */
+int job_take(struct job *job, struct options *o, bool *taken);
+
+/* The value of an option as a number, with K, M, G or T for powers of 1024. */
+int job_number(struct options *o, uint64_t *out);
+
+/* "'x' does not belong here" */
+int job_stranger(const char *verb, const struct options *o);
+
+int job_open_input(struct job *job);
+void job_close_input(struct job *job);
+
+/* Reads as much of the input as a header takes. */
+enum hf_err job_read_header(struct job *job,
+    uint8_t header[HF_STREAM_HEADER_MAX], size_t *len, struct hf_why *why);
+
+enum hf_err job_write(
+    const struct job *job, struct hf_bytes data, struct hf_why *why);
+
+/* So many units of `unit` bytes that a block of the pump is worth it. */
+size_t job_units(size_t unit);
+
+/* Gives the output its name if all went well; else says what did not. */
+int job_end(struct job *job, enum hf_err err, const struct hf_why *why);
+
+#endif

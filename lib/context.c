@@ -110,8 +110,7 @@ context_encode(const struct hf_pair *pairs, size_t count,
 	size_t at = 0;
 	enum hf_err err;
 
-	if (count > 0 &&
-	    (err = pairs_sort(pairs, count, sorted, why)) != HF_OK)
+	if (count > 0 && (err = pairs_sort(pairs, count, sorted, why)) != HF_OK)
 		return err;
 	if (count > 0)
 		at = head_write(out, MAP, count);
@@ -144,10 +143,9 @@ head_read(struct hf_bytes *in, unsigned major, size_t *v)
 	more = kind < ONE_BYTE ? 0 : kind - ONE_BYTE + 1;
 	if (in->len < 1 + more)
 		return false;
-	*v = more == 0 ? kind
-	    : more == 1
-	    ? in->ptr[1]
-	    : (size_t)in->ptr[1] << 8 | in->ptr[2];
+	*v = more == 0  ? kind
+	    : more == 1 ? in->ptr[1]
+			: (size_t)in->ptr[1] << 8 | in->ptr[2];
 	if ((more == 1 && *v < ONE_BYTE) || (more == 2 && *v <= 0xff))
 		return false;
 	*in = bytes_of(in->ptr + 1 + more, in->len - 1 - more);

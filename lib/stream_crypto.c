@@ -112,8 +112,8 @@ stream_cipher_seal(struct stream_cipher *cipher,
 		EVP_EncryptUpdate(ctx, out, &n, in.ptr, (int)in.len) != 1) ||
 	    EVP_EncryptFinal_ex(ctx, none, &m) != 1 ||
 	    (size_t)n + (size_t)m != in.len ||
-	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, STREAM_TAG,
-		out + in.len) != 1)
+	    EVP_CIPHER_CTX_ctrl(
+		ctx, EVP_CTRL_AEAD_GET_TAG, STREAM_TAG, out + in.len) != 1)
 		return HF_ERR_CRYPTO;
 	return HF_OK;
 }
@@ -133,8 +133,8 @@ stream_cipher_open(struct stream_cipher *cipher,
 	    EVP_DecryptInit_ex2(ctx, NULL, NULL, nonce, NULL) != 1 ||
 	    (len > 0 &&
 		EVP_DecryptUpdate(ctx, out, &n, in.ptr, (int)len) != 1) ||
-	    EVP_CIPHER_CTX_ctrl(
-		ctx, EVP_CTRL_AEAD_SET_TAG, STREAM_TAG, tag) != 1)
+	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, STREAM_TAG, tag) !=
+		1)
 		return HF_ERR_CRYPTO;
 	if (EVP_DecryptFinal_ex(ctx, none, &m) != 1) {
 		bytes_wipe(out, len);

@@ -45,8 +45,7 @@ pread_full(int fd, uint8_t *buf, size_t len, uint64_t offset, size_t *done,
 	size_t at = 0;
 
 	while (at < len) {
-		ssize_t n =
-		    pread(fd, buf + at, len - at, (off_t)(offset + at));
+		ssize_t n = pread(fd, buf + at, len - at, (off_t)(offset + at));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -78,8 +77,8 @@ write_full(int fd, struct hf_bytes data, struct hf_why *why)
 static enum hf_err
 out_of_memory(struct hf_why *why)
 {
-	return hf_fail(why, HF_ERR_NO_MEMORY, "%s",
-	    hf_err_sentence(HF_ERR_NO_MEMORY));
+	return hf_fail(
+	    why, HF_ERR_NO_MEMORY, "%s", hf_err_sentence(HF_ERR_NO_MEMORY));
 }
 
 /* -- Pieces of one size, and a last one -- */
@@ -139,8 +138,8 @@ seal_pieces(struct hf_sealer *sealer, struct pieces *in, int out,
 		err = hf_seal_chunk(sealer, piece, last, sealed->ptr, why);
 		if (err != HF_OK)
 			return err;
-		err = write_full(out,
-		    bytes_of(sealed->ptr, piece.len + STREAM_TAG), why);
+		err = write_full(
+		    out, bytes_of(sealed->ptr, piece.len + STREAM_TAG), why);
 		if (err != HF_OK)
 			return err;
 	}
@@ -179,8 +178,8 @@ open_pieces(struct hf_opener *opener, struct pieces *in, int out,
 		if (err != HF_OK)
 			return err;
 		plain->len = plain->cap; /* what is to be wiped */
-		err = hf_open_chunk(
-		    opener, index, last, piece, plain->ptr, why);
+		err =
+		    hf_open_chunk(opener, index, last, piece, plain->ptr, why);
 		if (err != HF_OK)
 			return err;
 		err = write_full(
@@ -306,7 +305,8 @@ sealed_start(struct hf_sealed *f, struct hf_client *client,
 	err = pread_full(f->fd, header, sizeof(header), 0, &got, why);
 	if (err != HF_OK)
 		return err;
-	err = hf_opener_new(client, bytes_of(header, got), how, &f->opener, why);
+	err =
+	    hf_opener_new(client, bytes_of(header, got), how, &f->opener, why);
 	if (err != HF_OK)
 		return err;
 	info = hf_opener_info(f->opener);

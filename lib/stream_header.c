@@ -102,8 +102,8 @@ hf_stream_measure(
 	uint32_t size;
 
 	if (start.len == 0 || memcmp(start.ptr, magic, compare) != 0)
-		return hf_fail(why, HF_ERR_BAD_CIPHERTEXT,
-		    "this is not a sealed file");
+		return hf_fail(
+		    why, HF_ERR_BAD_CIPHERTEXT, "this is not a sealed file");
 	if (start.len < STREAM_START)
 		return cut_off(why);
 	if (get_u16(start.ptr + AT_VERSION) != STREAM_VERSION ||
@@ -151,8 +151,7 @@ all_zero(struct hf_bytes in)
 
 /* The part that keys are derived with. */
 static enum hf_err
-read_bound(
-    struct hf_bytes *left, struct stream_header *h, struct hf_why *why)
+read_bound(struct hf_bytes *left, struct stream_header *h, struct hf_why *why)
 {
 	const uint8_t *start = left->ptr;
 	uint32_t chunk_size = get_u32(start + AT_CHUNK);
@@ -238,9 +237,9 @@ hf_stream_locate(const struct hf_stream_info *info, uint64_t sealed_size,
 	body = sealed_size - info->header_size;
 	whole = body / sealed_chunk;
 	rest = body % sealed_chunk;
-	/* A short chunk holds something, but for the only one of a file. */
-	if (rest > 0 ? rest < HF_STREAM_TAG || (rest == HF_STREAM_TAG && whole > 0)
-		     : whole == 0)
+	/* There is a chunk, and an empty one only where it is the only one. */
+	if ((rest == 0 && whole == 0) || (rest > 0 && rest < HF_STREAM_TAG) ||
+	    (rest == HF_STREAM_TAG && whole > 0))
 		return hf_fail(why, HF_ERR_TRUNCATED,
 		    "the sealed file was cut off: no sealed file has this "
 		    "length");

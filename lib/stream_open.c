@@ -47,8 +47,8 @@ opener_prepare(struct hf_bytes header, const struct hf_open_how *how,
 	if (header.len > sizeof(o->bytes))
 		header.len = sizeof(o->bytes);
 	memcpy(o->bytes, header.ptr, header.len);
-	err = stream_header_read(
-	    bytes_of(o->bytes, header.len), &o->header, why);
+	err =
+	    stream_header_read(bytes_of(o->bytes, header.len), &o->header, why);
 	if (err == HF_OK && how != NULL)
 		err = check_context(&o->header, how, why);
 	if (err != HF_OK) {
@@ -61,8 +61,7 @@ opener_prepare(struct hf_bytes header, const struct hf_open_how *how,
 
 /* Proves that header and data key belong together. */
 static enum hf_err
-opener_commit(
-    struct hf_opener *o, struct hf_bytes data_key, struct hf_why *why)
+opener_commit(struct hf_opener *o, struct hf_bytes data_key, struct hf_why *why)
 {
 	uint8_t commitment[STREAM_COMMITMENT];
 	enum hf_err err = HF_ERR_AUTH_FAILED;
@@ -71,8 +70,8 @@ opener_commit(
 		err = stream_keys_derive(data_key, o->header.bound,
 		    o->header.salt, false, &o->keys, commitment);
 	if (err == HF_OK &&
-	    !bytes_equal_ct(bytes_of(commitment, sizeof(commitment)),
-		o->header.commitment))
+	    !bytes_equal_ct(
+		bytes_of(commitment, sizeof(commitment)), o->header.commitment))
 		err = HF_ERR_AUTH_FAILED;
 	if (err == HF_ERR_AUTH_FAILED)
 		return hf_fail(why, err,

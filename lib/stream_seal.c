@@ -55,8 +55,7 @@ name_of(const struct hf_sealer *s)
 /* -- Sealers -- */
 
 static enum hf_err
-take_how(
-    struct hf_sealer *s, const struct hf_seal_how *how, struct hf_why *why)
+take_how(struct hf_sealer *s, const struct hf_seal_how *how, struct hf_why *why)
 {
 	if (!name_valid(how->key))
 		return hf_fail(why, HF_ERR_BAD_NAME, "the name of a key: %s",
@@ -68,13 +67,13 @@ take_how(
 	memcpy(s->name, how->key.ptr, how->key.len);
 	s->name_len = how->key.len;
 	s->key_version = how->key_version;
-	s->chunk_size = how->chunk_size != 0 ? how->chunk_size
-					     : HF_STREAM_CHUNK;
+	s->chunk_size =
+	    how->chunk_size != 0 ? how->chunk_size : HF_STREAM_CHUNK;
 	s->reuse_files = how->reuse_files != 0 ? how->reuse_files : 1;
 	s->reuse_seconds =
 	    how->reuse_seconds != 0 ? how->reuse_seconds : REUSE_SECONDS;
-	return context_encode(how->context, how->context_count, s->context,
-	    &s->context_len, why);
+	return context_encode(
+	    how->context, how->context_count, s->context, &s->context_len, why);
 }
 
 enum hf_err
@@ -116,8 +115,7 @@ hf_sealer_chunk_size(const struct hf_sealer *s)
 
 /* Keeps what the service gave; the limits of its use start here. */
 static enum hf_err
-keep_data_key(
-    struct hf_sealer *s, struct hf_bytes key, struct hf_bytes wrapped)
+keep_data_key(struct hf_sealer *s, struct hf_bytes key, struct hf_bytes wrapped)
 {
 	struct data_key *d = &s->data_key;
 	enum hf_err err;
@@ -196,8 +194,7 @@ begin(struct hf_sealer *s, const uint8_t salt[STREAM_SALT],
 }
 
 enum hf_err
-hf_seal_begin(
-    struct hf_sealer *s, struct hf_bytes *header, struct hf_why *why)
+hf_seal_begin(struct hf_sealer *s, struct hf_bytes *header, struct hf_why *why)
 {
 	uint8_t salt[STREAM_SALT];
 	enum hf_err err;

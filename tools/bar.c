@@ -20,7 +20,9 @@ now(void)
 void
 bar_start(struct bar *b, const char *what, uint64_t total, bool quiet)
 {
-	*b = (struct bar){ .what = what, .total = total, .started = now(),
+	*b = (struct bar){ .what = what,
+		.total = total,
+		.started = now(),
 		.on = !quiet && isatty(STDERR_FILENO) };
 }
 
@@ -66,8 +68,8 @@ draw(struct bar *b, uint64_t done)
 	print_bytes(rate);
 	(void)fputs("/s", stderr);
 	if (b->total >= done && rate > 0)
-		(void)fprintf(stderr, ", %.0f s left",
-		    (double)(b->total - done) / rate);
+		(void)fprintf(
+		    stderr, ", %.0f s left", (double)(b->total - done) / rate);
 	(void)fputs("\033[K", stderr); /* what was longer before */
 	(void)fflush(stderr);
 	b->visible = true;

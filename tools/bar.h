@@ -8,7 +8,7 @@
 /* A line on the terminal that tells how far a long work is. */
 struct bar {
 	const char *what;
-	uint64_t total; /* 0: not known */
+	uint64_t total;         /* 0: not known */
 	int64_t started, drawn; /* milliseconds */
 	bool on, visible;
 };

@@ -23,8 +23,7 @@ static int
 take_part(struct opening *p, struct options *o)
 {
 	p->part = true;
-	return job_number(
-	    o, option_is(o, "offset") ? &p->offset : &p->length);
+	return job_number(o, option_is(o, "offset") ? &p->offset : &p->length);
 }
 
 static int
@@ -76,9 +75,9 @@ work(void *ctx, struct hf_bytes in, bool last, uint8_t *out, size_t *len,
 	do {
 		size_t n = in.len - at < unit ? in.len - at : unit;
 
-		err = hf_open_chunk(p->opener, p->index,
-		    last && at + n == in.len, bytes_of(in.ptr + at, n),
-		    out + *len, why);
+		err =
+		    hf_open_chunk(p->opener, p->index, last && at + n == in.len,
+			bytes_of(in.ptr + at, n), out + *len, why);
 		if (err != HF_OK)
 			return err;
 		p->index++;
@@ -145,14 +144,13 @@ copy_part(struct opening *p, struct hf_sealed *file, struct hf_why *why)
 		return hf_fail(why, err, "%s", hf_err_sentence(err));
 	part.len = part.cap; /* what is to be wiped */
 	do {
-		size_t most = p->length < part.cap ? (size_t)p->length
-						   : part.cap;
+		size_t most =
+		    p->length < part.cap ? (size_t)p->length : part.cap;
 
-		err = hf_sealed_read(
-		    file, p->offset, part.ptr, most, &done, why);
+		err =
+		    hf_sealed_read(file, p->offset, part.ptr, most, &done, why);
 		if (err == HF_OK)
-			err = job_write(
-			    &p->job, bytes_of(part.ptr, done), why);
+			err = job_write(&p->job, bytes_of(part.ptr, done), why);
 		if (err != HF_OK)
 			return err;
 		p->offset += done;
@@ -185,8 +183,8 @@ open_with(struct opening *p, struct hf_client *client)
 {
 	struct hf_why why = { "" };
 	enum hf_err err;
-	int status = outfile_open(
-	    &p->job.out, p->job.out_path, p->job.force, true);
+	int status =
+	    outfile_open(&p->job.out, p->job.out_path, p->job.force, true);
 
 	if (status != STATUS_OK)
 		return status;

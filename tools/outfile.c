@@ -23,8 +23,7 @@ fail_path(const struct outfile *o, int reason)
 static int
 exists_already(const struct outfile *o)
 {
-	return fail_usage(
-	    "%s exists already; --force replaces it", o->path);
+	return fail_usage("%s exists already; --force replaces it", o->path);
 }
 
 /* -- Names -- */
@@ -42,8 +41,8 @@ set_folder(struct outfile *o)
 	else if (len == 0)
 		(void)memcpy(o->folder, "/", 2);
 	else
-		(void)snprintf(o->folder, sizeof(o->folder), "%.*s", (int)len,
-		    o->path);
+		(void)snprintf(
+		    o->folder, sizeof(o->folder), "%.*s", (int)len, o->path);
 	return true;
 }
 

@@ -23,8 +23,7 @@ struct outfile {
  * replace a file unless `force`. One with a secret in it is for its owner only.
  * An exit status.
  */
-int outfile_open(
-    struct outfile *o, const char *path, bool force, bool secret);
+int outfile_open(struct outfile *o, const char *path, bool force, bool secret);
 
 /* Gives it its name; an exit status. Nothing is left behind on failure. */
 int outfile_commit(struct outfile *o);

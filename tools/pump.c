@@ -47,8 +47,7 @@ struct flow {
 static enum hf_err
 system_failed(struct hf_why *why, const char *what)
 {
-	return hf_fail(
-	    why, HF_ERR_SYSTEM, "%s: %s", what, strerror(errno));
+	return hf_fail(why, HF_ERR_SYSTEM, "%s: %s", what, strerror(errno));
 }
 
 /* -- The stages -- */
@@ -148,8 +147,7 @@ choose(const struct flow *f)
 static bool
 is_finished(const struct flow *f)
 {
-	return f->ended && f->done[WRITE] == f->done[READ] &&
-	    !f->busy[READ];
+	return f->ended && f->done[WRITE] == f->done[READ] && !f->busy[READ];
 }
 
 /*
@@ -157,8 +155,8 @@ is_finished(const struct flow *f)
  * way, and of that slot what was made; nothing after it does.
  */
 static void
-stop_with(struct flow *f, enum stage s, enum hf_err err,
-    const struct hf_why *why)
+stop_with(
+    struct flow *f, enum stage s, enum hf_err err, const struct hf_why *why)
 {
 	static const uint64_t one = 1;
 
@@ -178,8 +176,8 @@ stop_with(struct flow *f, enum stage s, enum hf_err err,
 
 /* What follows from a stage that was run on a slot. */
 static void
-account(struct flow *f, enum stage s, const struct slot *slot,
-    enum hf_err err, const struct hf_why *why)
+account(struct flow *f, enum stage s, const struct slot *slot, enum hf_err err,
+    const struct hf_why *why)
 {
 	/* The flow stopped meanwhile, at a slot before this one. */
 	if (s == READ ? f->ended : f->done[s] == f->done[s - 1])

@@ -148,8 +148,8 @@ seal_with(struct seal *s, struct hf_client *client)
 
 	if (err != HF_OK)
 		return fail_service(err, &why);
-	status = outfile_open(
-	    &s->job.out, s->job.out_path, s->job.force, false);
+	status =
+	    outfile_open(&s->job.out, s->job.out_path, s->job.force, false);
 	if (status == STATUS_OK)
 		status = job_end(&s->job, seal_all(s, &why), &why);
 	hf_sealer_free(s->sealer);
@@ -226,9 +226,12 @@ info(const struct tool *tool, struct seal *s)
 		err = hf_stream_read(bytes_of(header, len), &i, &why);
 	if (err != HF_OK)
 		return fail_service(err, &why);
-	shown = (struct shown){ .key = i.key, .key_version = i.key_version,
-		.chunk_size = i.chunk_size, .header_size = i.header_size,
-		.context = i.context, .context_count = i.context_count };
+	shown = (struct shown){ .key = i.key,
+		.key_version = i.key_version,
+		.chunk_size = i.chunk_size,
+		.header_size = i.header_size,
+		.context = i.context,
+		.context_count = i.context_count };
 	if (s->job.size > 0)
 		err = hf_stream_locate(
 		    &i, s->job.size, &shown.chunks, &shown.size, &why);

@@ -25,8 +25,8 @@ add_context(struct job *job, const char *s)
 	if (equals == NULL || equals == s)
 		return fail_usage("--context takes NAME=VALUE");
 	if (job->context_count == HF_STREAM_CONTEXT_MAX)
-		return fail_usage("more than %d pairs of context",
-		    HF_STREAM_CONTEXT_MAX);
+		return fail_usage(
+		    "more than %d pairs of context", HF_STREAM_CONTEXT_MAX);
 	job->context[job->context_count++] = (struct hf_pair){
 		.name = { s, (size_t)(equals - s) },
 		.value = text_of(equals + 1),
@@ -85,8 +85,8 @@ job_number(struct options *o, uint64_t *out)
 
 	return parse_number(s, out)
 	    ? STATUS_OK
-	    : fail_usage("--%s takes a number; K, M, G and T may follow it",
-		  o->name);
+	    : fail_usage(
+		  "--%s takes a number; K, M, G and T may follow it", o->name);
 }
 
 int
@@ -142,8 +142,8 @@ read_full(int fd, uint8_t *buf, size_t len, size_t *done, struct hf_why *why)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return hf_fail(why, HF_ERR_SYSTEM, "reading: %s",
-			    strerror(errno));
+			return hf_fail(
+			    why, HF_ERR_SYSTEM, "reading: %s", strerror(errno));
 		if (n == 0)
 			break;
 		*done += (size_t)n;
@@ -180,8 +180,8 @@ job_write(const struct job *job, struct hf_bytes data, struct hf_why *why)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return hf_fail(why, HF_ERR_SYSTEM, "writing: %s",
-			    strerror(errno));
+			return hf_fail(
+			    why, HF_ERR_SYSTEM, "writing: %s", strerror(errno));
 		at += (size_t)n;
 	}
 	return HF_OK;

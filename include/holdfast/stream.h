@@ -79,8 +79,8 @@ size_t hf_sealer_chunk_size(const struct hf_sealer *sealer);
  * for a data key unless one may be reused. `header` goes before the chunks and
  * stays as it is until the next call of this.
  */
-enum hf_err hf_seal_begin(struct hf_sealer *sealer, struct hf_bytes *header,
-    struct hf_why *why);
+enum hf_err hf_seal_begin(
+    struct hf_sealer *sealer, struct hf_bytes *header, struct hf_why *why);
 
 /*
  * Seals the next chunk of the file: exactly the chunk size, or with `last` up

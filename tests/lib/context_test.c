@@ -34,8 +34,7 @@ assert_encodes_to(
 	char hex[2 * CONTEXT_BYTES + 1];
 	size_t len;
 
-	assert_int_equal(
-	    context_encode(pairs, count, out, &len, NULL), HF_OK);
+	assert_int_equal(context_encode(pairs, count, out, &len, NULL), HF_OK);
 	hex_encode(out, len, hex);
 	assert_string_equal(hex, expected);
 }
@@ -62,8 +61,9 @@ the_order_is_that_of_the_encodings(void **state)
 
 	(void)state;
 	/* {"a": "1", "ab": "", "bb": "2", "ö": "3"} */
-	assert_encodes_to(
-	    pairs, 4, "a461616131626162606262626132""62c3b66133");
+	assert_encodes_to(pairs, 4,
+	    "a461616131626162606262626132"
+	    "62c3b66133");
 }
 
 static void
@@ -115,23 +115,31 @@ static void
 other_bytes_of_the_same_map_are_refused(void **state)
 {
 	static const char *const others[] = {
-		"a262626261326161""6131",   /* another order */
-		"b8016161""6131",           /* a longer head of the map */
-		"a17801616131",             /* ... of the name */
-		"a1616178""0131",           /* ... of the value */
-		"a1790001616131",           /* ... with two bytes */
-		"a16161790001""31",
-		"bf61616131ff",             /* indefinite */
+		"a262626261326161"
+		"6131", /* another order */
+		"b8016161"
+		"6131",         /* a longer head of the map */
+		"a17801616131", /* ... of the name */
+		"a1616178"
+		"0131",           /* ... of the value */
+		"a1790001616131", /* ... with two bytes */
+		"a16161790001"
+		"31",
+		"bf61616131ff", /* indefinite */
 		"a17f6161ff6131",
-		"a2616161316161""6132",     /* a name twice */
-		"a161616131""00",           /* something behind it */
-		"a1616101",                 /* a number */
-		"a141616131",               /* bytes */
-		"a1606131",                 /* a name without a letter */
-		"a16161" "62c328",          /* not UTF-8 */
-		"8161616131",               /* an array */
-		"a1616162" "6100",          /* a NUL */
-		"a57a00000001",             /* four bytes of length */
+		"a2616161316161"
+		"6132", /* a name twice */
+		"a161616131"
+		"00",         /* something behind it */
+		"a1616101",   /* a number */
+		"a141616131", /* bytes */
+		"a1606131",   /* a name without a letter */
+		"a16161"
+		"62c328",     /* not UTF-8 */
+		"8161616131", /* an array */
+		"a1616162"
+		"6100",         /* a NUL */
+		"a57a00000001", /* four bytes of length */
 	};
 
 	(void)state;
@@ -171,8 +179,8 @@ limits_hold(void **state)
 	assert_int_equal(
 	    context_encode(pairs, 1, out, &len, NULL), HF_ERR_BAD_VALUE);
 	pairs[0] = pairs[1];
-	assert_int_equal(context_encode(pairs, 2, out, &len, NULL),
-	    HF_ERR_DUPLICATE_FIELD);
+	assert_int_equal(
+	    context_encode(pairs, 2, out, &len, NULL), HF_ERR_DUPLICATE_FIELD);
 }
 
 static void
@@ -189,7 +197,7 @@ a_context_is_as_long_as_it_may_be_and_no_longer(void **state)
 	(void)state;
 	memset(value, 'v', sizeof(value));
 	for (size_t i = 0; i < 4; i++)
-		pairs[i] = (struct hf_pair){ { "abcd" + i, 1 },
+		pairs[i] = (struct hf_pair){ { &"abcd"[i], 1 },
 			{ value, fits + (i == 0 ? spare : 0) } };
 	assert_int_equal(context_encode(pairs, 4, out, &len, NULL), HF_OK);
 	assert_int_equal(len, CONTEXT_BYTES);

@@ -94,8 +94,8 @@ open_with(const uint8_t *key, struct hf_bytes sealed, struct buffer *plain)
 	struct hf_opener *opener;
 	const struct hf_stream_info *info;
 	uint64_t chunks, size;
-	enum hf_err err = stream_opener_with(
-	    bytes_of(key, 32), sealed, NULL, &opener, NULL);
+	enum hf_err err =
+	    stream_opener_with(bytes_of(key, 32), sealed, NULL, &opener, NULL);
 
 	*plain = (struct buffer){ 0 };
 	if (err != HF_OK)
@@ -105,8 +105,8 @@ open_with(const uint8_t *key, struct hf_bytes sealed, struct buffer *plain)
 	if (err == HF_OK)
 		assert_int_equal(buffer_reserve(plain, size + 1), HF_OK);
 	for (uint64_t i = 0; err == HF_OK && i < chunks; i++) {
-		size_t at = info->header_size +
-		    i * (info->chunk_size + HF_STREAM_TAG);
+		size_t at =
+		    info->header_size + i * (info->chunk_size + HF_STREAM_TAG);
 		size_t n = sealed.len - at;
 
 		if (n > info->chunk_size + HF_STREAM_TAG)
@@ -233,8 +233,8 @@ seals_and_opens_as_another_program_does(void **state)
 		hash_of("key", i, key);
 		hash_of("salt", i, its_salt);
 		hash_of("wrapped", i, wrap + 4);
-		got = seal_with(&how, key, its_salt,
-		    bytes_of(wrap, sizeof(wrap)), v->len);
+		got = seal_with(
+		    &how, key, its_salt, bytes_of(wrap, sizeof(wrap)), v->len);
 		assert_int_equal(got.len, expected.len);
 		assert_memory_equal(got.ptr, expected.ptr, got.len);
 		assert_int_equal(
@@ -325,19 +325,19 @@ a_header_has_one_form(void **state)
 		size_t at;
 		uint8_t value;
 	} rows[] = {
-		{ 12, 1 },      /* its length: beyond the most */
-		{ 15, 1 },      /* not whole sectors */
-		{ 14, 0 },      /* none */
-		{ 18, 0x11 },   /* a chunk that is no power of two */
-		{ 18, 0x08 },   /* too small */
-		{ 17, 0x20 },   /* too large, and no power of two */
-		{ 23, 0 },      /* a context of no bytes before one of some */
-		{ 56, 0xa0 },   /* a context that is an empty map */
-		{ 56, 0xa2 },   /* ... that has fewer names than it says */
-		{ 103, '/' },   /* "payments" with something else in it */
-		{ 511, 1 },     /* what is after the end is zero */
-		{ 102, 0xff },  /* the name goes beyond the header */
-		{ 111, 0xff },  /* the wrapped key does */
+		{ 12, 1 },     /* its length: beyond the most */
+		{ 15, 1 },     /* not whole sectors */
+		{ 14, 0 },     /* none */
+		{ 18, 0x11 },  /* a chunk that is no power of two */
+		{ 18, 0x08 },  /* too small */
+		{ 17, 0x20 },  /* too large, and no power of two */
+		{ 23, 0 },     /* a context of no bytes before one of some */
+		{ 56, 0xa0 },  /* a context that is an empty map */
+		{ 56, 0xa2 },  /* ... that has fewer names than it says */
+		{ 103, '/' },  /* "payments" with something else in it */
+		{ 511, 1 },    /* what is after the end is zero */
+		{ 102, 0xff }, /* the name goes beyond the header */
+		{ 111, 0xff }, /* the wrapped key does */
 	};
 	struct buffer b = seal(1);
 	struct hf_stream_info info;
@@ -370,7 +370,7 @@ a_long_context_makes_a_longer_header(void **state)
 	(void)state;
 	memset(value, 'v', sizeof(value));
 	for (size_t i = 0; i < 4; i++)
-		pairs[i] = (struct hf_pair){ { "abcd" + i, 1 },
+		pairs[i] = (struct hf_pair){ { &"abcd"[i], 1 },
 			{ value, sizeof(value) } };
 	how.context = pairs;
 	how.context_count = 4;
@@ -388,8 +388,8 @@ a_file_opens_under_one_key_only(void **state)
 	struct buffer b = seal(100), plain;
 
 	(void)state;
-	assert_int_equal(open_with(other_key, buffer_view(&b), &plain),
-	    HF_ERR_AUTH_FAILED);
+	assert_int_equal(
+	    open_with(other_key, buffer_view(&b), &plain), HF_ERR_AUTH_FAILED);
 	assert_int_equal(plain.len, 0);
 	buffer_free(&b);
 }
@@ -476,8 +476,7 @@ nothing_can_be_appended(void **state)
 			    buffer_reserve(&b, len + more[k]), HF_OK);
 			memset(b.ptr + len, 0, more[k]);
 			b.len += more[k];
-			assert_int_not_equal(
-			    open_only(buffer_view(&b)), HF_OK);
+			assert_int_not_equal(open_only(buffer_view(&b)), HF_OK);
 			buffer_free(&b);
 		}
 }
@@ -533,8 +532,8 @@ a_chunk_cannot_come_from_another_file_of_the_data_key(void **state)
 {
 	size_t header;
 	struct buffer b = three_chunks(&header);
-	struct buffer c = seal_with(
-	    &usual, data_key, other_salt, WRAPPED, 2 * CHUNK + 100);
+	struct buffer c =
+	    seal_with(&usual, data_key, other_salt, WRAPPED, 2 * CHUNK + 100);
 
 	(void)state;
 	memcpy(b.ptr + header, c.ptr + header, UNIT);
@@ -570,18 +569,16 @@ an_empty_chunk_ends_nothing_but_an_empty_file(void **state)
 
 	(void)state;
 	/* What a careless writer would make: authentic, but not our form. */
-	assert_int_equal(
-	    stream_header_read(buffer_view(&b), &h, NULL), HF_OK);
+	assert_int_equal(stream_header_read(buffer_view(&b), &h, NULL), HF_OK);
 	assert_int_equal(stream_keys_derive(DATA_KEY, h.bound, h.salt, true,
 			     &keys, commitment),
 	    HF_OK);
-	assert_int_equal(
-	    buffer_reserve(&b, 512 + UNIT + HF_STREAM_TAG), HF_OK);
+	assert_int_equal(buffer_reserve(&b, 512 + UNIT + HF_STREAM_TAG), HF_OK);
 	assert_int_equal(stream_keys_seal(&keys, 0, false,
 			     bytes_of(data_key, 0), b.ptr + 512 + UNIT),
 	    HF_OK);
-	assert_int_equal(stream_keys_seal(&keys, 1, true,
-			     bytes_of(data_key, 0), b.ptr + 512 + UNIT),
+	assert_int_equal(stream_keys_seal(&keys, 1, true, bytes_of(data_key, 0),
+			     b.ptr + 512 + UNIT),
 	    HF_OK);
 	b.len = 512 + UNIT + HF_STREAM_TAG;
 	assert_int_equal(open_only(buffer_view(&b)), HF_ERR_TRUNCATED);
@@ -599,8 +596,8 @@ nothing_is_left_of_a_chunk_that_is_not_authentic(void **state)
 	uint8_t out[CHUNK];
 
 	(void)state;
-	assert_int_equal(stream_opener_with(DATA_KEY, buffer_view(&b), NULL,
-			     &opener, NULL),
+	assert_int_equal(
+	    stream_opener_with(DATA_KEY, buffer_view(&b), NULL, &opener, NULL),
 	    HF_OK);
 	/* Changed; taken for the last one; and the last for another. */
 	b.ptr[header + UNIT - 1] ^= 1;
@@ -632,8 +629,8 @@ chunks_open_in_any_order(void **state)
 
 	(void)state;
 	fill(&expected, 2 * CHUNK + 100);
-	assert_int_equal(stream_opener_with(DATA_KEY, buffer_view(&b), NULL,
-			     &opener, NULL),
+	assert_int_equal(
+	    stream_opener_with(DATA_KEY, buffer_view(&b), NULL, &opener, NULL),
 	    HF_OK);
 	assert_int_equal(
 	    hf_open_chunk(opener, 2, true,
@@ -645,9 +642,8 @@ chunks_open_in_any_order(void **state)
 			     bytes_of(b.ptr + header, UNIT), out, NULL),
 	    HF_OK);
 	assert_memory_equal(out, expected.ptr, CHUNK);
-	assert_int_equal(
-	    hf_open_chunk(opener, UINT64_C(1) << 32, false,
-		bytes_of(b.ptr + header, UNIT), out, NULL),
+	assert_int_equal(hf_open_chunk(opener, UINT64_C(1) << 32, false,
+			     bytes_of(b.ptr + header, UNIT), out, NULL),
 	    HF_ERR_BAD_INPUT);
 	hf_opener_free(opener);
 	buffer_free(&b);
@@ -724,8 +720,8 @@ what_cannot_be_sealed_is_refused_at_once(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		how.chunk_size = sizes[i];
-		assert_int_equal(hf_sealer_new(NULL, &how, &sealer, NULL),
-		    HF_ERR_BAD_VALUE);
+		assert_int_equal(
+		    hf_sealer_new(NULL, &how, &sealer, NULL), HF_ERR_BAD_VALUE);
 	}
 	how = usual;
 	how.key = TEXT("../x");
@@ -746,7 +742,7 @@ what_cannot_be_sealed_is_refused_at_once(void **state)
 struct service {
 	struct server *server;
 	struct hf_client *client;
-	unsigned data_keys, decrypts; /* requests */
+	_Atomic unsigned data_keys, decrypts; /* requests */
 	uint64_t key_version;
 	size_t key_length; /* bytes of the data keys that it gives */
 	bool had_context;
@@ -955,8 +951,8 @@ what_is_written_before_an_error_is_the_true_beginning(void **state)
 	assert_plain(&plain, CHUNK);
 	buffer_free(&plain);
 	b.ptr[b.len - 1] ^= 1;
-	assert_int_equal(open_file(s, NULL, buffer_view(&b), &plain),
-	    HF_ERR_AUTH_FAILED);
+	assert_int_equal(
+	    open_file(s, NULL, buffer_view(&b), &plain), HF_ERR_AUTH_FAILED);
 	assert_plain(&plain, 2 * CHUNK);
 	buffer_free(&plain);
 	buffer_free(&b);
@@ -1003,8 +999,7 @@ a_file_of_another_context_is_refused_unasked(void **state)
 	buffer_free(&plain);
 	for (size_t i = 0; i < 2; i++) {
 		how.context = &wrong[i];
-		assert_int_equal(
-		    open_file(s, &how, buffer_view(&b), &plain),
+		assert_int_equal(open_file(s, &how, buffer_view(&b), &plain),
 		    HF_ERR_AUTH_FAILED);
 		buffer_free(&plain);
 	}
@@ -1024,8 +1019,8 @@ the_key_can_be_named_anew(void **state)
 	(void)state;
 	old.key = TEXT("old-name");
 	b = seal_file(s, &old, 10);
-	assert_int_equal(open_file(s, NULL, buffer_view(&b), &plain),
-	    HF_ERR_KEY_NOT_FOUND);
+	assert_int_equal(
+	    open_file(s, NULL, buffer_view(&b), &plain), HF_ERR_KEY_NOT_FOUND);
 	buffer_free(&plain);
 	assert_int_equal(open_file(s, &how, buffer_view(&b), &plain), HF_OK);
 	buffer_free(&plain);
@@ -1189,7 +1184,8 @@ static void
 any_part_can_be_read(void **state)
 {
 	static const size_t points[] = { 0, 1, CHUNK - 1, CHUNK, CHUNK + 1,
-		2 * CHUNK, 2 * CHUNK + 99, 2 * CHUNK + 100, 3 * CHUNK, 1 << 20 };
+		2 * CHUNK, 2 * CHUNK + 99, 2 * CHUNK + 100, 3 * CHUNK,
+		1 << 20 };
 	const size_t len = 2 * CHUNK + 100;
 	struct service *s = service_start();
 	size_t header, n = sizeof(points) / sizeof(points[0]);
@@ -1206,8 +1202,8 @@ any_part_can_be_read(void **state)
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < n; k++) {
 			size_t at = points[i] < len ? points[i] : len;
-			size_t most = len - at < points[k] ? len - at
-							   : points[k];
+			size_t most =
+			    len - at < points[k] ? len - at : points[k];
 			size_t done;
 
 			assert_int_equal(hf_sealed_read(file, points[i], out,
@@ -1289,13 +1285,13 @@ a_file_that_changes_under_us_is_noticed(void **state)
 	assert_int_equal(
 	    hf_sealed_open(s->client, NULL, fd, &file, NULL), HF_OK);
 	assert_int_equal(pwrite(fd, &bad, 1, (off_t)header + 9), 1);
-	assert_int_equal(hf_sealed_read(file, 0, out, 1, &done, NULL),
-	    HF_ERR_AUTH_FAILED);
+	assert_int_equal(
+	    hf_sealed_read(file, 0, out, 1, &done, NULL), HF_ERR_AUTH_FAILED);
 	assert_int_equal(
 	    hf_sealed_read(file, CHUNK, out, CHUNK, &done, NULL), HF_OK);
 	assert_int_equal(ftruncate(fd, (off_t)header + 10), 0);
-	assert_int_equal(hf_sealed_read(file, 0, out, 1, &done, NULL),
-	    HF_ERR_TRUNCATED);
+	assert_int_equal(
+	    hf_sealed_read(file, 0, out, 1, &done, NULL), HF_ERR_TRUNCATED);
 	hf_sealed_close(file);
 	(void)close(fd);
 	buffer_free(&b);

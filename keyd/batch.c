@@ -2,12 +2,29 @@
 #include "batch.h"
 
 #include "../lib/bytes.h"
+#include "key.h"
 
-/* Errors that are about the request or the service, not about one item. */
+enum {
+	QUICK_ITEMS = 256, /* a batch of more is not for an I/O thread, */
+	SLOW_ITEMS = 8,    /* nor is one of more with an asymmetric key */
+};
+
+/* Errors that are about the request or the service (unavailable, timeout, no
+ * memory), not about one item: the next item would fare no better. */
 static bool
 stops_all(enum hf_err err)
 {
-	return err == HF_ERR_DEFER || err == HF_ERR_NO_MEMORY;
+	return err == HF_ERR_DEFER || err == HF_ERR_MEMORY_LOCK ||
+	    hf_err_status(err) >= 503;
+}
+
+static bool
+must_defer(const struct request *rq, size_t count)
+{
+	bool quick = rq->key == NULL || rq->key->type->family == FAMILY_AEAD ||
+	    rq->key->type->family == FAMILY_HMAC;
+
+	return !rq->may_block && count > (quick ? QUICK_ITEMS : SLOW_ITEMS);
 }
 
 static enum hf_err
@@ -54,6 +71,8 @@ batch_run(struct request *rq, const struct batch *b)
 		return HF_ERR_EMPTY_BATCH;
 	if (b->one_given)
 		return HF_ERR_BATCH_AND_SINGLE;
+	if (must_defer(rq, b->count))
+		return HF_ERR_DEFER;
 	results = arena_array(rq->arena, b->count, b->result_size);
 	if (results == NULL)
 		return HF_ERR_NO_MEMORY;

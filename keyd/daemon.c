@@ -107,7 +107,15 @@ daemon_close_keys(struct server *s)
 	store_close(s->store);
 }
 
-/* -- Events -- */
+/* -- Events, and what else handlers ask of the server -- */
+
+uint64_t
+server_uptime(const struct server *server)
+{
+	uint64_t now = (uint64_t)time(NULL);
+
+	return now > server->started ? now - server->started : 0;
+}
 
 void
 server_event(struct server *server, const char *event, const char *subject)

@@ -3,7 +3,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "../lib/bytes.h"
 #include "../lib/ops.h"
@@ -78,7 +77,7 @@ metrics_text(struct server *s, struct arena *arena, struct hf_text *out)
 	hsm_info(s->hsm, &h);
 	add_operations(&p, s);
 	add_one(&p, "uptime_seconds", "gauge", "Since the start of the daemon.",
-	    (uint64_t)time(NULL) - s->started);
+	    server_uptime(s));
 	add_one(&p, "connections", "gauge", "Open connections.", t.connections);
 	add_one(&p, "connections_accepted_total", "counter",
 	    "Connections accepted.", t.accepted);

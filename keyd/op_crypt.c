@@ -128,12 +128,18 @@ upsert_key(struct request *rq, const struct hf_encrypt_in *in)
 		how.type = key_type_by_name(in->type);
 	if (how.type == NULL)
 		return HF_ERR_BAD_VALUE;
+	/* As for any other change: first the trace, on the disk. */
+	rq->audit_sync = true;
+	if ((err = audit_flush(rq->server->audit, rq->audit_ticket, true)) !=
+	    HF_OK)
+		return err;
 	err = keys_create(rq->server->keys, &how, &rq->key, &rq->why);
-	if (err == HF_OK) {
+	if (err == HF_OK)
 		server_event(rq->server, "key.created", rq->key->name);
-		rq->audit_sync = true;
-	}
-	return err == HF_ERR_KEY_EXISTS ? HF_OK : err;
+	/* Somebody was quicker: then it is used, by those who may. */
+	if (err == HF_ERR_KEY_EXISTS)
+		return rq->may_use ? HF_OK : HF_ERR_STORE_CONFLICT;
+	return err;
 }
 
 enum hf_err

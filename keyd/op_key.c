@@ -245,7 +245,9 @@ op_key_create(struct request *rq, const struct hf_key_create_in *in,
 		return err;
 	err = keys_create(rq->server->keys, &how, &key, &rq->why);
 	if (err == HF_ERR_KEY_EXISTS && key != NULL) {
-		err = create_again(rq, &how, key, out);
+		/* One made since policy was asked is not for everybody. */
+		err = rq->may_use ? create_again(rq, &how, key, out)
+				  : HF_ERR_STORE_CONFLICT;
 		key_unref(key);
 		return err;
 	}

@@ -5,7 +5,6 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../lib/bytes.h"
@@ -14,6 +13,18 @@
 #include "keys.h"
 #include "metrics.h"
 #include "server.h"
+
+/* Names of files, and what devices call themselves, may be any bytes: a reply
+ * is UTF-8. */
+static void
+make_utf8(char *s)
+{
+	if (utf8_valid(text_of(s)))
+		return;
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s >= 0x80)
+			*s = '?';
+}
 
 static enum hf_err
 copy(struct request *rq, const char *s, struct hf_text *out)
@@ -25,6 +36,7 @@ copy(struct request *rq, const char *s, struct hf_text *out)
 	p = arena_text(rq->arena, text_of(s));
 	if (p == NULL)
 		return HF_ERR_NO_MEMORY;
+	make_utf8(p);
 	*out = text_of(p);
 	return HF_OK;
 }
@@ -55,7 +67,7 @@ op_sys_status(
 		    : ready ? TEXT("ready")
 			    : TEXT("degraded"),
 		.pid = (uint64_t)getpid(),
-		.uptime = (uint64_t)time(NULL) - s->started,
+		.uptime = server_uptime(s),
 		.hsm_state = text_of(hsm_state_name(hsm.state)),
 		.master_version = hierarchy_master_version(s->hierarchy),
 		.keys = keys_cached(s->keys),
@@ -97,8 +109,10 @@ subject_add(struct subjects *s, const char *kind, const char *value)
 	if (value == NULL || s->count == sizeof(s->items) / sizeof(s->items[0]))
 		return;
 	p = arena_printf(s->rq->arena, "%s:%s", kind, value);
-	if (p != NULL)
-		s->items[s->count++] = text_of(p);
+	if (p == NULL)
+		return;
+	make_utf8(p);
+	s->items[s->count++] = text_of(p);
 }
 
 static void

@@ -47,12 +47,14 @@ struct request {
 	struct policy_grant *grant; /* a reference of its own */
 	const struct op *op;
 	void *in, *out;
-	bool decoded;     /* `in` is checked */
-	const char *path; /* what policy was asked */
-	struct key *key;  /* a reference; NULL: there is none of that name */
-	bool upsert;      /* may create the key */
-	bool allowed;     /* policy said yes */
-	bool demand_hsm;  /* policy allows keys of level hsm only */
+	bool decoded;       /* `in` is checked */
+	const char *path;   /* what policy was asked */
+	struct key *key;    /* a reference; NULL: there is none of that name */
+	enum hf_err lookup; /* why there is none */
+	bool upsert;        /* may create the key */
+	bool may_use;       /* may do this with a key that is there */
+	bool allowed;       /* policy said yes */
+	bool demand_hsm;    /* policy allows keys of level hsm only */
 	struct hf_why why;
 	uint64_t audit_id;    /* joins intent and outcome */
 	uint64_t key_version; /* used, for the audit; 0: none */

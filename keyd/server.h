@@ -45,7 +45,12 @@ struct server {
 	/* Counted for metrics: by operation (index in ops[]) and by outcome. */
 	_Atomic uint64_t op_ok[SERVER_OPS], op_refused[SERVER_OPS],
 	    op_failed[SERVER_OPS];
+	_Atomic uint64_t warned_at; /* a second, and how many lines in it */
+	_Atomic unsigned warnings;
 };
+
+/* Seconds since the start; the clock may have been set back meanwhile. */
+uint64_t server_uptime(const struct server *server);
 
 /*
  * Tells the event feed that something changed: "key.rotated", "payments".

@@ -242,11 +242,22 @@ struct decode {
 	size_t index;
 };
 
+/* How much of a name goes into a message: whole characters of it. */
+static int
+name_length(const char *name, size_t len)
+{
+	size_t n = len > 64 ? 64 : len;
+
+	while (n > 0 && n < len && ((unsigned char)name[n] & 0xc0) == 0x80)
+		n--;
+	return (int)n;
+}
+
 static enum hf_err
 fail_at(const struct decode *d, enum hf_err err, const char *name, size_t len,
     const char *what)
 {
-	int n = len > 64 ? 64 : (int)len;
+	int n = name_length(name, len);
 
 	if (d->list == NULL)
 		return hf_fail(d->why, err, "%.*s: %s", n, name, what);

@@ -177,6 +177,7 @@ to_worker(struct service *s)
 		.arena = s->worker,
 		.message = first.message,
 		.may_block = true,
+		.grant_slot = s->worker_only ? &s->slot : NULL,
 		.audit_ticket = first.audit_ticket,
 		.audit_sync = first.audit_sync,
 		.grant = first.grant,
@@ -196,7 +197,7 @@ service_run(struct service *s, struct hf_bytes message)
 		.grant_slot = &s->slot,
 		.arena = s->arena,
 		.message = message };
-	err = pipeline_run(&s->rq);
+	err = s->worker_only ? HF_ERR_DEFER : pipeline_run(&s->rq);
 	if (err == HF_ERR_DEFER) {
 		to_worker(s);
 		err = pipeline_run(&s->rq);

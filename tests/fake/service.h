@@ -22,6 +22,7 @@ struct service {
 	struct policy_grant *slot; /* of the one connection */
 	struct arena *arena, *worker;
 	struct request rq; /* the last one run */
+	bool worker_only;  /* requests start on a worker */
 };
 
 /*

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "request_policy.h"
+
+#include "../lib/bytes.h"
+#include "keys.h"
+#include "server.h"
+
+/* -- Who asks -- */
+
+/* The slot of a connection belongs to the thread of that connection. */
+static enum hf_err
+grant_of_slot(struct request *rq)
+{
+	struct policy_grant **slot = rq->grant_slot;
+	struct policy_store *ps = rq->server->policy;
+	enum hf_err err;
+
+	if (*slot == NULL ||
+	    policy_grant_generation(*slot) != policy_generation(ps)) {
+		policy_grant_free(*slot);
+		*slot = NULL;
+		if ((err = policy_grant_for(ps, rq->who, slot)) != HF_OK)
+			return err;
+	}
+	rq->grant = policy_grant_ref(*slot);
+	return HF_OK;
+}
+
+/* On a worker: the grant came along, but may have grown old in the queue. */
+static enum hf_err
+grant_brought_along(struct request *rq)
+{
+	struct policy_store *ps = rq->server->policy;
+	struct policy_grant *now;
+	enum hf_err err;
+
+	if (policy_grant_generation(rq->grant) == policy_generation(ps))
+		return HF_OK;
+	if ((err = policy_grant_for(ps, rq->who, &now)) != HF_OK)
+		return err;
+	policy_grant_free(rq->grant);
+	rq->grant = now;
+	return HF_OK;
+}
+
+enum hf_err
+request_identify(struct request *rq)
+{
+	enum hf_err err =
+	    rq->grant == NULL ? grant_of_slot(rq) : grant_brought_along(rq);
+
+	if (err != HF_OK)
+		return err;
+	if (policy_grant_pins_process(rq->grant) &&
+	    !identity_still_valid(rq->who))
+		return hf_fail(&rq->why, HF_ERR_NOT_IDENTIFIED,
+		    "the process that connected has ended or runs another "
+		    "program now; connect again");
+	return HF_OK;
+}
+
+/* -- The key that it is about -- */
+
+static struct hf_text
+request_name(const struct request *rq)
+{
+	const struct field *f = op_key_field(rq->op);
+
+	if (f == NULL)
+		return (struct hf_text){ 0 };
+	return *(const struct hf_text *)(const void *)((const uint8_t *)rq->in +
+	    f->offset);
+}
+
+/* Somebody whom no policy names learns nothing, not even by waiting. */
+static bool
+is_stranger(const struct request *rq)
+{
+	const char *name[1];
+
+	return policy_grant_names(rq->grant, name, 1) == 0;
+}
+
+enum hf_err
+request_find_key(struct request *rq)
+{
+	enum hf_err err;
+
+	if (!op_names_key(rq->op) || is_stranger(rq))
+		return HF_OK;
+	err = keys_get(
+	    rq->server->keys, request_name(rq), rq->may_block, &rq->key);
+	if (err == HF_ERR_DEFER)
+		return err;
+	rq->lookup = err;
+	return HF_OK;
+}
+
+/* -- May they -- */
+
+/* What is given, as parameter rules see it. The arena has room for all. */
+struct params {
+	struct arena *arena;
+	struct policy_param *items;
+	size_t count, room;
+	bool cut; /* no memory: then nothing is allowed */
+};
+
+static void
+params_add(struct params *p, const char *name, struct hf_text value)
+{
+	if (p->count == p->room || value.ptr == NULL) {
+		p->cut = true;
+		return;
+	}
+	p->items[p->count++] = (struct policy_param){ name, value };
+}
+
+static void
+params_add_number(struct params *p, const char *name, uint64_t number)
+{
+	params_add(p, name,
+	    text_of(
+		arena_printf(p->arena, "%llu", (unsigned long long)number)));
+}
+
+/* Data and ciphertexts count by their presence; other bytes, such as the
+ * associated data, by their value. */
+static void
+params_add_bytes(struct params *p, const struct field *f, struct hf_bytes b)
+{
+	if (b.ptr == NULL)
+		return;
+	if ((f->flags & (SECRET | DATA | SEALED)) != 0)
+		b = bytes_of("", 0);
+	params_add(p, f->name, (struct hf_text){ (const char *)b.ptr, b.len });
+}
+
+static size_t
+list_count(const struct field *f, const void *base)
+{
+	return *(const size_t *)(const void *)((const uint8_t *)base +
+	    f->count_offset);
+}
+
+static void
+params_add_texts(struct params *p, const struct field *f, const void *base,
+    const struct hf_text *texts)
+{
+	size_t count = texts == NULL ? 0 : list_count(f, base);
+
+	for (size_t i = 0; i < count; i++)
+		params_add(p, f->name, texts[i]);
+}
+
+static void
+params_add_field(struct params *p, const struct field *f, const void *base)
+{
+	const void *at = (const uint8_t *)base + f->offset;
+
+	switch (f->kind) {
+	case FIELD_TEXT:
+		if (((const struct hf_text *)at)->ptr != NULL)
+			params_add(p, f->name, *(const struct hf_text *)at);
+		break;
+	case FIELD_BYTES:
+		params_add_bytes(p, f, *(const struct hf_bytes *)at);
+		break;
+	case FIELD_UINT:
+		if (*(const uint64_t *)at != 0)
+			params_add_number(p, f->name, *(const uint64_t *)at);
+		break;
+	case FIELD_OPT:
+		if (((const struct hf_uint *)at)->present)
+			params_add_number(
+			    p, f->name, ((const struct hf_uint *)at)->value);
+		break;
+	case FIELD_BOOL:
+		if (*(const bool *)at)
+			params_add(p, f->name, TEXT("true"));
+		break;
+	case FIELD_TRI:
+		if (*(const enum hf_tri *)at != HF_UNSET)
+			params_add(p, f->name,
+			    *(const enum hf_tri *)at == HF_TRUE
+				? TEXT("true")
+				: TEXT("false"));
+		break;
+	case FIELD_TEXTS:
+		params_add_texts(p, f, base, *(struct hf_text *const *)at);
+		break;
+	case FIELD_LIST:
+		if (*(void *const *)at != NULL)
+			params_add(p, f->name, TEXT(""));
+		break;
+	}
+}
+
+static void
+params_add_all(struct params *p, const struct schema *s, const void *base)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if ((s->fields[i].flags & KEYNAME) == 0)
+			params_add_field(p, &s->fields[i], base);
+}
+
+/* How many parameters a request can have; those of one item count once. */
+static size_t
+params_room(const struct schema *s, const void *base)
+{
+	size_t n = s->count;
+
+	for (size_t i = 0; i < s->count; i++) {
+		const struct field *f = &s->fields[i];
+
+		if (f->kind == FIELD_TEXTS)
+			n += list_count(f, base);
+		else if (f->kind == FIELD_LIST)
+			n += f->item->count;
+	}
+	return n;
+}
+
+/*
+ * A batch is as many requests: what stands in an item is asked about item by
+ * item, together with what stands beside the batch.
+ */
+static bool
+items_allowed(
+    struct request *rq, unsigned caps, struct params *p, const struct field *f)
+{
+	struct hf_text path = text_of(rq->path);
+	const uint8_t *items =
+	    *(const uint8_t *const *)(const void *)((const uint8_t *)rq->in +
+		f->offset);
+	size_t count = items == NULL ? 0 : list_count(f, rq->in);
+	size_t outer = p->count;
+
+	for (size_t i = 0; i < count; i++) {
+		p->count = outer;
+		params_add_all(p, f->item, items + i * f->item->size);
+		if (p->cut ||
+		    !policy_check(
+			rq->grant, path, caps, p->items, p->count, NULL))
+			return false;
+	}
+	p->count = outer;
+	return true;
+}
+
+static bool
+params_allowed(struct request *rq, unsigned caps)
+{
+	const struct schema *s = rq->op->in;
+	struct params p = { .arena = rq->arena,
+		.room = params_room(s, rq->in) };
+	bool batch = false;
+
+	p.items = arena_array(rq->arena, p.room, sizeof(*p.items));
+	if (p.items == NULL)
+		return false;
+	params_add_all(&p, s, rq->in);
+	for (size_t i = 0; i < s->count; i++) {
+		const struct field *f = &s->fields[i];
+
+		if (f->kind != FIELD_LIST || list_count(f, rq->in) == 0)
+			continue;
+		batch = true;
+		if (!items_allowed(rq, caps, &p, f))
+			return false;
+	}
+	/* With a batch, its items have spoken for what stands beside it. */
+	return batch ||
+	    (!p.cut &&
+		policy_check(rq->grant, text_of(rq->path), caps, p.items,
+		    p.count, NULL));
+}
+
+static bool
+allowed(struct request *rq, unsigned caps)
+{
+	struct hf_text path = text_of(rq->path);
+
+	/* The handler asks policy itself, about each thing that it shows. */
+	if ((rq->op->flags & OP_FILTERED) != 0)
+		return !is_stranger(rq);
+	if (policy_wants_params(rq->grant, path))
+		return params_allowed(rq, caps);
+	return policy_check(rq->grant, path, caps, NULL, 0, NULL);
+}
+
+/*
+ * Where nothing is yet, to write it is to create it (Vault's rule). Encrypt
+ * may only be asked to where the service is set so.
+ */
+static bool
+may_create(struct request *rq)
+{
+	if ((rq->op->flags & OP_UPSERT) == 0 ||
+	    rq->lookup != HF_ERR_KEY_NOT_FOUND)
+		return false;
+	if (rq->op->id != OP_key_create && !rq->server->upsert)
+		return false;
+	return allowed(rq, HF_CAP_CREATE);
+}
+
+enum hf_err
+request_allow(struct request *rq)
+{
+	struct hf_text name =
+	    rq->key != NULL ? text_of(rq->key->name) : request_name(rq);
+	unsigned caps = rq->op->cap;
+
+	rq->path = op_path(rq->op, name, rq->arena);
+	if (rq->path == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((rq->op->flags & OP_SUDO) != 0)
+		caps |= HF_CAP_SUDO;
+	rq->upsert = may_create(rq);
+	rq->may_use = allowed(rq, caps);
+	if (!rq->upsert &&
+	    (!rq->may_use ||
+		(rq->op->id == OP_key_create &&
+		    rq->lookup == HF_ERR_KEY_NOT_FOUND)))
+		return HF_ERR_PERMISSION_DENIED;
+	rq->demand_hsm = policy_demands_hsm(rq->grant, text_of(rq->path));
+	rq->allowed = true;
+	return rq->lookup == HF_ERR_KEY_NOT_FOUND ? HF_OK : rq->lookup;
+}

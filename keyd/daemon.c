@@ -26,14 +26,16 @@
 enum {
 	TICK_MS = 1000,
 	WAIT_FOR_HSM_MS = 5000, /* at start; then it goes on without */
+	UNLOCK_AGAIN = 10,      /* seconds */
 };
 
 /* What the main thread waits for besides signals. */
 struct loop {
 	struct server *server;
 	int signals;
-	int hsm_changed; /* eventfd, written by the HSM's watch */
-	bool unlocked;   /* all keyring keys are in memory */
+	int hsm_changed;       /* eventfd, written by the HSM's watch */
+	bool unlocked;         /* all keyring keys are in memory */
+	uint64_t unlock_again; /* when they, or a rotation, did not get there */
 	uint64_t next_destroy;
 	_Atomic bool due_changed; /* the store's list of destructions did */
 };
@@ -256,32 +258,52 @@ destroy_due(struct loop *l)
 	}
 }
 
+/* Opens the keyrings, and finishes what was cut short; else tries again. */
 static void
-try_unlock(struct loop *l)
+unlock(struct loop *l)
 {
 	struct server *s = l->server;
 	struct hf_why why = { "" };
-	struct hsm_info info;
 	enum hf_err err;
 
-	hsm_info(s->hsm, &info);
-	server_event(s, info.state == HSM_READY ? "hsm.ready" : "hsm.lost", "");
-	if (info.state != HSM_READY || l->unlocked)
-		return;
+	l->unlock_again = 0;
 	if (!hierarchy_initialized(s->hierarchy)) {
 		log_warning("%s", hf_err_sentence(HF_ERR_HSM_UNINITIALIZED));
 		return;
 	}
-	err = hierarchy_unlock(s->hierarchy, &why);
-	if (err == HF_OK)
+	if ((err = hierarchy_unlock(s->hierarchy, &why)) == HF_OK)
 		err = audit_backing_unlocked(s);
-	l->unlocked = err == HF_OK;
-	if (err != HF_OK)
+	if (err != HF_OK) {
+		l->unlock_again = (uint64_t)time(NULL) + UNLOCK_AGAIN;
 		log_error("%s",
 		    why.text[0] != '\0' ? why.text : hf_err_sentence(err));
-	else
-		log_info("master key version %llu: keyrings are open",
-		    (unsigned long long)hierarchy_master_version(s->hierarchy));
+		return;
+	}
+	l->unlocked = true;
+	log_info("master key version %llu: keyrings are open",
+	    (unsigned long long)hierarchy_master_version(s->hierarchy));
+}
+
+static bool
+is_ready(struct loop *l)
+{
+	struct hsm_info info;
+
+	hsm_info(l->server->hsm, &info);
+	return info.state == HSM_READY;
+}
+
+/* The HSM came or went. */
+static void
+on_hsm(struct loop *l)
+{
+	bool ready = is_ready(l);
+
+	server_event(l->server, ready ? "hsm.ready" : "hsm.lost", "");
+	if (ready &&
+	    (!l->unlocked ||
+		hierarchy_rotation_pending(l->server->hierarchy) > 0))
+		unlock(l);
 }
 
 static void
@@ -332,7 +354,10 @@ loop_run(struct loop *l)
 			return;
 		if ((fds[1].revents & POLLIN) != 0 &&
 		    read(l->hsm_changed, &count, sizeof(count)) > 0)
-			try_unlock(l);
+			on_hsm(l);
+		if (l->unlock_again != 0 &&
+		    l->unlock_again <= (uint64_t)time(NULL) && is_ready(l))
+			unlock(l);
 		audit_tick(l->server->audit);
 		if (atomic_exchange(&l->due_changed, false) ||
 		    (l->next_destroy != 0 &&
@@ -381,7 +406,7 @@ run_server(struct server *s, const struct settings *settings, struct loop *l,
 	}
 	if (err != HF_OK)
 		log_warning("%s", hf_err_sentence(err));
-	try_unlock(l);
+	on_hsm(l);
 	if ((err = start_parts(s, settings, why)) != HF_OK)
 		return err;
 	(void)sd_notify(0, "READY=1");

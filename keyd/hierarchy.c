@@ -200,56 +200,74 @@ keyring_aad(const struct keyring *k, uint64_t master_version, char out[256])
 	return n < 0 ? 0 : (size_t)n;
 }
 
+/* Writes the record of a keyring; `info` gets its revision. */
 static enum hf_err
-keyring_store(struct hierarchy *h, struct keyring *k, struct hf_bytes sealed)
+keyring_store(struct hierarchy *h, const uint8_t id[HSM_ID],
+    const uint8_t master_id[HSM_ID], struct hf_bytes sealed,
+    struct keyring_info *info)
 {
 	struct keyring_record rec = {
-		.id = id_view(k->id),
-		.creation_time = k->info.creation_time,
-		.master_id = id_view(k->master_id),
-		.master_version = k->info.master_version,
+		.id = id_view(id),
+		.creation_time = info->creation_time,
+		.master_id = id_view(master_id),
+		.master_version = info->master_version,
 		.sealed = sealed,
-		.destroyed = k->info.destroyed,
+		.destroyed = info->destroyed,
 	};
 	char name[KEYRING_STORE_NAME];
 	uint8_t buf[RECORD_SMALL];
 	size_t len;
 	enum hf_err err;
 
-	keyring_store_name(text_of(k->info.name), name);
+	keyring_store_name(text_of(info->name), name);
 	if ((err = record_encode(
 		 &keyring_schema, &rec, buf, sizeof(buf), &len)) != HF_OK)
 		return err;
 	return store_commit(h->store,
-	    &(struct store_cond){ text_of(name), k->info.revision }, 1,
+	    &(struct store_cond){ text_of(name), info->revision }, 1,
 	    &(struct store_write){ text_of(name), bytes_of(buf, len) }, 1,
-	    &k->info.revision);
+	    &info->revision);
 }
 
-/* Seals `key` under a master key; writes the record of `k` as it then is. */
+/* What an HSM sealed is written down only when it also opens it again. */
+static enum hf_err
+seal_and_try(struct hierarchy *h, const uint8_t master_id[HSM_ID],
+    struct hf_bytes aad, const struct secret *key, uint8_t *sealed)
+{
+	struct hf_bytes view = { sealed, key->len + HSM_SEAL_EXTRA };
+	AUTO_SECRET opened = { 0 };
+	enum hf_err err;
+
+	if ((err = hsm_seal(
+		 h->hsm, master_id, aad, secret_view(key), sealed)) != HF_OK ||
+	    (err = hsm_open_sealed(h->hsm, master_id, aad, view, &opened)) !=
+		HF_OK)
+		return err;
+	return bytes_equal_ct(secret_view(&opened), secret_view(key))
+	    ? HF_OK
+	    : HF_ERR_HSM_UNSUITABLE;
+}
+
+/* Seals `key` under a master key and writes that down; `changing` is held. */
 static enum hf_err
 keyring_wrap(struct hierarchy *h, struct keyring *k, const struct secret *key,
     const uint8_t master_id[HSM_ID], uint64_t master_version)
 {
 	uint8_t sealed[KEYRING_KEY + HSM_SEAL_EXTRA];
-	struct keyring next = *k;
+	struct keyring_info info = k->info;
 	char aad[256];
 	size_t aad_len = keyring_aad(k, master_version, aad);
 	enum hf_err err;
 
-	err = hsm_seal(h->hsm, master_id, bytes_of(aad, aad_len),
-	    secret_view(key), sealed);
-	if (err != HF_OK)
-		return err;
-	memcpy(next.master_id, master_id, HSM_ID);
-	next.info.master_version = master_version;
-	if ((err = keyring_store(h, &next, bytes_of(sealed, sizeof(sealed)))) !=
-	    HF_OK)
+	info.master_version = master_version;
+	if ((err = seal_and_try(
+		 h, master_id, bytes_of(aad, aad_len), key, sealed)) != HF_OK ||
+	    (err = keyring_store(h, k->id, master_id,
+		 bytes_of(sealed, sizeof(sealed)), &info)) != HF_OK)
 		return err;
 	(void)pthread_rwlock_wrlock(&h->lock);
-	memcpy(k->master_id, next.master_id, HSM_ID);
-	k->info.master_version = master_version;
-	k->info.revision = next.info.revision;
+	memcpy(k->master_id, master_id, HSM_ID);
+	k->info = info;
 	(void)pthread_rwlock_unlock(&h->lock);
 	return HF_OK;
 }
@@ -271,7 +289,8 @@ keyring_unwrap(struct hierarchy *h, struct keyring *k, struct secret *out)
 	err = record_decode(&keyring_schema, bytes_of(v.ptr, v.len), &rec);
 	if (err == HF_OK &&
 	    (rec.sealed.ptr == NULL || rec.master_id.ptr == NULL))
-		err = HF_ERR_KEYRING_NOT_FOUND;
+		err = rec.destroyed ? HF_ERR_KEYRING_NOT_FOUND
+				    : HF_ERR_STORE_DAMAGED;
 	if (err == HF_OK) {
 		aad_len = keyring_aad(k, rec.master_version, aad);
 		err = hsm_open_sealed(h->hsm, rec.master_id.ptr,
@@ -281,10 +300,22 @@ keyring_unwrap(struct hierarchy *h, struct keyring *k, struct secret *out)
 		secret_free(out);
 		err = HF_ERR_STORE_DAMAGED;
 	}
-	if (err == HF_ERR_AUTH_FAILED)
+	if (err == HF_ERR_AUTH_FAILED || err == HF_ERR_BAD_CIPHERTEXT)
 		err = HF_ERR_STORE_DAMAGED;
 	store_value_free(&v);
 	return err;
+}
+
+/* Whether there is nothing to open: it is in memory, or gone for good. */
+static bool
+keyring_is_settled(struct hierarchy *h, const struct keyring *k)
+{
+	bool settled;
+
+	(void)pthread_rwlock_rdlock(&h->lock);
+	settled = k->key.ptr != NULL || k->info.destroyed;
+	(void)pthread_rwlock_unlock(&h->lock);
+	return settled;
 }
 
 /* Opens a keyring key into memory unless it is there already. */
@@ -292,16 +323,14 @@ static enum hf_err
 keyring_unlock(struct hierarchy *h, struct keyring *k)
 {
 	AUTO_SECRET key = { 0 };
-	bool there;
 	enum hf_err err;
 
-	(void)pthread_rwlock_rdlock(&h->lock);
-	there = k->key.ptr != NULL || k->info.destroyed;
-	(void)pthread_rwlock_unlock(&h->lock);
-	if (there)
+	if (keyring_is_settled(h, k))
 		return HF_OK;
+	/* A rotation may retire the master of the record just read; it has the
+	 * key in memory then. */
 	if ((err = keyring_unwrap(h, k, &key)) != HF_OK)
-		return err;
+		return keyring_is_settled(h, k) ? HF_OK : err;
 	(void)pthread_rwlock_wrlock(&h->lock);
 	if (k->key.ptr == NULL && !k->info.destroyed)
 		secret_move(&k->key, &key);
@@ -343,6 +372,19 @@ keyring_load_each(
 	return true;
 }
 
+/* A rotation must not wait for ever while others read on and on. */
+static void
+lock_init(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attr;
+
+	(void)pthread_rwlockattr_init(&attr);
+	(void)pthread_rwlockattr_setkind_np(
+	    &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	(void)pthread_rwlock_init(lock, &attr);
+	(void)pthread_rwlockattr_destroy(&attr);
+}
+
 enum hf_err
 hierarchy_open(struct store *store, struct hsm *hsm, struct hierarchy **out,
     struct hf_why *why)
@@ -355,7 +397,7 @@ hierarchy_open(struct store *store, struct hsm *hsm, struct hierarchy **out,
 		return HF_ERR_NO_MEMORY;
 	h->store = store;
 	h->hsm = hsm;
-	(void)pthread_rwlock_init(&h->lock, NULL);
+	lock_init(&h->lock);
 	(void)pthread_mutex_init(&h->changing, NULL);
 	if ((err = root_load(h)) == HF_OK)
 		err = store_list(store, TEXT("keyring/"), (struct hf_text){ 0 },
@@ -432,21 +474,20 @@ keyring_make(struct hierarchy *h, struct hf_text name, struct keyring **out)
 static enum hf_err
 master_check(struct hierarchy *h, const uint8_t id[HSM_ID])
 {
-	static const uint8_t sample[16] = "holdfast-sample";
-	uint8_t sealed[sizeof(sample) + HSM_SEAL_EXTRA];
+	uint8_t sealed[KEYRING_KEY + HSM_SEAL_EXTRA];
+	AUTO_SECRET sample = { 0 };
 	AUTO_SECRET opened = { 0 };
-	struct hf_bytes aad = bytes_of("check", 5);
 	enum hf_err err;
 
-	if ((err = hsm_seal(h->hsm, id, aad, bytes_of(sample, sizeof(sample)),
-		 sealed)) != HF_OK ||
-	    (err = hsm_open_sealed(h->hsm, id, aad,
-		 bytes_of(sealed, sizeof(sealed)), &opened)) != HF_OK)
+	if ((err = secret_alloc(&sample, KEYRING_KEY)) != HF_OK ||
+	    (err = seal_and_try(
+		 h, id, bytes_of("check", 5), &sample, sealed)) != HF_OK)
 		return err;
-	if (!bytes_equal_ct(
-		secret_view(&opened), bytes_of(sample, sizeof(sample))))
+	err = hsm_open_sealed(h->hsm, id, bytes_of("other", 5),
+	    bytes_of(sealed, sizeof(sealed)), &opened);
+	if (err == HF_OK)
 		return HF_ERR_HSM_UNSUITABLE;
-	return HF_OK;
+	return err == HF_ERR_AUTH_FAILED ? HF_OK : err;
 }
 
 static enum hf_err
@@ -480,17 +521,27 @@ init_root(struct hierarchy *h)
 	return root_save(h, &r);
 }
 
+/* The last step of an initialisation. */
+static enum hf_err
+make_default(struct hierarchy *h)
+{
+	struct keyring *k;
+
+	return keyring_find(h, TEXT("default")) != NULL
+	    ? HF_OK
+	    : keyring_make(h, TEXT("default"), &k);
+}
+
 enum hf_err
 hierarchy_init(struct hierarchy *h, struct hf_why *why)
 {
-	struct keyring *k;
 	bool before = hierarchy_initialized(h);
 	enum hf_err err;
 
 	(void)pthread_mutex_lock(&h->changing);
 	err = before ? master_check(h, h->root.master_id) : init_root(h);
-	if (err == HF_OK && keyring_find(h, TEXT("default")) == NULL)
-		err = keyring_make(h, TEXT("default"), &k);
+	if (err == HF_OK)
+		err = make_default(h);
 	(void)pthread_mutex_unlock(&h->changing);
 	if (before && err == HF_ERR_HSM_UNINITIALIZED)
 		return hf_fail(why, err,
@@ -578,8 +629,14 @@ rotate_start(struct hierarchy *h, bool destroy_old)
 	struct root r = h->root;
 	enum hf_err err;
 
-	if (!phase_is(&r, ""))
-		return HF_OK; /* cut short earlier: go on with that one */
+	/* Cut short earlier: go on with that one. Who asks for the old master
+	 * to be destroyed must get that. */
+	if (!phase_is(&r, "") && (!destroy_old || r.destroy_old))
+		return HF_OK;
+	if (!phase_is(&r, "")) {
+		r.destroy_old = true;
+		return root_save(h, &r);
+	}
 	if ((err = crypto_random(r.next_id, HSM_ID)) != HF_OK)
 		return err;
 	r.next_version = r.master_version + 1;
@@ -612,27 +669,41 @@ hierarchy_rotate_master(struct hierarchy *h, bool destroy_old,
 	return HF_OK;
 }
 
+/* All that can be opened; the first error of those that cannot. */
+static enum hf_err
+unlock_all(struct hierarchy *h, struct hf_why *why)
+{
+	enum hf_err first = HF_OK;
+
+	for (struct keyring *k = h->keyrings; k != NULL; k = k->next) {
+		enum hf_err err = keyring_unlock(h, k);
+
+		if (err != HF_OK && first == HF_OK)
+			first =
+			    hf_fail(why, err, "keyring %s cannot be opened: %s",
+				k->info.name, hf_err_sentence(err));
+	}
+	return first;
+}
+
 enum hf_err
 hierarchy_unlock(struct hierarchy *h, struct hf_why *why)
 {
 	uint64_t done = 0;
-	enum hf_err err = HF_OK;
+	enum hf_err err;
 
 	if (!hierarchy_initialized(h))
 		return HF_ERR_HSM_UNINITIALIZED;
-	(void)pthread_mutex_lock(&h->changing);
-	for (struct keyring *k = h->keyrings; k != NULL && err == HF_OK;
-	     k = k->next) {
-		err = keyring_unlock(h, k);
-		if (err != HF_OK)
-			(void)hf_fail(why, err,
-			    "keyring %s cannot be opened: %s", k->info.name,
-			    hf_err_sentence(err));
-	}
-	if (err == HF_OK && (err = rotate_finish(h, &done)) != HF_OK)
+	if (pthread_mutex_trylock(&h->changing) != 0)
+		return hf_fail(why, HF_ERR_IN_PROGRESS,
+		    "the keyrings are being changed already");
+	if ((err = make_default(h)) != HF_OK)
+		(void)hf_fail(why, err, "keyring default cannot be made: %s",
+		    hf_err_sentence(err));
+	else if ((err = unlock_all(h, why)) == HF_OK &&
+	    (err = rotate_finish(h, &done)) != HF_OK)
 		(void)hf_fail(why, err,
-		    "the rotation of the master key "
-		    "cannot be finished: %s",
+		    "the rotation of the master key cannot be finished: %s",
 		    hf_err_sentence(err));
 	(void)pthread_mutex_unlock(&h->changing);
 	return err;
@@ -709,28 +780,34 @@ keyring_sealed(struct hierarchy *h, struct hf_text name, struct hf_bytes sealed)
 	return same;
 }
 
+/* `changing` is held. */
+static enum hf_err
+destroy_now(struct hierarchy *h, struct keyring *k)
+{
+	struct keyring_info info;
+	enum hf_err err;
+
+	if (k == NULL || k->info.destroyed)
+		return HF_ERR_KEYRING_NOT_FOUND;
+	info = k->info;
+	info.destroyed = true;
+	if ((err = keyring_store(h, k->id, k->master_id, (struct hf_bytes){ 0 },
+		 &info)) != HF_OK)
+		return err;
+	(void)pthread_rwlock_wrlock(&h->lock);
+	k->info = info;
+	secret_free(&k->key);
+	(void)pthread_rwlock_unlock(&h->lock);
+	return HF_OK;
+}
+
 enum hf_err
 keyring_destroy(struct hierarchy *h, struct hf_text name)
 {
-	struct keyring *k, next;
 	enum hf_err err;
 
 	(void)pthread_mutex_lock(&h->changing);
-	k = keyring_find(h, name);
-	if (k == NULL || k->info.destroyed) {
-		err = HF_ERR_KEYRING_NOT_FOUND;
-	} else {
-		next = *k;
-		next.info.destroyed = true;
-		err = keyring_store(h, &next, (struct hf_bytes){ 0 });
-	}
-	if (err == HF_OK) {
-		(void)pthread_rwlock_wrlock(&h->lock);
-		k->info.destroyed = true;
-		k->info.revision = next.info.revision;
-		secret_free(&k->key);
-		(void)pthread_rwlock_unlock(&h->lock);
-	}
+	err = destroy_now(h, keyring_find(h, name));
 	(void)pthread_mutex_unlock(&h->changing);
 	return err;
 }
@@ -843,13 +920,15 @@ hierarchy_master_version(struct hierarchy *h)
 uint64_t
 hierarchy_rotation_pending(struct hierarchy *h)
 {
-	uint64_t n = 0;
+	uint64_t n = 0, target;
 
 	(void)pthread_rwlock_rdlock(&h->lock);
+	target =
+	    phase_is(&h->root, "making") || phase_is(&h->root, "rewrapping")
+	    ? h->root.next_version
+	    : h->root.master_version;
 	for (struct keyring *k = h->keyrings; k != NULL; k = k->next)
-		n += !k->info.destroyed &&
-		    (k->info.master_version != h->root.master_version ||
-			phase_is(&h->root, "rewrapping"));
+		n += !k->info.destroyed && k->info.master_version != target;
 	(void)pthread_rwlock_unlock(&h->lock);
 	return n;
 }

@@ -46,8 +46,10 @@ bool hierarchy_initialized(struct hierarchy *h);
 enum hf_err hierarchy_init(struct hierarchy *h, struct hf_why *why);
 
 /*
- * Opens all keyring keys through the HSM and finishes a rotation that was cut
- * short. For the start and after a recovery of the HSM.
+ * Opens all keyring keys through the HSM and finishes an initialisation or a
+ * rotation that was cut short. For the start and after a recovery of the HSM.
+ * One that cannot be opened does not keep the others closed. Does not wait for
+ * a rotation that somebody else is at: HF_ERR_IN_PROGRESS.
  */
 enum hf_err hierarchy_unlock(struct hierarchy *h, struct hf_why *why);
 
@@ -101,14 +103,15 @@ enum hf_err keyring_destroy(struct hierarchy *h, struct hf_text name);
 /*
  * A new master key; every keyring key is sealed anew under it. Written down
  * step by step: killed anywhere, the next call (or start) goes on from there.
- * With `destroy_old` the old master is then destroyed in the HSM; without, it
- * stays there so that older backups of the store can be opened.
+ * With `destroy_old` (of either call) the old master is then destroyed in the
+ * HSM; without, it stays there so that older backups of the store can be
+ * opened.
  */
 enum hf_err hierarchy_rotate_master(struct hierarchy *h, bool destroy_old,
     uint64_t *version, uint64_t *keyrings, struct hf_why *why);
 
 uint64_t hierarchy_master_version(struct hierarchy *h);
-/* Keyrings whose key still is under an older master. */
+/* Keyrings whose key still is under an older master than it is to be. */
 uint64_t hierarchy_rotation_pending(struct hierarchy *h);
 
 /* The HSM's wrapping key for keys at level hsm. */

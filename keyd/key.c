@@ -39,6 +39,7 @@ version_free(struct key_version *v)
 	crypto_key_free(v->pair);
 	free(v->hsm_blob);
 	free(v->spki);
+	free(v->chain);
 }
 
 void
@@ -210,7 +211,9 @@ version_open(struct key_version *v, const struct key_type *type,
 	v->destroy_time = rec->destroy_time;
 	if (v->state == VERSION_DESTROYED)
 		return HF_OK;
-	if ((err = copy_out(rec->spki, &v->spki, &v->spki_len)) != HF_OK)
+	if ((err = copy_out(rec->spki, &v->spki, &v->spki_len)) != HF_OK ||
+	    (err = copy_out(rec->certificates, &v->chain, &v->chain_len)) !=
+		HF_OK)
 		return err;
 	return v->level == LEVEL_HSM ? version_open_hsm(v, type, rec)
 				     : version_open_wrapped(v, type, rec);

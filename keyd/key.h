@@ -37,6 +37,8 @@ struct key_version {
 	uint8_t *hsm_blob;
 	uint8_t *spki; /* SubjectPublicKeyInfo DER of asymmetric keys */
 	size_t spki_len;
+	uint8_t *chain; /* certificates: DER, leaf first (crypto_x509.h) */
+	size_t chain_len;
 };
 
 struct key {
@@ -51,7 +53,7 @@ struct key {
 	bool deletion_allowed, exportable, allow_plaintext_backup;
 	bool soft_deleted, imported;
 	bool allow_rotation; /* of an imported key */
-	size_t key_size; /* hmac keys: bytes */
+	size_t key_size;     /* hmac keys: bytes */
 	uint64_t creation_time;
 	uint64_t revision; /* of its record in the store */
 	size_t count;

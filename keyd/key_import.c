@@ -117,6 +117,7 @@ complete_make(struct keys *keys, const struct key *key,
 	f->rec.state = rec->state;
 	f->rec.creation_time = rec->creation_time;
 	f->rec.destroy_time = rec->destroy_time;
+	f->rec.certificates = rec->certificates;
 	err = import_commit(keys, key, &krec, f);
 	if (err != HF_OK)
 		fresh_discard(keys, key->type, f);

@@ -78,6 +78,11 @@ enum hf_err keys_import_version(struct keys *keys, struct hf_text name,
     struct key_material *material, uint64_t version, bool demand_hsm,
     struct key **out, struct hf_why *why);
 
+/* Gives a version its certificates, which are checked: DER, leaf first. */
+enum hf_err keys_set_certificate(struct keys *keys, struct hf_text name,
+    uint64_t version, struct hf_bytes chain, struct key **out,
+    struct hf_why *why);
+
 /* `change` edits the record or refuses; called again after a conflict. */
 typedef enum hf_err key_change_fn(void *ctx, const struct key *key,
     struct key_record *rec, struct hf_why *why);

@@ -2,6 +2,7 @@
 /* Keys, their versions, aliases and keyrings. */
 #include "op_key.h"
 
+#include "crypto_x509.h"
 #include "handlers.h"
 
 #include "../lib/bytes.h"
@@ -36,7 +37,7 @@ show_version(
     struct request *rq, const struct key_version *v, struct hf_key_version *out)
 {
 	enum { PEM_MAX = 2048 };
-	char *pem;
+	char *pem, *chain;
 	enum hf_err err;
 
 	*out = (struct hf_key_version){
@@ -55,6 +56,15 @@ show_version(
 		 bytes_of(v->spki, v->spki_len), pem, PEM_MAX)) != HF_OK)
 		return err;
 	out->public_key = text_of(pem);
+	if (v->chain_len == 0)
+		return HF_OK;
+	chain = request_alloc(rq, CERT_PEM_MAX);
+	if (chain == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((err = cert_chain_pem(bytes_of(v->chain, v->chain_len), chain,
+		 CERT_PEM_MAX)) != HF_OK)
+		return err;
+	out->certificate_chain = text_of(chain);
 	return HF_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "../lib/bytes.h"
+#include "crypto_x509.h"
 #include "handlers.h"
 #include "keys.h"
 #include "server.h"
@@ -167,6 +168,7 @@ static enum hf_err
 describe(struct request *rq, const struct key *key, const struct key_version *v,
     bool current, struct hf_p11_object *out)
 {
+	struct hf_bytes chain = bytes_of(v->chain, v->chain_len), cert;
 	const char *label;
 
 	out->kind = TEXT("key");
@@ -182,6 +184,8 @@ describe(struct request *rq, const struct key *key, const struct key_version *v,
 	out->level = text_of(key_level_name(v->level));
 	out->bits = key_bits(key);
 	out->public_key = copy_bytes(rq, v->spki, v->spki_len);
+	if (cert_chain_next(&chain, &cert))
+		out->certificate = copy_bytes(rq, cert.ptr, cert.len);
 	out->imported = key->imported;
 	out->creation_time = v->creation_time;
 	return object_ids(rq, key, v, out);

@@ -57,7 +57,8 @@ SCHEMA_PUBLIC(version_schema, version_record,
 	F(version_record, "hsm_hmac_id",      hsm_hmac_id,      16, 16, 0, NULL, ""),
 	F(version_record, "hsm_hmac_wrapped", hsm_hmac_wrapped, 0, 4096, 0, NULL, ""),
 	F(version_record, "wrap_id",          wrap_id,          16, 16, 0, NULL, ""),
-	F(version_record, "spki",             spki,             0, 1024, 0, NULL, ""));
+	F(version_record, "spki",             spki,             0, 1024, 0, NULL, ""),
+	F(version_record, "certificates",     certificates,     0, 16384, 0, NULL, ""));
 
 SCHEMA_PUBLIC(alias_schema, alias_record,
 	F(alias_record, "target", target, 1, 128, REQUIRED | NAME, NULL, ""));

@@ -81,6 +81,7 @@ struct version_record {
 	struct hf_bytes hsm_hmac_wrapped;
 	struct hf_bytes wrap_id;
 	struct hf_bytes spki;
+	struct hf_bytes certificates; /* DER, one after the other, leaf first */
 };
 extern const struct schema version_schema;
 
@@ -101,6 +102,6 @@ enum hf_err record_encode(const struct schema *schema, const void *record,
 enum hf_err record_decode(
     const struct schema *schema, struct hf_bytes in, void *record);
 
-enum { RECORD_MAX = 16384 };
+enum { RECORD_MAX = 32768 };
 
 #endif

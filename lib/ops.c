@@ -188,7 +188,8 @@ SCHEMA(schema_key_version, hf_key_version,
 	F(hf_key_version, "level",         level,         0, 16, PLAIN, "wrapped|hsm", "protection level"),
 	F(hf_key_version, "creation_time", creation_time, 0, INT64_MAX, PLAIN | TIME, NULL, "seconds since 1970"),
 	F(hf_key_version, "destroy_time",  destroy_time,  0, INT64_MAX, PLAIN | TIME, NULL, "when it will be or was destroyed"),
-	F(hf_key_version, "public_key",    public_key,    0, 4096, 0, NULL, "PEM"));
+	F(hf_key_version, "public_key",    public_key,    0, 4096, 0, NULL, "PEM"),
+	F(hf_key_version, "certificate_chain", certificate_chain, 0, CHAIN_PEM_MAX, 0, NULL, "PEM, its own certificate first"));
 SCHEMA_PUBLIC(schema_key_info, hf_key_info,
 	F(hf_key_info, "name",                   name,                   0, NAME_MAX_BYTES, PLAIN, NULL, "name"),
 	F(hf_key_info, "type",                   type,                   0, 64, PLAIN, TYPES, "type"),

@@ -39,4 +39,31 @@ SCHEMA_PUBLIC(schema_key_import_version_in, hf_key_import_version_in,
 	F(hf_key_import_version_in, "version", version, 0, VERSION_MAX, PLAIN, NULL, "version whose private half this is; a new version when absent"),
 	MATERIAL_FIELDS(hf_key_import_version_in));
 
+/* -- certificates -- */
+
+enum { SUBJECT_MAX = 1024, ALT_NAMES_MAX = 100, DAYS_MAX = 36500 };
+
+#define VERSION_FIELD(s) \
+	F(s, "version", version, 0, VERSION_MAX, PLAIN, NULL, "version of the key; the primary one when absent or 0")
+#define SUBJECT_FIELDS(s) \
+	F(s, "subject", subject, 1, SUBJECT_MAX, PLAIN, NULL, "as in 'CN=web.example, O=Example'; CN=<name of the key> when absent"), \
+	TEXTS(s, "alt_names", alt_names, ALT_NAMES_MAX, PLAIN, "DNS names and IP addresses")
+
+SCHEMA_PUBLIC(schema_key_csr_in, hf_key_csr_in,
+	KEY_FIELD(hf_key_csr_in), VERSION_FIELD(hf_key_csr_in),
+	F(hf_key_csr_in, "csr", csr, 1, CHAIN_PEM_MAX, 0, NULL, "a request (PEM or DER) whose subject and attributes to take"),
+	SUBJECT_FIELDS(hf_key_csr_in));
+SCHEMA_PUBLIC(schema_key_csr_out, hf_key_csr_out,
+	F(hf_key_csr_out, "name",        name,        0, NAME_MAX_BYTES, PLAIN, NULL, "name of the key"),
+	F(hf_key_csr_out, "type",        type,        0, 64, PLAIN, NULL, "type of the key"),
+	F(hf_key_csr_out, "key_version", key_version, 0, VERSION_MAX, PLAIN, NULL, "version that signed"),
+	F(hf_key_csr_out, "csr",         csr,         0, CHAIN_PEM_MAX, DATA, NULL, "certificate request (PKCS#10), PEM"));
+SCHEMA_PUBLIC(schema_key_set_certificate_in, hf_key_set_certificate_in,
+	KEY_FIELD(hf_key_set_certificate_in), VERSION_FIELD(hf_key_set_certificate_in),
+	F(hf_key_set_certificate_in, "certificate_chain", certificate_chain, 0, CHAIN_PEM_MAX, DATA, NULL, "PEM: the certificate of the key, then its CAs, each followed by its issuer"));
+SCHEMA_PUBLIC(schema_key_self_sign_in, hf_key_self_sign_in,
+	KEY_FIELD(hf_key_self_sign_in), VERSION_FIELD(hf_key_self_sign_in),
+	SUBJECT_FIELDS(hf_key_self_sign_in),
+	F(hf_key_self_sign_in, "days", days, 0, DAYS_MAX, PLAIN, NULL, "how long it is valid; 365 when absent"));
+
 /* clang-format on */

@@ -40,6 +40,10 @@ _holdfast_options() {
 	'policy reload') echo '' ;;
 	'policy list') echo '' ;;
 	'audit status') echo '' ;;
+	'key wrapping-key') echo ' --out --encoding' ;;
+	'key csr') echo '--version --csr --subject --alt-names --out --encoding' ;;
+	'key set-certificate') echo '--version' ;;
+	'key self-sign') echo '--version --subject --alt-names --days' ;;
 	esac
 }
 
@@ -55,13 +59,14 @@ _holdfast_values() {
 	'--capability') echo 'create read update patch delete list sudo' ;;
 	'--mechanism') echo 'rsa-pkcs rsa-pss rsa-oaep rsa-raw ecdsa eddsa hmac aes-gcm aes-cbc aes-cbc-pad aes-ctr aes-ecb aes-cmac aes-kw aes-kwp rsa-aes-kwp ecdh hkdf' ;;
 	'--hash') echo 'sha1 sha2-224 sha2-256 sha2-384 sha2-512 sha3-224 sha3-256 sha3-384 sha3-512' ;;
+	'--hash-function') echo 'SHA1 SHA224 SHA256 SHA384 SHA512' ;;
 	'-o') echo 'json table' ;;
 	esac
 }
 
 _holdfast_takes_name() {
 	case "$1" in
-	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore') return 0 ;;
+	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore' | 'key csr' | 'key set-certificate' | 'key self-sign') return 0 ;;
 	esac
 	return 1
 }
@@ -103,8 +108,14 @@ hsm rotate-master
 policy reload
 policy list
 audit status
+key wrapping-key
+key csr
+key set-certificate
+key self-sign
 hsm init
 hsm probe
+key import
+key import-version
 backup
 restore
 policy check

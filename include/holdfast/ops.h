@@ -280,6 +280,7 @@ struct hf_key_version {
 	uint64_t creation_time;
 	uint64_t destroy_time;     /* 0 unless scheduled or destroyed */
 	struct hf_text public_key; /* PEM (RFC 7468), asymmetric keys only */
+	struct hf_text certificate_chain; /* PEM, leaf first */
 };
 
 struct hf_key_info {

@@ -9,7 +9,7 @@
 
 /*
  * What the operations beyond everyday encryption and signatures take and give:
- * keys that come from outside. The rows are in lib/ops_transit.c.
+ * keys that come from outside, certificates. The rows are in lib/ops_transit.c.
  *
  * Key material travels wrapped, in the form that Vault and PKCS#11's
  * CKM_RSA_AES_KEY_WRAP have: an AES-256 key, encrypted with RSA-OAEP under the
@@ -48,6 +48,42 @@ struct hf_key_import_version_in {
 	struct hf_bytes hmac_ciphertext;
 	struct hf_text public_key;
 	struct hf_text hash_function;
+};
+
+/*
+ * Certificates. A subject is written as "CN=web.example, O=Example"; absent, it
+ * is the name of the key. `alt_names` are DNS names and IP addresses.
+ */
+struct hf_key_csr_in {
+	struct hf_text name;
+	struct hf_uint version;
+	struct hf_bytes
+	    csr; /* PEM or DER: its subject and attributes are taken */
+	struct hf_text subject;
+	struct hf_text *alt_names;
+	size_t alt_names_count;
+};
+
+struct hf_key_csr_out {
+	struct hf_text name;
+	struct hf_text type;
+	uint64_t key_version;
+	struct hf_text csr; /* PEM */
+};
+
+struct hf_key_set_certificate_in {
+	struct hf_text name;
+	struct hf_uint version;
+	struct hf_text certificate_chain; /* PEM, leaf first */
+};
+
+struct hf_key_self_sign_in {
+	struct hf_text name;
+	struct hf_uint version;
+	struct hf_text subject;
+	struct hf_text *alt_names;
+	size_t alt_names_count;
+	uint64_t days; /* 0 means 365 */
 };
 
 #endif

@@ -112,6 +112,8 @@ key wrapping-key
 key csr
 key set-certificate
 key self-sign
+seal
+open
 hsm init
 hsm probe
 key import

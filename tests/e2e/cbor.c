@@ -25,6 +25,7 @@ main(int argc, char **argv)
 {
 	bool encode = argc == 2 && strcmp(argv[1], "encode") == 0;
 	size_t len = 0;
+	bool done;
 	char *in, *out;
 
 	if (!encode && (argc != 2 || strcmp(argv[1], "decode") != 0))
@@ -39,6 +40,8 @@ main(int argc, char **argv)
 		(void)puts(out);
 	else
 		(void)fputs("that is not CBOR of ours\n", stderr);
+	done = out != NULL && fclose(stdout) == 0;
 	free(in);
-	return out == NULL || fclose(stdout) != 0 ? 1 : 0;
+	free(out);
+	return done ? 0 : 1;
 }

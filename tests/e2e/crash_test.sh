@@ -208,9 +208,7 @@ cp -a "$T/tokens" "$T/base"
 for at in $(seq 1 20); do
 	mend_token
 	rm -f "$T/steps"
-	CRASH_AT=$at CRASH_HOW=after CRASH_STEPS=sync \
-		LD_PRELOAD=$E2E/crash_shim.so holdfast-keyd --config "$T/keyd.conf" >>"$T/keyd.log" 2>&1 &
-	DAEMON_PID=$!
+	CRASH_AT=$at CRASH_HOW=after CRASH_STEPS=sync PRELOAD=$E2E/crash_shim.so launch_daemon
 	until_true 10 eval 'holdfast status || ! kill -0 $DAEMON_PID' || fail "neither dead nor alive"
 	ended "$at" || break
 	deaths=$((deaths + 1))
@@ -236,11 +234,11 @@ for _ in $(seq 10); do
 		) &
 		pids[client]=$!
 	done
-	sleep "0.$((3 + RANDOM % 5))"
+	until_true 20 test -s "$T/acked" || fail "nothing was done in round $round"
+	sleep "0.$((RANDOM % 6))"
 	kill -9 "$DAEMON_PID"
 	{ wait "$DAEMON_PID" "${pids[@]}" || :; } 2>/dev/null
 	DAEMON_PID=
-	[ -s "$T/acked" ] || fail "nothing was done in round $round"
 	start_daemon
 	check "kill -9 under load, round $round"
 	stop_daemon

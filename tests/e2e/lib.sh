@@ -142,12 +142,17 @@ make_config() {
 	done
 }
 
-start_daemon() {
+# Without waiting for it.
+launch_daemon() {
 	# Sanitizers want to be loaded first, which a shim is instead.
 	ASAN_OPTIONS="${PRELOAD:+verify_asan_link_order=0:}${ASAN_OPTIONS:-}" \
 		LD_PRELOAD="$PRELOAD" holdfast-keyd --config "$T/keyd.conf" \
 		>>"$T/keyd.log" 2>&1 &
 	DAEMON_PID=$!
+}
+
+start_daemon() {
+	launch_daemon
 	local i
 	for i in $(seq 500); do
 		holdfast status >/dev/null 2>&1 && return 0

@@ -102,15 +102,24 @@ struct schema {
 		.max = (hi), .doc = (text)                             \
 	}
 
+/* Decoding marks in 64 bits which fields it has seen. */
+#define SCHEMA_FIELDS(var, ...)                                           \
+	static const struct field var##_fields[] = { __VA_ARGS__ };       \
+	_Static_assert(sizeof(var##_fields) / sizeof(struct field) <= 64, \
+	    "a schema has 64 fields at most")
+#define SCHEMA_BODY(var, type)                                  \
+	{                                                       \
+#type, sizeof(struct type), var##_fields,       \
+		    sizeof(var##_fields) / sizeof(struct field) \
+	}
+
 /* SCHEMA(variable, struct, rows...); SCHEMA_PUBLIC for one that others name. */
-#define SCHEMA(var, type, ...)                                         \
-	static const struct field var##_fields[] = { __VA_ARGS__ };    \
-	static const struct schema var = { #type, sizeof(struct type), \
-		var##_fields, sizeof(var##_fields) / sizeof(var##_fields[0]) }
-#define SCHEMA_PUBLIC(var, type, ...)                                         \
-	static const struct field var##_fields[] = { __VA_ARGS__ };           \
-	const struct schema var = { #type, sizeof(struct type), var##_fields, \
-		sizeof(var##_fields) / sizeof(var##_fields[0]) }
+#define SCHEMA(var, type, ...)           \
+	SCHEMA_FIELDS(var, __VA_ARGS__); \
+	static const struct schema var = SCHEMA_BODY(var, type)
+#define SCHEMA_PUBLIC(var, type, ...)    \
+	SCHEMA_FIELDS(var, __VA_ARGS__); \
+	const struct schema var = SCHEMA_BODY(var, type)
 
 /*
  * Decodes the one map that `in` must be, to its last byte. `out` (schema->size

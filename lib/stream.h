@@ -16,6 +16,7 @@
  *	stream_keys.c     the keys of a file, and chunks under them
  *	stream_seal.c     sealing, chunk by chunk
  *	stream_open.c     opening, chunk by chunk
+ *	stream_rewrap.c   another wrapped key in a header
  *	stream_fd.c       both, from one descriptor to another; random access
  *	stream_crypto.c   the door to OpenSSL
  */
@@ -59,6 +60,11 @@ enum hf_err stream_header_write(uint32_t chunk_size, struct hf_bytes context,
     const uint8_t salt[STREAM_SALT], struct hf_text key,
     struct hf_bytes wrapped, uint8_t out[HF_STREAM_HEADER_MAX], size_t *len,
     uint8_t **commitment);
+
+/* Writes the header anew, with another wrapped key and all else as it was.
+ * HF_ERR_OUT_OF_BOUNDS when it has no room for that. */
+enum hf_err stream_header_replace(const struct stream_header *old,
+    struct hf_bytes wrapped, uint8_t out[HF_STREAM_HEADER_MAX]);
 
 /* A power of two within the bounds. */
 bool stream_chunk_size_ok(uint64_t size);

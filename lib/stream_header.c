@@ -45,16 +45,31 @@ stream_chunk_size_ok(uint64_t size)
 
 /* -- Writing -- */
 
+static size_t
+slot_size(struct hf_text key, struct hf_bytes wrapped)
+{
+	return 2 + key.len + 2 + wrapped.len;
+}
+
+static void
+slot_write(uint8_t *p, struct hf_text key, struct hf_bytes wrapped)
+{
+	put_u16(p, key.len);
+	memcpy(p + 2, key.ptr, key.len);
+	p += 2 + key.len;
+	put_u16(p, wrapped.len);
+	memcpy(p + 2, wrapped.ptr, wrapped.len);
+}
+
 enum hf_err
 stream_header_write(uint32_t chunk_size, struct hf_bytes context,
     const uint8_t salt[STREAM_SALT], struct hf_text key,
     struct hf_bytes wrapped, uint8_t out[HF_STREAM_HEADER_MAX], size_t *len,
     uint8_t **commitment)
 {
-	size_t at_name = AT_CONTEXT + context.len + STREAM_COMMITMENT;
-	size_t used = at_name + 2 + key.len + 2 + wrapped.len;
+	size_t at_slot = AT_CONTEXT + context.len + STREAM_COMMITMENT;
+	size_t used = at_slot + slot_size(key, wrapped);
 	size_t size = (used + SECTOR - 1) / SECTOR * SECTOR;
-	uint8_t *p = out + at_name;
 
 	if (wrapped.len > STREAM_WRAPPED_MAX || size > HF_STREAM_HEADER_MAX)
 		return HF_ERR_OUT_OF_BOUNDS;
@@ -68,13 +83,26 @@ stream_header_write(uint32_t chunk_size, struct hf_bytes context,
 	memcpy(out + AT_SALT, salt, STREAM_SALT);
 	if (context.len > 0)
 		memcpy(out + AT_CONTEXT, context.ptr, context.len);
-	put_u16(p, key.len);
-	memcpy(p + 2, key.ptr, key.len);
-	p += 2 + key.len;
-	put_u16(p, wrapped.len);
-	memcpy(p + 2, wrapped.ptr, wrapped.len);
+	slot_write(out + at_slot, key, wrapped);
 	*commitment = out + AT_CONTEXT + context.len;
 	*len = size;
+	return HF_OK;
+}
+
+enum hf_err
+stream_header_replace(const struct stream_header *old, struct hf_bytes wrapped,
+    uint8_t out[HF_STREAM_HEADER_MAX])
+{
+	size_t size = old->info.header_size;
+	size_t at_slot = old->bound.len + STREAM_COMMITMENT;
+
+	if (wrapped.len > STREAM_WRAPPED_MAX ||
+	    slot_size(old->info.key, wrapped) > size - at_slot)
+		return HF_ERR_OUT_OF_BOUNDS;
+	memset(out, 0, size);
+	memcpy(out, old->bound.ptr, old->bound.len);
+	memcpy(out + old->bound.len, old->commitment.ptr, STREAM_COMMITMENT);
+	slot_write(out + at_slot, old->info.key, wrapped);
 	return HF_OK;
 }
 

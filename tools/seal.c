@@ -16,7 +16,7 @@ struct seal {
 	struct job job;
 	struct hf_seal_how how;
 	const char *key;
-	bool info;
+	bool info, rewrap;
 	struct hf_sealer *sealer;
 };
 
@@ -51,6 +51,8 @@ take(struct seal *s, struct options *o)
 		return take_number(s, o);
 	if (option_is(o, "info"))
 		s->info = true;
+	else if (option_is(o, "rewrap"))
+		s->rewrap = true;
 	else if (o->name == NULL && s->key == NULL)
 		s->key = o->value;
 	else if (o->name == NULL && s->job.in_path == NULL)
@@ -69,10 +71,11 @@ parse(struct seal *s, int argc, char **argv)
 	while (options_next(&o))
 		if ((status = take(s, &o)) != STATUS_OK)
 			return status;
-	if (s->info) {
+	if (s->info || s->rewrap) {
 		/* There is no key to name: the one word is the file. */
 		if (s->key == NULL || s->job.in_path != NULL)
-			return fail_usage("--info takes one FILE");
+			return fail_usage(
+			    "--%s takes one FILE", s->info ? "info" : "rewrap");
 		s->job.in_path = s->key;
 		return STATUS_OK;
 	}
@@ -240,6 +243,66 @@ info(const struct tool *tool, struct seal *s)
 	return show(tool, &shown);
 }
 
+/* -- Another wrapped key -- */
+
+enum { SECTOR = 512 };
+
+/*
+ * Writes what differs, in one sector: that is what a disk writes without
+ * tearing. Half a wrapped key would be the end of the file.
+ */
+static enum hf_err
+replace(int fd, const uint8_t *old, const uint8_t *new, size_t len,
+    struct hf_why *why)
+{
+	size_t at = 0, count = 0;
+
+	for (size_t i = 0; i < len; i += SECTOR)
+		if (memcmp(old + i, new + i, SECTOR) != 0) {
+			at = i;
+			count++;
+		}
+	if (count > 1)
+		return hf_fail(why, HF_ERR_OUT_OF_BOUNDS,
+		    "the wrapped key crosses a sector of the header, and so "
+		    "cannot be replaced in one write; open the file and seal "
+		    "it again");
+	if (count == 1 &&
+	    (pwrite(fd, new + at, SECTOR, (off_t)at) != SECTOR ||
+		fsync(fd) != 0))
+		return hf_fail(
+		    why, HF_ERR_SYSTEM, "writing: %s", strerror(errno));
+	return HF_OK;
+}
+
+static enum hf_err
+rewrap_with(struct seal *s, struct hf_client *client, struct hf_why *why)
+{
+	uint8_t old[HF_STREAM_HEADER_MAX], new[HF_STREAM_HEADER_MAX];
+	size_t len;
+	enum hf_err err = job_read_header(&s->job, old, &len, why);
+
+	if (err == HF_OK)
+		err = hf_stream_rewrap(
+		    client, bytes_of(old, len), s->how.key_version, new, why);
+	return err == HF_OK ? replace(s->job.in, old, new, len, why) : err;
+}
+
+static int
+rewrap(const struct tool *tool, struct seal *s)
+{
+	struct hf_client *client;
+	struct hf_why why = { "" };
+	enum hf_err err;
+	int status = tool_connect(tool, &client);
+
+	if (status != STATUS_OK)
+		return status;
+	err = rewrap_with(s, client, &why);
+	hf_close(client);
+	return err == HF_OK ? STATUS_OK : fail_service(err, &why);
+}
+
 int
 seal_run(const struct tool *tool, int argc, char **argv)
 {
@@ -248,9 +311,12 @@ seal_run(const struct tool *tool, int argc, char **argv)
 
 	if (status != STATUS_OK)
 		return status;
+	s.job.update = s.rewrap;
 	status = job_open_input(&s.job);
 	if (status == STATUS_OK)
-		status = s.info ? info(tool, &s) : seal(tool, &s);
+		status = s.info ? info(tool, &s)
+		    : s.rewrap  ? rewrap(tool, &s)
+				: seal(tool, &s);
 	job_close_input(&s.job);
 	return status;
 }

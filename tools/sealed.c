@@ -107,7 +107,8 @@ job_open_input(struct job *job)
 
 	job->in = STDIN_FILENO;
 	if (job->in_path != NULL && strcmp(job->in_path, "-") != 0)
-		job->in = open(job->in_path, O_RDONLY | O_CLOEXEC);
+		job->in = open(job->in_path,
+		    (job->update ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	else
 		job->in_path = NULL;
 	if (job->in < 0 || fstat(job->in, &st) != 0)

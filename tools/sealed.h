@@ -18,6 +18,7 @@
 struct job {
 	const char *in_path, *out_path; /* NULL or "-": standard streams */
 	bool force, quiet;
+	bool update; /* the input is to be written, too */
 	struct hf_pair context[HF_STREAM_CONTEXT_MAX];
 	size_t context_count;
 	int in;

@@ -20,7 +20,7 @@ static const struct verb verbs[] = {
 #include <holdfast/ops.def>
 #undef OP
 	{ .words = "seal", .run = seal_run,
-		.synopsis = "KEY [FILE] [--out FILE] [OPTION...] | --info FILE",
+		.synopsis = "KEY [FILE] [--out FILE] [OPTION...] | --info FILE | --rewrap FILE",
 		.sentence = "Encrypt a file of any size under a named key",
 		.help = "The data stays here: the service gives a data key, and its wrapped form goes into\n"
 			"the sealed file. FILE is the standard input without it or with -.\n"
@@ -30,7 +30,9 @@ static const struct verb verbs[] = {
 			"  --key-version N               the version of the key; the latest without it\n"
 			"  --chunk-size BYTES            4K to 1M, a power of two (64K)\n"
 			"  --quiet                       no progress on the terminal\n"
-			"  --info FILE                   show what a sealed file says of itself; needs no key\n" },
+			"  --info FILE                   show what a sealed file says of itself; needs no key\n"
+			"  --rewrap FILE                 wrap its data key under the latest version of the key,\n"
+			"                                in place, without touching the rest\n" },
 	{ .words = "open", .run = open_run,
 		.synopsis = "[FILE] [--out FILE] [OPTION...]",
 		.sentence = "Decrypt what seal made, or a part of it",

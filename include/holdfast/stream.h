@@ -130,6 +130,17 @@ enum hf_err hf_stream_locate(const struct hf_stream_info *info,
     uint64_t sealed_size, uint64_t *chunks, uint64_t *plain_size,
     struct hf_why *why);
 
+/*
+ * Has the service wrap the data key of a header anew, under the version of the
+ * key that is in use or the one given: transit.rewrap, which shows it to
+ * nobody. `out` gets a header as long as the old one, and the file opens with
+ * it as it did before. Nothing is proved of the old one but that the service
+ * opened its data key. HF_ERR_OUT_OF_BOUNDS when it has no room for the new.
+ */
+enum hf_err hf_stream_rewrap(struct hf_client *client, struct hf_bytes header,
+    struct hf_uint key_version, uint8_t out[HF_STREAM_HEADER_MAX],
+    struct hf_why *why);
+
 /* -- Opening -- */
 
 struct hf_open_how {

@@ -79,6 +79,26 @@ holdfast seal payments small --out v2.sealed
 is "the new version seals" 2 "$(holdfast seal --info v2.sealed -o json | jq .key_version)"
 holdfast seal payments small --key-version 1 --out v1.sealed
 is "or the one that is named" 1 "$(holdfast seal --info v1.sealed -o json | jq .key_version)"
+
+# -- Rewrap --
+cp context.sealed old.sealed
+expect "the wrapped key is replaced" holdfast seal --rewrap context.sealed
+is "by one of the latest version" 2 \
+	"$(holdfast seal --info context.sealed -o json | jq .key_version)"
+expect "and nothing else" cmp -s <(tail -c +513 old.sealed) <(tail -c +513 context.sealed)
+holdfast key config payments --min-decryption-version 2 >/dev/null
+refuse "the old version is retired" 2 "too old" holdfast open old.sealed --out never
+expect "the rewrapped file opens" cmp -s big <(holdfast open context.sealed)
+expect "for the peer, too" cmp -s big <(peer open <context.sealed)
+refuse "what is retired cannot be rewrapped" 2 "too old" holdfast seal --rewrap old.sealed
+holdfast key config payments --min-decryption-version 1 >/dev/null
+cp context.sealed bad
+printf x | dd of=bad bs=1 seek=130 conv=notrunc status=none
+cp bad kept
+refuse "a damaged header is not rewrapped" 2 "" holdfast seal --rewrap bad
+expect "and left as it is" cmp -s bad kept
+refuse "nor is what is no sealed file" 2 "not a sealed file" holdfast seal --rewrap big
+
 refuse "a missing key" 2 "key not found" holdfast seal nothing small --out never
 refuse "an odd name" 2 "starts with a letter" holdfast seal ../x small --out never
 refuse "opening under another key" 2 "" holdfast open big.sealed --key hsm-key --out never

@@ -58,6 +58,8 @@ any_header(struct hf_bytes in)
 	/* A rewrap may leave more room than is needed. */
 	must(len <= h.info.header_size);
 	must(len != h.info.header_size || memcmp(again, in.ptr, len) == 0);
+	must(stream_header_replace(&h, h.info.wrapped, again) == HF_OK);
+	must(memcmp(again, in.ptr, h.info.header_size) == 0);
 	if (hf_stream_locate(&h.info, in.len, &chunks, &plain, &why) == HF_OK)
 		must(chunks > 0 && plain < in.len);
 	must(stream_opener_with(

@@ -26,6 +26,7 @@ static const uint8_t other_key[32] = "another data key, as many bytes";
 static const uint8_t wrapped[64] = { 0, 0, 0, 3, 'w', 'r' };
 static const uint8_t salt[STREAM_SALT] = "a salt";
 static const uint8_t other_salt[STREAM_SALT] = "another salt";
+static const uint8_t rewrapped[100] = { 0, 0, 0, 4, 'n', 'e', 'w' };
 static const struct hf_pair tenant = { { "tenant", 6 }, { "acme", 4 } };
 
 static const struct hf_seal_how usual = { .key = { "payments", 8 },
@@ -744,6 +745,7 @@ struct service {
 	struct hf_client *client;
 	_Atomic unsigned data_keys, decrypts; /* requests */
 	uint64_t key_version;
+	size_t rewrapped_length;
 	size_t key_length; /* bytes of the data keys that it gives */
 	bool had_context;
 };
@@ -757,39 +759,69 @@ context_fits(struct hf_bytes aad)
 	return bytes_equal(aad, bytes_of(expected, sizeof(expected) - 1));
 }
 
+static void
+serve_data_key(struct service *service, struct server_request *r)
+{
+	const struct hf_datakey_in *in = r->in;
+	struct hf_datakey_out out = {
+		.result.plaintext = bytes_of(data_key, service->key_length),
+		.result.ciphertext = WRAPPED,
+		.result.key_version = 3,
+	};
+
+	service->data_keys++;
+	service->key_version = in->item.key_version.value;
+	service->had_context = context_fits(in->item.associated_data);
+	assert_int_equal(in->item.bits, 256);
+	server_answer(r, &out);
+}
+
+static void
+serve_decrypt(struct service *service, struct server_request *r)
+{
+	const struct hf_decrypt_in *in = r->in;
+	struct hf_decrypt_out out = { .result.plaintext = DATA_KEY };
+	struct hf_bytes wrapped_anew =
+	    bytes_of(rewrapped, service->rewrapped_length);
+
+	service->decrypts++;
+	if (!text_is(in->name, "payments"))
+		server_refuse(r, HF_ERR_KEY_NOT_FOUND, NULL);
+	else if (context_fits(in->item.associated_data) &&
+	    (bytes_equal(in->item.ciphertext, WRAPPED) ||
+		bytes_equal(in->item.ciphertext, wrapped_anew)))
+		server_answer(r, &out);
+	else
+		server_refuse(r, HF_ERR_AUTH_FAILED, NULL);
+}
+
+static void
+serve_rewrap(struct service *service, struct server_request *r)
+{
+	const struct hf_rewrap_in *in = r->in;
+	struct hf_rewrap_out out = { .result.ciphertext = bytes_of(rewrapped,
+					 service->rewrapped_length) };
+
+	if (bytes_equal(in->item.ciphertext, WRAPPED) &&
+	    text_is(in->name, "payments") &&
+	    context_fits(in->item.associated_data))
+		server_answer(r, &out);
+	else
+		server_refuse(r, HF_ERR_AUTH_FAILED, NULL);
+}
+
 static enum server_act
 serve(struct server *s, struct server_request *r)
 {
 	struct service *service = s->ctx;
 
 	assert_non_null(r->in);
-	if (r->op->id == OP_transit_datakey_plaintext) {
-		const struct hf_datakey_in *in = r->in;
-		struct hf_datakey_out out = {
-			.result.plaintext =
-			    bytes_of(data_key, service->key_length),
-			.result.ciphertext = WRAPPED,
-			.result.key_version = 3,
-		};
-
-		service->data_keys++;
-		service->key_version = in->item.key_version.value;
-		service->had_context = context_fits(in->item.associated_data);
-		assert_int_equal(in->item.bits, 256);
-		server_answer(r, &out);
-	} else {
-		const struct hf_decrypt_in *in = r->in;
-		struct hf_decrypt_out out = { .result.plaintext = DATA_KEY };
-
-		service->decrypts++;
-		if (!text_is(in->name, "payments"))
-			server_refuse(r, HF_ERR_KEY_NOT_FOUND, NULL);
-		else if (!bytes_equal(in->item.ciphertext, WRAPPED) ||
-		    !context_fits(in->item.associated_data))
-			server_refuse(r, HF_ERR_AUTH_FAILED, NULL);
-		else
-			server_answer(r, &out);
-	}
+	if (r->op->id == OP_transit_datakey_plaintext)
+		serve_data_key(service, r);
+	else if (r->op->id == OP_transit_decrypt)
+		serve_decrypt(service, r);
+	else
+		serve_rewrap(service, r);
 	return ACT_REPLY;
 }
 
@@ -798,7 +830,8 @@ service_start(void)
 {
 	static struct service service;
 
-	service = (struct service){ .key_length = 32 };
+	service = (struct service){ .key_length = 32,
+		.rewrapped_length = sizeof(rewrapped) };
 	service.server = server_start(serve, &service);
 	assert_int_equal(
 	    hf_connect(service.server->path, 5000, &service.client, NULL),
@@ -1026,6 +1059,53 @@ the_key_can_be_named_anew(void **state)
 	buffer_free(&plain);
 	buffer_free(&b);
 	service_stop(s);
+}
+
+static void
+a_data_key_can_be_wrapped_anew(void **state)
+{
+	struct service *s = service_start();
+	struct buffer b = seal_file(s, &usual, CHUNK + 1), plain;
+	struct hf_stream_info info;
+	uint8_t header[HF_STREAM_HEADER_MAX];
+
+	(void)state;
+	assert_int_equal(hf_stream_rewrap(s->client, buffer_view(&b),
+			     (struct hf_uint){ 0 }, header, NULL),
+	    HF_OK);
+	memcpy(b.ptr, header, 512);
+	assert_int_equal(hf_stream_read(buffer_view(&b), &info, NULL), HF_OK);
+	assert_int_equal(info.key_version, 4);
+	assert_int_equal(info.wrapped.len, sizeof(rewrapped));
+	assert_int_equal(open_file(s, NULL, buffer_view(&b), &plain), HF_OK);
+	assert_plain(&plain, CHUNK + 1);
+	buffer_free(&plain);
+	buffer_free(&b);
+	service_stop(s);
+}
+
+static void
+a_header_without_room_is_not_rewrapped(void **state)
+{
+	struct hf_seal_how how = usual;
+	struct stream_header h;
+	struct buffer b;
+	uint8_t header[HF_STREAM_HEADER_MAX];
+	char value[320];
+	struct hf_pair pair = { { "tenant", 6 }, { value, sizeof(value) } };
+
+	(void)state;
+	memset(value, 'v', sizeof(value));
+	how.context = &pair;
+	b = seal_with(&how, data_key, salt, WRAPPED, 1);
+	assert_int_equal(header_size(buffer_view(&b)), 512);
+	assert_int_equal(stream_header_read(buffer_view(&b), &h, NULL), HF_OK);
+	assert_int_equal(stream_header_replace(&h, WRAPPED, header), HF_OK);
+	assert_memory_equal(header, b.ptr, 512);
+	assert_int_equal(stream_header_replace(&h,
+			     bytes_of(rewrapped, sizeof(rewrapped)), header),
+	    HF_ERR_OUT_OF_BOUNDS);
+	buffer_free(&b);
 }
 
 static void
@@ -1339,6 +1419,8 @@ main(void)
 		cmocka_unit_test(an_unwritable_output_is_an_error),
 		cmocka_unit_test(a_file_of_another_context_is_refused_unasked),
 		cmocka_unit_test(the_key_can_be_named_anew),
+		cmocka_unit_test(a_data_key_can_be_wrapped_anew),
+		cmocka_unit_test(a_header_without_room_is_not_rewrapped),
 		cmocka_unit_test(a_data_key_of_another_length_is_refused),
 		cmocka_unit_test(a_data_key_serves_as_many_files_as_it_may),
 		cmocka_unit_test(a_data_key_serves_as_long_as_it_may),

@@ -49,6 +49,11 @@ struct key_record key_record_of(const struct key *key);
 enum hf_err change_key_record(
     struct change *c, const struct key *key, const struct key_record *rec);
 
+/* Deletes the records of a version; its HSM objects go after the commit
+ * (key_destroy.c). */
+enum hf_err change_delete_version(
+    struct change *c, const struct key *key, const struct key_version *v);
+
 enum hf_err change_commit(struct change *c);
 
 #endif

@@ -173,6 +173,49 @@ crypto_private_read(struct hf_bytes file, struct secret *pkcs8)
 }
 
 enum hf_err
+crypto_key_pkcs8(const struct crypto_key *key, struct secret *pkcs8)
+{
+	enum hf_err err;
+
+	if (!key->private)
+		return HF_ERR_NO_PRIVATE_PART;
+	err = crypto_pkcs8(key->pkey, pkcs8);
+	return err == HF_OK ? HF_OK : crypto_fail(err);
+}
+
+enum hf_err
+crypto_ed25519_seed(const struct crypto_key *key, struct secret *seed)
+{
+	AUTO_SECRET out = { 0 };
+	size_t len = 32;
+	enum hf_err err;
+
+	if (key->type->family != FAMILY_EDDSA)
+		return HF_ERR_KEY_TYPE;
+	if (!key->private)
+		return HF_ERR_NO_PRIVATE_PART;
+	if ((err = secret_alloc(&out, len)) != HF_OK)
+		return err;
+	if (EVP_PKEY_get_raw_private_key(key->pkey, out.ptr, &len) != 1 ||
+	    len != out.len)
+		return crypto_fail(HF_ERR_CRYPTO);
+	secret_move(seed, &out);
+	return HF_OK;
+}
+
+enum hf_err
+crypto_ed25519_public(const struct crypto_key *key, uint8_t out[32])
+{
+	size_t len = 32;
+
+	if (key->type->family != FAMILY_EDDSA)
+		return HF_ERR_KEY_TYPE;
+	if (EVP_PKEY_get_raw_public_key(key->pkey, out, &len) != 1 || len != 32)
+		return crypto_fail(HF_ERR_CRYPTO);
+	return HF_OK;
+}
+
+enum hf_err
 crypto_private_pem(struct hf_bytes pkcs8, struct secret *out)
 {
 	AUTO_BIO bio = BIO_new(BIO_s_secmem());

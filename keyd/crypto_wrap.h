@@ -35,6 +35,17 @@ enum hf_err crypto_rsa_wrap(const struct crypto_key *wrapping,
  */
 enum hf_err crypto_private_read(struct hf_bytes file, struct secret *pkcs8);
 
+/* PKCS#8 DER of a private key; HF_ERR_NO_PRIVATE_PART for a public one. */
+enum hf_err crypto_key_pkcs8(
+    const struct crypto_key *key, struct secret *pkcs8);
+
+/* The 32 bytes of an Ed25519 key (RFC 8032), and those of its public half;
+ * HF_ERR_KEY_TYPE for others. */
+enum hf_err crypto_ed25519_seed(
+    const struct crypto_key *key, struct secret *seed);
+enum hf_err crypto_ed25519_public(
+    const struct crypto_key *key, uint8_t out[32]);
+
 /* PKCS#8 DER as PEM, with a NUL; `out` owns it. */
 enum hf_err crypto_private_pem(struct hf_bytes pkcs8, struct secret *out);
 

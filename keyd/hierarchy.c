@@ -942,6 +942,14 @@ hierarchy_wrap_id(struct hierarchy *h, uint8_t out[HSM_ID])
 }
 
 void
+hierarchy_master_id(struct hierarchy *h, uint8_t out[HSM_ID])
+{
+	(void)pthread_rwlock_rdlock(&h->lock);
+	memcpy(out, h->root.master_id, HSM_ID);
+	(void)pthread_rwlock_unlock(&h->lock);
+}
+
+void
 hierarchy_audit_id(struct hierarchy *h, uint8_t out[HSM_ID])
 {
 	(void)pthread_rwlock_rdlock(&h->lock);

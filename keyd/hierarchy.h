@@ -116,6 +116,8 @@ uint64_t hierarchy_rotation_pending(struct hierarchy *h);
 
 /* The HSM's wrapping key for keys at level hsm. */
 void hierarchy_wrap_id(struct hierarchy *h, uint8_t out[HSM_ID]);
+/* The master key in force. */
+void hierarchy_master_id(struct hierarchy *h, uint8_t out[HSM_ID]);
 /* The HSM's key for audit checkpoints. */
 void hierarchy_audit_id(struct hierarchy *h, uint8_t out[HSM_ID]);
 

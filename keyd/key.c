@@ -31,7 +31,7 @@ key_ref(struct key *key)
 	return key;
 }
 
-static void
+void
 version_free(struct key_version *v)
 {
 	secret_free(&v->material);
@@ -193,12 +193,14 @@ version_open_wrapped(struct key_version *v, const struct key_type *type,
 		return rec->spki.len == 0
 		    ? HF_ERR_STORE_DAMAGED
 		    : crypto_key_public(type, rec->spki, &v->pair);
+	if (type->family == FAMILY_AEAD && rec->material.len != type->size)
+		return HF_ERR_STORE_DAMAGED;
 	if (type->family == FAMILY_AEAD || type->family == FAMILY_HMAC)
 		return secret_copy(&v->material, rec->material);
 	return crypto_key_private(type, rec->material, &v->pair);
 }
 
-static enum hf_err
+enum hf_err
 version_open(struct key_version *v, const struct key_type *type,
     const struct version_record *rec)
 {

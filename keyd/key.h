@@ -73,6 +73,14 @@ void version_store_name(
 enum hf_err key_load(struct store *store, struct hierarchy *h,
     struct hf_text name, struct key **out);
 
+/*
+ * Opens one version as key_load does, to see whether it can be. `v` is all
+ * zero; version_free is due whatever comes of it.
+ */
+enum hf_err version_open(struct key_version *v, const struct key_type *type,
+    const struct version_record *rec);
+void version_free(struct key_version *v);
+
 struct key *key_ref(struct key *key);
 /* Drops one reference; the last one wipes and frees. NULL is fine. */
 void key_unref(struct key *key);

@@ -42,8 +42,7 @@ trim_check(const struct key *key, uint64_t min, struct hf_why *why)
 	return HF_OK;
 }
 
-/* Deletes the records of a version; its HSM objects go after the commit. */
-static enum hf_err
+enum hf_err
 change_delete_version(
     struct change *c, const struct key *key, const struct key_version *v)
 {

@@ -83,6 +83,18 @@ enum hf_err keys_set_certificate(struct keys *keys, struct hf_text name,
     uint64_t version, struct hf_bytes chain, struct key **out,
     struct hf_why *why);
 
+/*
+ * All of a key, with its material in clear, for those who seal it at once; and
+ * a key of such a payload under a name that is free, or with `force` in place
+ * of the one that has it. `foreign`: it is for, or from, another HSM, so level
+ * hsm is refused: HF_ERR_NOT_EXPORTABLE, as for what is resident in this one.
+ */
+enum hf_err keys_backup(struct keys *keys, struct hf_text name, bool foreign,
+    struct secret *payload, struct hf_why *why);
+enum hf_err keys_restore(struct keys *keys, struct hf_text name,
+    struct hf_bytes payload, bool foreign, bool force, bool demand_hsm,
+    struct key **out, struct hf_why *why);
+
 /* `change` edits the record or refuses; called again after a conflict. */
 typedef enum hf_err key_change_fn(void *ctx, const struct key *key,
     struct key_record *rec, struct hf_why *why);

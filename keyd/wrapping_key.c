@@ -144,30 +144,51 @@ wrapping_key_public(
 	return HF_OK;
 }
 
+static enum hf_err
+open_block(struct server *s, const struct hash_type *hash,
+    struct hf_bytes block, struct secret *out)
+{
+	struct wrapping_key k = { 0 };
+	bool sha256 = text_is(text_of(hash->name), "sha2-256");
+	AUTO_SECRET plain = { 0 };
+	size_t len;
+	enum hf_err err = load(s, &k);
+
+	if (err == HF_ERR_NOT_FOUND)
+		return HF_ERR_AUTH_FAILED; /* nobody can have wrapped for it */
+	if (err != HF_OK ||
+	    (err = secret_alloc(&plain, WRAPPING_KEY_BYTES)) != HF_OK ||
+	    (err = hsm_key_decrypt_oaep(s->hsm, &k.key, sha256 ? NULL : hash,
+		 block, plain.ptr, &len)) != HF_OK)
+		return err;
+	if (len == 0)
+		return HF_ERR_AUTH_FAILED;
+	return secret_copy(out, bytes_of(plain.ptr, len));
+}
+
+enum hf_err
+wrapping_key_decrypt(
+    struct server *server, struct hf_bytes block, struct secret *out)
+{
+	return open_block(
+	    server, hash_type_by_name(TEXT("sha2-256")), block, out);
+}
+
 enum hf_err
 wrapping_key_unwrap(struct server *server, const struct hash_type *hash,
     struct hf_bytes blob, struct secret *out)
 {
-	bool sha256 = text_is(text_of(hash->name), "sha2-256");
-	struct wrapping_key k = { 0 };
 	AUTO_SECRET kek = { 0 };
-	size_t len;
 	enum hf_err err;
 
 	if (blob.len <= WRAPPING_KEY_BYTES)
 		return HF_ERR_AUTH_FAILED;
-	err = load(server, &k);
-	if (err == HF_ERR_NOT_FOUND)
-		return HF_ERR_AUTH_FAILED; /* nobody can have wrapped for it */
-	if (err != HF_OK ||
-	    (err = secret_alloc(&kek, WRAPPING_KEY_BYTES)) != HF_OK ||
-	    (err = hsm_key_decrypt_oaep(server->hsm, &k.key,
-		 sha256 ? NULL : hash, bytes_of(blob.ptr, WRAPPING_KEY_BYTES),
-		 kek.ptr, &len)) != HF_OK)
+	if ((err = open_block(server, hash,
+		 bytes_of(blob.ptr, WRAPPING_KEY_BYTES), &kek)) != HF_OK)
 		return err;
-	if (len != CRYPTO_KWP_KEY)
+	if (kek.len != CRYPTO_KWP_KEY)
 		return HF_ERR_AUTH_FAILED;
-	return crypto_kwp_unwrap(bytes_of(kek.ptr, len),
+	return crypto_kwp_unwrap(secret_view(&kek),
 	    bytes_of(
 		blob.ptr + WRAPPING_KEY_BYTES, blob.len - WRAPPING_KEY_BYTES),
 	    out);

@@ -25,4 +25,8 @@ enum hf_err wrapping_key_public(
 enum hf_err wrapping_key_unwrap(struct server *server,
     const struct hash_type *hash, struct hf_bytes blob, struct secret *out);
 
+/* One block of RSA-OAEP with SHA-256, WRAPPING_KEY_BYTES; the same error. */
+enum hf_err wrapping_key_decrypt(
+    struct server *server, struct hf_bytes block, struct secret *out);
+
 #endif

@@ -66,4 +66,43 @@ SCHEMA_PUBLIC(schema_key_self_sign_in, hf_key_self_sign_in,
 	SUBJECT_FIELDS(hf_key_self_sign_in),
 	F(hf_key_self_sign_in, "days", days, 0, DAYS_MAX, PLAIN, NULL, "how long it is valid; 365 when absent"));
 
+/* -- export and backup -- */
+
+enum { EXPORTED_MAX = 32768, BACKUP_MAX = 33 << 20 };
+
+SCHEMA_PUBLIC(schema_key_export_in, hf_key_export_in,
+	KEY_FIELD(hf_key_export_in), VERSION_FIELD(hf_key_export_in),
+	F(hf_key_export_in, "all",    all,    0, 1, PLAIN, NULL, "all versions that still open or verify"),
+	F(hf_key_export_in, "format", format, 1, 8, PLAIN, "raw|der|pem", "raw when absent for symmetric keys, pem for others"));
+SCHEMA(schema_exported_key, hf_exported_key,
+	F(hf_exported_key, "version", version, 0, VERSION_MAX, PLAIN, NULL, "version"),
+	F(hf_exported_key, "key",     key,     0, EXPORTED_MAX, SECRET, NULL, "what was asked for"));
+SCHEMA_PUBLIC(schema_key_export_out, hf_key_export_out,
+	F(hf_key_export_out, "name",        name,        0, NAME_MAX_BYTES, PLAIN, NULL, "name of the key"),
+	F(hf_key_export_out, "type",        type,        0, 64, PLAIN, NULL, "type of the key"),
+	F(hf_key_export_out, "key_version", key_version, 0, VERSION_MAX, PLAIN, NULL, "version"),
+	F(hf_key_export_out, "key",         key,         0, EXPORTED_MAX, SECRET | DATA, NULL, "what was asked for"),
+	LIST(hf_key_export_out, "keys", keys, 1000, &schema_exported_key, 0, "the same for all versions, oldest first"));
+
+SCHEMA_PUBLIC(schema_byok_export_in, hf_byok_export_in,
+	KEY_FIELD(hf_byok_export_in),
+	F(hf_byok_export_in, "destination", destination, 1, NAME_MAX_BYTES, REQUIRED | PLAIN | NAME, NULL, "RSA key of this service to wrap it for"),
+	VERSION_FIELD(hf_byok_export_in));
+SCHEMA_PUBLIC(schema_byok_export_out, hf_byok_export_out,
+	F(hf_byok_export_out, "name",            name,            0, NAME_MAX_BYTES, PLAIN, NULL, "name of the key"),
+	F(hf_byok_export_out, "type",            type,            0, 64, PLAIN, NULL, "type of the key"),
+	F(hf_byok_export_out, "key_version",     key_version,     0, VERSION_MAX, PLAIN, NULL, "version"),
+	F(hf_byok_export_out, "ciphertext",      ciphertext,      0, WRAPPED_KEY_MAX, DATA, NULL, "the key, wrapped: RSA-OAEP(AES key), then AES-KWP(key)"),
+	F(hf_byok_export_out, "hmac_ciphertext", hmac_ciphertext, 0, WRAPPED_KEY_MAX, 0, NULL, "its key for hmac, wrapped alike"));
+
+SCHEMA_PUBLIC(schema_key_backup_in, hf_key_backup_in,
+	KEY_FIELD(hf_key_backup_in),
+	F(hf_key_backup_in, "recipient", recipient, 1, PEM_MAX, 0, NULL, "PEM of another service's wrapping key; this HSM when absent"));
+SCHEMA_PUBLIC(schema_key_backup_out, hf_key_backup_out,
+	F(hf_key_backup_out, "backup", backup, 0, BACKUP_MAX, DATA, NULL, "the key with all its versions, sealed"));
+SCHEMA_PUBLIC(schema_key_restore_in, hf_key_restore_in,
+	KEY_FIELD(hf_key_restore_in),
+	F(hf_key_restore_in, "backup", backup, 0, BACKUP_MAX, DATA, NULL, "what backup gave"),
+	F(hf_key_restore_in, "force",  force,  0, 1, PLAIN, NULL, "also in place of a key that is there"));
+
 /* clang-format on */

@@ -57,10 +57,19 @@ field_named(const struct schema *schema, const char *name)
 	return NULL;
 }
 
+/* Binary or text, which the command line decides; other formats are options. */
+static const struct field *
+format_field(const struct op *op)
+{
+	const struct field *f = field_named(op->in, "format");
+
+	return f != NULL && (f->flags & HIDDEN) != 0 ? f : NULL;
+}
+
 bool
 op_has_format(const struct op *op)
 {
-	return field_named(op->in, "format") != NULL;
+	return format_field(op) != NULL;
 }
 
 static void *
@@ -369,7 +378,7 @@ read_data(struct request *r, const char *file)
 static void
 set_defaults(struct request *r)
 {
-	const struct field *format = field_named(r->op->in, "format");
+	const struct field *format = format_field(r->op);
 	const struct field *limit = field_named(r->op->in, "limit");
 
 	if (format != NULL && !r->binary)

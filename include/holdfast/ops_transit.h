@@ -9,7 +9,8 @@
 
 /*
  * What the operations beyond everyday encryption and signatures take and give:
- * keys that come from outside, certificates. The rows are in lib/ops_transit.c.
+ * keys that come from outside, certificates, export and backup. The rows are in
+ * lib/ops_transit.c.
  *
  * Key material travels wrapped, in the form that Vault and PKCS#11's
  * CKM_RSA_AES_KEY_WRAP have: an AES-256 key, encrypted with RSA-OAEP under the
@@ -84,6 +85,57 @@ struct hf_key_self_sign_in {
 	struct hf_text *alt_names;
 	size_t alt_names_count;
 	uint64_t days; /* 0 means 365 */
+};
+
+/* One version, or with `all` every one that may still be used. */
+struct hf_key_export_in {
+	struct hf_text name;
+	struct hf_uint version;
+	_Bool all;
+	struct hf_text format;
+};
+
+struct hf_exported_key {
+	uint64_t version;
+	struct hf_bytes key;
+};
+
+struct hf_key_export_out {
+	struct hf_text name;
+	struct hf_text type;
+	uint64_t key_version;
+	struct hf_bytes key;
+	struct hf_exported_key *keys;
+	size_t keys_count;
+};
+
+struct hf_byok_export_in {
+	struct hf_text name;
+	struct hf_text destination; /* an RSA key of this service */
+	struct hf_uint version;
+};
+
+struct hf_byok_export_out {
+	struct hf_text name;
+	struct hf_text type;
+	uint64_t key_version;
+	struct hf_bytes ciphertext; /* as key.import takes them */
+	struct hf_bytes hmac_ciphertext;
+};
+
+struct hf_key_backup_in {
+	struct hf_text name;
+	struct hf_text recipient; /* PEM: the wrapping key of another service */
+};
+
+struct hf_key_backup_out {
+	struct hf_bytes backup;
+};
+
+struct hf_key_restore_in {
+	struct hf_text name;
+	struct hf_bytes backup;
+	_Bool force;
 };
 
 #endif

@@ -51,8 +51,9 @@ is_ours(enum hf_err err)
 int
 fail_service(enum hf_err err, const struct hf_why *why)
 {
-	const char *message =
-	    why->text[0] != '\0' ? why->text : hf_err_sentence(err);
+	const char *message = why != NULL && why->text[0] != '\0'
+	    ? why->text
+	    : hf_err_sentence(err);
 
 	(void)fputs("holdfast: ", stderr);
 	/* A message from elsewhere must not speak to the terminal. */

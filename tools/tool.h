@@ -63,7 +63,8 @@ int completion_run(const struct tool *tool, int argc, char **argv);
 
 /* -- What went wrong: one line on stderr, and what to do about it -- */
 
-/* "holdfast: message (name)"; the exit status that goes with the error. */
+/* "holdfast: message (name)"; the exit status that goes with the error. `why`
+ * may be NULL or empty: then the error's sentence is the message. */
 int fail_service(enum hf_err err, const struct hf_why *why);
 
 /* "holdfast: ..."; STATUS_USAGE. */

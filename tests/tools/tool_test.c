@@ -769,6 +769,20 @@ every_verb_sends_its_operation_and_shows_the_reply(void **state)
 }
 
 static void
+import_survives_a_wrapping_key_that_is_none(void **state)
+{
+	uint64_t seed = 11;
+	struct server *s = server_start(make_up, &seed);
+
+	(void)state;
+	assert_fails(
+	    RUN("0123456789abcdef0123456789abcdef", "--socket", s->path, "key",
+		"import", "name", "-", "--type", "aes256-gcm96"),
+	    2, "(bad_input)");
+	server_stop(s);
+}
+
+static void
 every_verb_explains_itself(void **state)
 {
 	(void)state;
@@ -1033,6 +1047,7 @@ main(void)
 		cmocka_unit_test(a_list_of_names_is_a_name_a_line),
 		cmocka_unit_test(
 		    every_verb_sends_its_operation_and_shows_the_reply),
+		cmocka_unit_test(import_survives_a_wrapping_key_that_is_none),
 		cmocka_unit_test(every_verb_explains_itself),
 		cmocka_unit_test(
 		    policy_test_asks_about_whom_the_options_describe),

@@ -74,8 +74,6 @@ void template_public(struct key_template *t, const struct hsm_alg *alg,
 static inline uint8_t *
 unconst(const void *p)
 {
-	/* -Wcast-qual lets nothing but a number lose its const. */
-	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	return (uint8_t *)(uintptr_t)p;
 }
 

@@ -125,6 +125,14 @@ rsa_parse(
 	    take_number(&all.inner, exponent);
 }
 
+static bool
+skip(struct hf_bytes *rest, uint8_t tag)
+{
+	struct der passed;
+
+	return der_take(rest, tag, &passed);
+}
+
 bool
 certificate_parse(struct hf_bytes in, struct certificate *out)
 {
@@ -142,11 +150,11 @@ certificate_parse(struct hf_bytes in, struct certificate *out)
 	if (e.tag != DER_INTEGER)
 		return false;
 	out->serial = e.whole;
-	if (!der_take(&rest, DER_SEQUENCE, &e) || /* signature algorithm */
+	if (!skip(&rest, DER_SEQUENCE) || /* signature algorithm */
 	    !der_take(&rest, DER_SEQUENCE, &e))
 		return false;
 	out->issuer = e.whole;
-	if (!der_take(&rest, DER_SEQUENCE, &e) || /* validity */
+	if (!skip(&rest, DER_SEQUENCE) || /* validity */
 	    !der_take(&rest, DER_SEQUENCE, &e))
 		return false;
 	out->subject = e.whole;

@@ -311,7 +311,7 @@ sort_handles(struct shelf *shelf)
 {
 	for (size_t i = 0; i < shelf->count; i++)
 		shelf->by_handle[i] = &shelf->objects[i];
-	qsort(shelf->by_handle, shelf->count, sizeof(shelf->by_handle[0]),
+	qsort(shelf->by_handle, shelf->count, sizeof(struct object *),
 	    compare_handles);
 	for (size_t i = 1; i < shelf->count; i++)
 		if (shelf->by_handle[i]->handle <=

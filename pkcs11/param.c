@@ -286,7 +286,9 @@ param_free(struct param *param)
 static struct hf_bytes
 optional(const struct buffer *b)
 {
-	return b->len == 0 ? (struct hf_bytes){ 0 } : buffer_view(b);
+	if (b->len == 0)
+		return (struct hf_bytes){ 0 };
+	return buffer_view(b);
 }
 
 void

@@ -326,7 +326,7 @@ static bool
 same_part(struct hf_bytes version, size_t at, const uint8_t *part, size_t len)
 {
 	return version.len == VERSION &&
-	    memcmp(version.ptr + at, part, len) == 0;
+	    bytes_equal(bytes_of(version.ptr + at, len), bytes_of(part, len));
 }
 
 static enum hf_err

@@ -410,8 +410,8 @@ raw_decrypt(struct hsm_call *call, const struct key_type *type,
 		err = raw_block(call, type, key, in, block.ptr);
 	if (err != HF_OK)
 		return err;
-	return crypto_oaep_unpad_as(hash, (struct hf_bytes){ NULL, 0 },
-	    secret_view(&block), out, len);
+	return crypto_oaep_unpad_as(
+	    hash, (struct hf_bytes){ NULL, 0 }, secret_view(&block), out, len);
 }
 
 struct rsa_work {

@@ -17,8 +17,7 @@ static const struct {
 	{ HF_ERR_PERMISSION_DENIED,
 	    "'holdfast whoami' tells whom the service takes you for, 'holdfast "
 	    "policy test' which rule is missing" },
-	{ HF_ERR_TOO_LARGE,
-	    "'holdfast seal' takes files of any size" },
+	{ HF_ERR_TOO_LARGE, "'holdfast seal' takes files of any size" },
 	{ HF_ERR_TRUNCATED, "get the file again from where it was whole" },
 	{ HF_ERR_KEY_NOT_FOUND, "'holdfast key list' shows the keys" },
 	{ HF_ERR_ENC_KEY_NOT_FOUND, "'holdfast key list' shows the keys" },

@@ -21,8 +21,8 @@ gives_the_values_of_the_paper(void **state)
 		seed[i] = i;
 	for (uint8_t i = 0; i < 15; i++)
 		in[i] = i;
-	assert_true(siphash(seed, bytes_of(in, 15)) ==
-	    UINT64_C(0xa129ca6149be45e5));
+	assert_true(
+	    siphash(seed, bytes_of(in, 15)) == UINT64_C(0xa129ca6149be45e5));
 	assert_true(
 	    siphash(seed, bytes_of(in, 0)) == UINT64_C(0x726fdb47dd0e0e31));
 	assert_true(

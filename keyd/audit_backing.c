@@ -107,8 +107,8 @@ hash_key_make(struct server *s, struct secret *out)
 	    (err = hierarchy_seal(s->hierarchy, TEXT("default"), HASH_KEY_NAME,
 		 secret_view(out), sealed)) != HF_OK)
 		return err;
-	return store_commit(s->store,
-	    &(struct store_cond){ HASH_KEY_NAME, 0 }, 1,
+	return store_commit(s->store, &(struct store_cond){ HASH_KEY_NAME, 0 },
+	    1,
 	    &(struct store_write){
 		HASH_KEY_NAME, bytes_of(sealed, sizeof(sealed)) },
 	    1, NULL);

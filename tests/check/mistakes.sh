@@ -71,7 +71,7 @@ door() {
 door libcbor 'cbor' 'lib/schema\.c'
 door nng 'nng/' 'keyd/events\.c|tools/events\.c'
 door SQLite 'sqlite3' 'keyd/store[a-z_]*\.[ch]'
-door OpenSSL 'openssl/' 'keyd/crypto[a-z_]*\.[ch]|keyd/tls_channel\.c|lib/stream_crypto\.c'
+door OpenSSL 'openssl/' 'keyd/crypto[a-z0-9_]*\.[ch]|keyd/tls_channel\.c|lib/stream_crypto\.c'
 door 'PKCS#11' 'p11-kit/' 'keyd/hsm[a-z_]*\.[ch]|pkcs11/cryptoki\.h'
 door nettle 'nettle/' 'pkcs11/digest\.c'
 door systemd 'systemd/' 'keyd/daemon\.c|keyd/listener\.c'

@@ -82,10 +82,14 @@ stop_server() {
 	rm -f "$1"
 }
 
-# Whatever a failed test left running: recipes write pid files.
+# Whatever a failed test left running: recipes write pid files. Servers end
+# their workers when they are asked to end, not when they are killed.
 more_cleanup() {
-	local file
+	local file pid
 	for file in "$T"/*/*.pid; do
-		[ ! -s "$file" ] || kill -KILL "$(cat "$file")" 2>/dev/null || :
+		[ -s "$file" ] || continue
+		pid=$(cat "$file")
+		kill "$pid" 2>/dev/null || continue
+		until_true 3 ended "$pid" || kill -KILL "$pid" 2>/dev/null || :
 	done
 }

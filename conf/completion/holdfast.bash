@@ -44,6 +44,14 @@ _holdfast_options() {
 	'key csr') echo '--version --csr --subject --alt-names --out --encoding' ;;
 	'key set-certificate') echo '--version' ;;
 	'key self-sign') echo '--version --subject --alt-names --days' ;;
+	'key export-public') echo '--version --all --format --out --encoding' ;;
+	'key export-chain') echo '--version --all --format --out --encoding' ;;
+	'key export-encryption') echo '--version --all --format --out --encoding' ;;
+	'key export-signing') echo '--version --all --format --out --encoding' ;;
+	'key export-hmac') echo '--version --all --format --out --encoding' ;;
+	'key byok-export') echo '--version --out --encoding' ;;
+	'key backup') echo '--recipient --out --encoding' ;;
+	'key restore-backup') echo '--force' ;;
 	esac
 }
 
@@ -66,7 +74,7 @@ _holdfast_values() {
 
 _holdfast_takes_name() {
 	case "$1" in
-	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore' | 'key csr' | 'key set-certificate' | 'key self-sign') return 0 ;;
+	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore' | 'key csr' | 'key set-certificate' | 'key self-sign' | 'key export-public' | 'key export-chain' | 'key export-encryption' | 'key export-signing' | 'key export-hmac' | 'key byok-export' | 'key backup' | 'key restore-backup') return 0 ;;
 	esac
 	return 1
 }
@@ -112,6 +120,14 @@ key wrapping-key
 key csr
 key set-certificate
 key self-sign
+key export-public
+key export-chain
+key export-encryption
+key export-signing
+key export-hmac
+key byok-export
+key backup
+key restore-backup
 seal
 open
 hsm init

@@ -566,7 +566,8 @@ an_empty_chunk_ends_nothing_but_an_empty_file(void **state)
 	struct buffer b = seal(CHUNK);
 	struct stream_header h;
 	struct stream_keys keys = { 0 };
-	uint8_t commitment[STREAM_COMMITMENT];
+	struct hf_opener *opener;
+	uint8_t commitment[STREAM_COMMITMENT], out[CHUNK];
 
 	(void)state;
 	/* What a careless writer would make: authentic, but not our form. */
@@ -583,6 +584,14 @@ an_empty_chunk_ends_nothing_but_an_empty_file(void **state)
 	    HF_OK);
 	b.len = 512 + UNIT + HF_STREAM_TAG;
 	assert_int_equal(open_only(buffer_view(&b)), HF_ERR_TRUNCATED);
+	assert_int_equal(
+	    stream_opener_with(DATA_KEY, buffer_view(&b), NULL, &opener, NULL),
+	    HF_OK);
+	assert_int_equal(
+	    hf_open_chunk(opener, 1, true,
+		bytes_of(b.ptr + 512 + UNIT, HF_STREAM_TAG), out, NULL),
+	    HF_ERR_TRUNCATED);
+	hf_opener_free(opener);
 	stream_keys_free(&keys);
 	buffer_free(&b);
 }

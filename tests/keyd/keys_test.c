@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/crypto.h>
 
 #include "../../keyd/crypto.h"
 #include "../../lib/bytes.h"
@@ -155,6 +156,8 @@ makes_every_type_at_every_level(void **state)
 	for (size_t i = 0; i < key_types_count; i++) {
 		const struct key_type *type = &key_types[i];
 
+		if (type->id == KEY_RSA_3072 || type->id == KEY_RSA_4096)
+			continue; /* slow, and no different */
 		for (int level = LEVEL_WRAPPED; level <= LEVEL_HSM; level++) {
 			char name[64];
 			struct key_create how;
@@ -478,21 +481,22 @@ grow_to(const char *name, uint32_t latest, struct hf_bytes material)
 	} while (at < latest);
 }
 
-/* Keys of others in the locked heap, until nothing goes in any more. */
+/* What others hold of the locked heap: all, down to the smallest piece. */
 struct hoard {
-	struct crypto_key *keys[20000];
+	void *pieces[1 << 17];
 	size_t count;
 };
 
-static bool
-hoard_fill(struct hoard *h, struct hf_bytes material)
+static void
+hoard_fill(struct hoard *h)
 {
-	const struct key_type *type = key_type_by_id(KEY_RSA_2048);
+	for (size_t size = 4096; size >= 32; size /= 2) {
+		void *p;
 
-	while (h->count < 20000 &&
-	    crypto_key_private(type, material, &h->keys[h->count]) == HF_OK)
-		h->count++;
-	return h->count < 20000;
+		while (h->count < sizeof(h->pieces) / sizeof(h->pieces[0]) &&
+		    (p = OPENSSL_secure_malloc(size)) != NULL)
+			h->pieces[h->count++] = p;
+	}
 }
 
 static void
@@ -503,7 +507,6 @@ a_full_locked_heap_makes_room_instead_of_failing(void **state)
 	struct key_create how;
 	struct key *key = NULL;
 	size_t cached;
-	bool full;
 
 	(void)state;
 	for (int i = 0; i < 2; i++) {
@@ -517,19 +520,17 @@ a_full_locked_heap_makes_room_instead_of_failing(void **state)
 	grow_to("large-1", 100, secret_view(&material));
 	assert_int_equal(look("large-1"), HF_OK);
 	touch("large-0");
-	full = hoard_fill(&hoard, secret_view(&material));
-	if (full) {
-		cached = keys_cached(keys);
-		assert_int_equal(look("large-0"), HF_OK);
-		assert_true(keys_cached(keys) < cached);
-		how = how_to("large-2", KEY_RSA_2048, LEVEL_WRAPPED);
-		assert_int_equal(keys_create(keys, &how, &key, &why), HF_OK);
-		key_unref(key);
-	}
+	if (CRYPTO_secure_malloc_initialized() == 0)
+		skip(); /* then it has no end */
+	hoard_fill(&hoard);
+	cached = keys_cached(keys);
+	assert_int_equal(look("large-0"), HF_OK);
+	assert_true(keys_cached(keys) < cached);
+	how = how_to("large-2", KEY_RSA_2048, LEVEL_WRAPPED);
+	assert_int_equal(keys_create(keys, &how, &key, &why), HF_OK);
+	key_unref(key);
 	while (hoard.count > 0)
-		crypto_key_free(hoard.keys[--hoard.count]);
-	if (!full)
-		skip(); /* the heap could not be locked, so it has no end */
+		OPENSSL_secure_free(hoard.pieces[--hoard.count]);
 }
 
 /* -- Versions -- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,30 +27,25 @@ wait_ready(struct hsm *hsm, struct hf_why *why)
 }
 
 static enum hf_err
-print_audit_key(struct server *s, const struct settings *settings)
+publish_audit_key(
+    struct server *s, const struct settings *settings, struct hf_why *why)
 {
 	uint8_t id[HSM_ID], spki[1024];
-	char pem[2048];
 	size_t len;
-	FILE *f;
 	enum hf_err err;
 
 	hierarchy_audit_id(s->hierarchy, id);
-	if ((err = hsm_audit_public(s->hsm, id, spki, &len)) != HF_OK ||
-	    (err = crypto_spki_pem(bytes_of(spki, len), pem, sizeof(pem))) !=
-		HF_OK)
+	if ((err = hsm_audit_public(s->hsm, id, spki, &len)) != HF_OK)
 		return err;
+	err =
+	    audit_publish_key(settings->audit.public_key, bytes_of(spki, len));
+	if (err != HF_OK)
+		return hf_fail(why, err, "%s cannot be written: %s",
+		    settings->audit.public_key, strerror(errno));
 	(void)printf("Audit key: %s (keep a copy elsewhere: "
 		     "'holdfast audit verify' needs it)\n",
 	    settings->audit.public_key);
-	f = fopen(settings->audit.public_key, "we");
-	if (f == NULL)
-		return HF_ERR_SYSTEM;
-	if (fputs(pem, f) < 0) {
-		(void)fclose(f);
-		return HF_ERR_SYSTEM;
-	}
-	return fclose(f) == 0 ? HF_OK : HF_ERR_SYSTEM;
+	return HF_OK;
 }
 
 static enum hf_err
@@ -71,7 +67,7 @@ init_run(struct server *s, const struct settings *settings, struct hf_why *why)
 	(void)printf("Master key: version %llu%s\n",
 	    (unsigned long long)hierarchy_master_version(s->hierarchy),
 	    before ? ", was there already" : ", made now");
-	return print_audit_key(s, settings);
+	return publish_audit_key(s, settings, why);
 }
 
 enum hf_err

@@ -96,6 +96,12 @@ enum hf_err audit_open(const struct audit_settings *settings,
  */
 enum hf_err audit_set_hash_key(struct audit *audit, const uint8_t key[32]);
 
+/*
+ * Writes the key that proves the log, as PEM, readable by all, in place of what
+ * was there. HF_ERR_SYSTEM: errno tells.
+ */
+enum hf_err audit_publish_key(const char *path, struct hf_bytes spki);
+
 /* A last checkpoint, then close. NULL is fine. */
 void audit_close(struct audit *audit);
 

@@ -265,6 +265,7 @@ check_file(struct audit *a)
 
 /* -- Checkpoints -- */
 
+/* For everybody to read, whatever the umask: it is there to be copied. */
 static bool
 write_file(const char *path, const char *text)
 {
@@ -275,22 +276,32 @@ write_file(const char *path, const char *text)
 
 	if (fd < 0)
 		return false;
-	ok = write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
+	ok = write(fd, text, len) == (ssize_t)len && fchmod(fd, 0644) == 0 &&
+	    fsync(fd) == 0;
 	return close(fd) == 0 && ok;
+}
+
+enum hf_err
+audit_publish_key(const char *path, struct hf_bytes spki)
+{
+	char fresh[PATH_MAX], pem[2048];
+	int n = snprintf(fresh, sizeof(fresh), "%s.new", path);
+	enum hf_err err;
+
+	if (n < 0 || (size_t)n >= sizeof(fresh))
+		return HF_ERR_SYSTEM;
+	if ((err = crypto_spki_pem(spki, pem, sizeof(pem))) != HF_OK)
+		return err;
+	return write_file(fresh, pem) && rename(fresh, path) == 0
+	    ? HF_OK
+	    : HF_ERR_SYSTEM;
 }
 
 static void
 publish_key(struct audit *a, struct hf_bytes spki)
 {
-	char fresh[PATH_MAX], pem[2048];
-	int n;
-
-	if (a->public_key == NULL)
-		return;
-	n = snprintf(fresh, sizeof(fresh), "%s.new", a->public_key);
-	if (n < 0 || (size_t)n >= sizeof(fresh) ||
-	    crypto_spki_pem(spki, pem, sizeof(pem)) != HF_OK ||
-	    !write_file(fresh, pem) || rename(fresh, a->public_key) != 0)
+	if (a->public_key != NULL &&
+	    audit_publish_key(a->public_key, spki) != HF_OK)
 		log_warning("the public key of the audit log could not be "
 			    "written to %s",
 		    a->public_key);

@@ -47,7 +47,7 @@ static const char usage[] =
     "  --config FILE         default /etc/holdfast/keyd.conf\n"
     "  --hsm-uri URI         PKCS#11 URI, instead of hsm.uri\n"
     "  --pin-source SOURCE   file:PATH, env:NAME, fd:N or cred:NAME, instead\n"
-    "                        of hsm.pin_source\n";
+    "                        of hsm.pin\n";
 
 static bool
 parse(int argc, char **argv, struct arguments *a)

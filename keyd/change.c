@@ -137,6 +137,8 @@ key_record_of(const struct key *key)
 		.soft_deleted = key->soft_deleted,
 		.imported = key->imported,
 		.allow_rotation = key->allow_rotation,
+		.derived = key->derived,
+		.convergent = key->convergent ? CONVERGENT_VERSION : 0,
 		.key_size = key->key_size,
 		.creation_time = key->creation_time,
 	};

@@ -265,6 +265,8 @@ key_fill(struct key *key, const struct key_record *rec, struct hf_text name)
 	key->soft_deleted = rec->soft_deleted;
 	key->imported = rec->imported;
 	key->allow_rotation = rec->allow_rotation;
+	key->derived = rec->derived;
+	key->convergent = rec->convergent != 0;
 	key->key_size = (size_t)rec->key_size;
 	key->creation_time = rec->creation_time;
 	return HF_OK;

@@ -53,7 +53,9 @@ struct key {
 	bool deletion_allowed, exportable, allow_plaintext_backup;
 	bool soft_deleted, imported;
 	bool allow_rotation; /* of an imported key */
-	size_t key_size;     /* hmac keys: bytes */
+	bool derived;        /* used through a context only (key_derive.h) */
+	bool convergent;
+	size_t key_size; /* hmac keys: bytes */
 	uint64_t creation_time;
 	uint64_t revision; /* of its record in the store */
 	size_t count;

@@ -23,9 +23,10 @@ certificate_check(const struct key *key, const struct certificate_ctx *cc,
 		return hf_fail(why, HF_ERR_VERSION_STATE,
 		    "version %llu of key %s is destroyed",
 		    (unsigned long long)rec->version, key->name);
-	if (rec->spki.len == 0)
+	if (rec->spki.len == 0 || key->derived)
 		return hf_fail(why, HF_ERR_KEY_TYPE,
-		    "keys of type %s have no certificates", key->type->name);
+		    "%skeys of type %s have no certificates",
+		    key->derived ? "derived " : "", key->type->name);
 	return cert_chain_check(key->type, cc->chain, rec->spki, why);
 }
 

@@ -12,6 +12,30 @@ enum { TRIES = 10 /* after conflicts with other changes of the same key */ };
 /* -- Create, rotate, change -- */
 
 static enum hf_err
+derive_check(const struct key_create *how, struct hf_why *why)
+{
+	if (how->convergent && !how->derived)
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "convergent encryption requires derivation to be enabled");
+	if (!how->derived)
+		return HF_OK;
+	if (!how->type->derives)
+		return hf_fail(why, HF_ERR_KEY_TYPE,
+		    "key derivation and convergent encryption not supported "
+		    "for keys of type %s",
+		    how->type->name);
+	if (how->convergent && how->type->family != FAMILY_AEAD)
+		return hf_fail(why, HF_ERR_KEY_TYPE,
+		    "convergent encryption not supported for keys of type %s",
+		    how->type->name);
+	if (how->level == LEVEL_HSM)
+		return hf_fail(why, HF_ERR_KEY_LEVEL,
+		    "derived keys exist at level wrapped only: what they "
+		    "derive would have to leave the HSM");
+	return HF_OK;
+}
+
+static enum hf_err
 create_check(const struct key_create *how, struct hf_why *why)
 {
 	if (!name_valid(how->name))
@@ -28,7 +52,7 @@ create_check(const struct key_create *how, struct hf_why *why)
 	    (how->key_size < 32 || how->key_size > 512))
 		return hf_fail(why, HF_ERR_BAD_VALUE,
 		    "invalid key_size: must be 32 to 512 bytes");
-	return HF_OK;
+	return derive_check(how, why);
 }
 
 /*
@@ -55,6 +79,8 @@ create_commit(struct keys *keys, const struct key_create *how,
 		.allow_plaintext_backup = how->allow_plaintext_backup,
 		.imported = how->material != NULL,
 		.allow_rotation = how->allow_rotation,
+		.derived = how->derived,
+		.convergent = how->convergent ? CONVERGENT_VERSION : 0,
 		.key_size = how->key_size,
 		.creation_time = f->rec.creation_time,
 	};

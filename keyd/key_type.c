@@ -10,17 +10,17 @@
  */
 /* clang-format off */
 const struct key_type key_types[] = {
-	{ .id = KEY_AES256_GCM96,      .name = "aes256-gcm96",      .short_name = "aes256-gcm96",      .family = FAMILY_AEAD,  .size = 32,  .bits = 256,  .nonce = 12, .tag = 16, .encrypts = true,                                .hsm = true },
-	{ .id = KEY_AES128_GCM96,      .name = "aes128-gcm96",      .short_name = "aes128-gcm96",      .family = FAMILY_AEAD,  .size = 16,  .bits = 128,  .nonce = 12, .tag = 16, .encrypts = true,                                .hsm = true },
-	{ .id = KEY_CHACHA20_POLY1305, .name = "chacha20-poly1305", .short_name = "chacha20-poly1305", .family = FAMILY_AEAD,  .size = 32,  .bits = 256,  .nonce = 12, .tag = 16, .encrypts = true },
-	{ .id = KEY_ECDSA_P256,        .name = "ecdsa-p256",        .short_name = "P-256",             .family = FAMILY_EC,    .size = 32,  .bits = 256,                                            .signs = true,               .hsm = true },
-	{ .id = KEY_ECDSA_P384,        .name = "ecdsa-p384",        .short_name = "P-384",             .family = FAMILY_EC,    .size = 48,  .bits = 384,                                            .signs = true, .slow = true, .hsm = true },
-	{ .id = KEY_ECDSA_P521,        .name = "ecdsa-p521",        .short_name = "P-521",             .family = FAMILY_EC,    .size = 66,  .bits = 521,                                            .signs = true, .slow = true, .hsm = true },
-	{ .id = KEY_ED25519,           .name = "ed25519",           .short_name = "ed25519",           .family = FAMILY_EDDSA, .size = 32,  .bits = 256,                                            .signs = true,               .hsm = true },
-	{ .id = KEY_RSA_2048,          .name = "rsa-2048",          .short_name = "rsa-2048",          .family = FAMILY_RSA,   .size = 256, .bits = 2048,                        .encrypts = true,  .signs = true, .slow = true, .hsm = true },
-	{ .id = KEY_RSA_3072,          .name = "rsa-3072",          .short_name = "rsa-3072",          .family = FAMILY_RSA,   .size = 384, .bits = 3072,                        .encrypts = true,  .signs = true, .slow = true, .hsm = true },
-	{ .id = KEY_RSA_4096,          .name = "rsa-4096",          .short_name = "rsa-4096",          .family = FAMILY_RSA,   .size = 512, .bits = 4096,                        .encrypts = true,  .signs = true, .slow = true, .hsm = true },
-	{ .id = KEY_HMAC,              .name = "hmac",              .short_name = "hmac",              .family = FAMILY_HMAC,                                                                                                .hsm = true },
+	{ .id = KEY_AES256_GCM96,      .name = "aes256-gcm96",      .short_name = "aes256-gcm96",      .family = FAMILY_AEAD,  .size = 32,  .bits = 256,  .nonce = 12, .tag = 16, .encrypts = true,                .derives = true,               .hsm = true },
+	{ .id = KEY_AES128_GCM96,      .name = "aes128-gcm96",      .short_name = "aes128-gcm96",      .family = FAMILY_AEAD,  .size = 16,  .bits = 128,  .nonce = 12, .tag = 16, .encrypts = true,                .derives = true,               .hsm = true },
+	{ .id = KEY_CHACHA20_POLY1305, .name = "chacha20-poly1305", .short_name = "chacha20-poly1305", .family = FAMILY_AEAD,  .size = 32,  .bits = 256,  .nonce = 12, .tag = 16, .encrypts = true,                .derives = true },
+	{ .id = KEY_ECDSA_P256,        .name = "ecdsa-p256",        .short_name = "P-256",             .family = FAMILY_EC,    .size = 32,  .bits = 256,                                            .signs = true,                                .hsm = true },
+	{ .id = KEY_ECDSA_P384,        .name = "ecdsa-p384",        .short_name = "P-384",             .family = FAMILY_EC,    .size = 48,  .bits = 384,                                            .signs = true,                  .slow = true, .hsm = true },
+	{ .id = KEY_ECDSA_P521,        .name = "ecdsa-p521",        .short_name = "P-521",             .family = FAMILY_EC,    .size = 66,  .bits = 521,                                            .signs = true,                  .slow = true, .hsm = true },
+	{ .id = KEY_ED25519,           .name = "ed25519",           .short_name = "ed25519",           .family = FAMILY_EDDSA, .size = 32,  .bits = 256,                                            .signs = true, .derives = true,               .hsm = true },
+	{ .id = KEY_RSA_2048,          .name = "rsa-2048",          .short_name = "rsa-2048",          .family = FAMILY_RSA,   .size = 256, .bits = 2048,                         .encrypts = true, .signs = true,                  .slow = true, .hsm = true },
+	{ .id = KEY_RSA_3072,          .name = "rsa-3072",          .short_name = "rsa-3072",          .family = FAMILY_RSA,   .size = 384, .bits = 3072,                         .encrypts = true, .signs = true,                  .slow = true, .hsm = true },
+	{ .id = KEY_RSA_4096,          .name = "rsa-4096",          .short_name = "rsa-4096",          .family = FAMILY_RSA,   .size = 512, .bits = 4096,                         .encrypts = true, .signs = true,                  .slow = true, .hsm = true },
+	{ .id = KEY_HMAC,              .name = "hmac",              .short_name = "hmac",              .family = FAMILY_HMAC,                                                                                                                     .hsm = true },
 };
 const size_t key_types_count = sizeof(key_types) / sizeof(key_types[0]);
 

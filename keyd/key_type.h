@@ -49,8 +49,9 @@ struct key_type {
 	size_t tag;   /* AEAD: bytes of the tag */
 	bool encrypts;
 	bool signs;
-	bool slow; /* an operation takes long enough to be a worker's */
-	bool hsm;  /* may live at level hsm */
+	bool derives; /* may be used through a context (key_derive.h) */
+	bool slow;    /* an operation takes long enough to be a worker's */
+	bool hsm;     /* may live at level hsm */
 };
 
 extern const struct key_type key_types[];

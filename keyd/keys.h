@@ -58,6 +58,7 @@ struct key_create {
 	/* Of a key from outside; the material stays with the caller. */
 	const struct key_material *material;
 	bool allow_rotation;
+	bool derived, convergent;
 };
 
 /* HF_ERR_KEY_EXISTS with the existing key in *out; HF_ERR_NAME_TAKEN when the

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
+#include "crypto_wrap.h"
+#include "key_derive.h"
 
 /*
  * One row a protection level. Function pointers, because the levels differ in
@@ -169,6 +171,42 @@ keyuse_sealed_size(const struct key_type *type, size_t len)
 					  : type->nonce + len + type->tag;
 }
 
+/* -- Derived keys: always here -- */
+
+static enum hf_err
+derived_seal(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out)
+{
+	const struct key_type *type = key->type;
+	AUTO_DERIVED d = { 0 };
+	enum hf_err err;
+
+	if ((err = derived_aead(key, v, use->context, &d)) != HF_OK)
+		return err;
+	err = key->convergent ? derived_nonce(&d, in, out, type->nonce)
+			      : crypto_random(out, type->nonce);
+	if (err != HF_OK)
+		return err;
+	return crypto_seal(type, d.key, bytes_of(out, type->nonce), aad, in,
+	    out + type->nonce);
+}
+
+static enum hf_err
+derived_open(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out)
+{
+	size_t nonce = key->type->nonce;
+	AUTO_DERIVED d = { 0 };
+	enum hf_err err = derived_aead(key, v, use->context, &d);
+
+	if (err != HF_OK)
+		return err;
+	return crypto_open(key->type, d.key, bytes_of(in.ptr, nonce), aad,
+	    bytes_of(in.ptr + nonce, in.len - nonce), out);
+}
+
 enum hf_err
 keyuse_encrypt(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
@@ -183,9 +221,11 @@ keyuse_encrypt(const struct keyuse *use, const struct key *key,
 	}
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
+	*len = keyuse_sealed_size(type, in.len);
+	if (key->derived)
+		return derived_seal(use, key, v, aad, in, out);
 	if ((err = crypto_random(out, type->nonce)) != HF_OK)
 		return err;
-	*len = keyuse_sealed_size(type, in.len);
 	return levels[v->level].seal(use, key, v, bytes_of(out, type->nonce),
 	    aad, in, out + type->nonce);
 }
@@ -197,6 +237,8 @@ keyuse_seal(const struct keyuse *use, const struct key *key,
 {
 	if (key->type->family != FAMILY_AEAD || nonce.len != key->type->nonce)
 		return HF_ERR_BAD_ALGORITHM;
+	if (key->derived)
+		return HF_ERR_MISSING_CONTEXT;
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
 	return levels[v->level].seal(use, key, v, nonce, aad, in, out);
@@ -220,6 +262,8 @@ keyuse_decrypt(const struct keyuse *use, const struct key *key,
 	if (in.len < extra)
 		return HF_ERR_BAD_CIPHERTEXT;
 	*len = in.len - extra;
+	if (key->derived)
+		return derived_open(use, key, v, aad, in, out);
 	return levels[v->level].open(use, key, v, bytes_of(in.ptr, type->nonce),
 	    aad, bytes_of(in.ptr + type->nonce, in.len - type->nonce), out);
 }
@@ -240,9 +284,32 @@ keyuse_sign(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct sign_how *how, struct hf_bytes in,
     uint8_t *out, size_t *len)
 {
+	struct crypto_key *pair;
+	enum hf_err err;
+
 	if (must_defer(use, key, v, true))
 		return HF_ERR_DEFER;
-	return levels[v->level].sign(use, v, how, in, out, len);
+	if (!key->derived)
+		return levels[v->level].sign(use, v, how, in, out, len);
+	if ((err = derived_pair(v, use->context, &pair)) != HF_OK)
+		return err;
+	err = crypto_sign(pair, how, in, out, len);
+	crypto_key_free(pair);
+	return err;
+}
+
+enum hf_err
+keyuse_derived_public(
+    const struct keyuse *use, const struct key_version *v, uint8_t out[32])
+{
+	struct crypto_key *pair;
+	enum hf_err err = derived_pair(v, use->context, &pair);
+
+	if (err != HF_OK)
+		return err;
+	err = crypto_ed25519_public(pair, out);
+	crypto_key_free(pair);
+	return err;
 }
 
 enum hf_err
@@ -250,11 +317,20 @@ keyuse_verify(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct sign_how *how, struct hf_bytes in,
     struct hf_bytes signature)
 {
+	struct crypto_key *pair;
+	enum hf_err err;
+
 	/* RSA verifies fast; the slow curves are slow both ways. */
 	if (!use->may_block && key->type->slow &&
 	    key->type->family == FAMILY_EC)
 		return HF_ERR_DEFER;
-	return crypto_verify(v->pair, how, in, signature);
+	if (!key->derived)
+		return crypto_verify(v->pair, how, in, signature);
+	if ((err = derived_pair(v, use->context, &pair)) != HF_OK)
+		return err;
+	err = crypto_verify(pair, how, in, signature);
+	crypto_key_free(pair);
+	return err;
 }
 
 enum hf_err

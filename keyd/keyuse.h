@@ -14,6 +14,7 @@
 struct keyuse {
 	struct server *server;
 	bool may_block;
+	struct hf_bytes context; /* for derived keys, which need one */
 };
 
 /* Bytes that encrypting `len` bytes gives, nonce and tag included. */
@@ -43,7 +44,11 @@ enum hf_err keyuse_sign(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct sign_how *how, struct hf_bytes in,
     uint8_t *out, size_t *len);
 
-/* Needs no private part, so never the HSM. */
+/* The public half that a derived key signs with (Ed25519). */
+enum hf_err keyuse_derived_public(
+    const struct keyuse *use, const struct key_version *v, uint8_t out[32]);
+
+/* Needs no private part, so never the HSM; a derived key needs it. */
 enum hf_err keyuse_verify(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct sign_how *how, struct hf_bytes in,
     struct hf_bytes signature);

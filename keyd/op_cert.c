@@ -22,7 +22,8 @@ sign_with(void *ctx, const struct sign_how *how, struct hf_bytes tbs,
     uint8_t *out, size_t *len)
 {
 	const struct signer *s = ctx;
-	struct keyuse use = { s->rq->server, s->rq->may_block };
+	struct keyuse use = { .server = s->rq->server,
+		.may_block = s->rq->may_block };
 
 	return keyuse_sign(&use, s->rq->key, s->version, how, tbs, out, len);
 }
@@ -40,6 +41,10 @@ signer_find(struct request *rq, struct hf_uint asked, struct signer *s,
 		return hf_fail(&rq->why, HF_ERR_KEY_TYPE,
 		    "keys of type %s have no certificates",
 		    rq->key->type->name);
+	if (rq->key->derived)
+		return hf_fail(&rq->why, HF_ERR_KEY_TYPE,
+		    "derived keys have no certificates: each context leads to "
+		    "another key");
 	s->rq = rq;
 	if ((err = select_new(rq, asked, "signing", &s->version, &rq->why)) !=
 	    HF_OK)

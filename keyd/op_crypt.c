@@ -6,12 +6,18 @@
 #include "batch.h"
 #include "key_select.h"
 #include "keyuse.h"
+#include "op_transit.h"
 #include "text_form.h"
 
+/* What a ciphertext is bound to, and needed again to open it. */
+struct bound {
+	struct hf_bytes aad, context;
+};
+
 static struct keyuse
-use_of(const struct request *rq)
+use_of(const struct request *rq, const struct bound *b)
 {
-	return (struct keyuse){ rq->server, rq->may_block };
+	return (struct keyuse){ rq->server, rq->may_block, b->context };
 }
 
 static enum hf_err
@@ -27,13 +33,29 @@ must_encrypt(struct request *rq, const char *verb)
 }
 
 static enum hf_err
-check_aad(const struct request *rq, struct hf_bytes aad, struct hf_why *why)
+check_bound(const struct request *rq, const struct bound *b, struct hf_why *why)
 {
-	if (aad.len > 0 && rq->key->type->family != FAMILY_AEAD)
+	const struct key *key = rq->key;
+
+	if (b->aad.len > 0 && key->type->family != FAMILY_AEAD)
 		return hf_fail(why, HF_ERR_BAD_VALUE,
 		    "associated_data: keys of type %s cannot authenticate data "
 		    "that they do not encrypt",
-		    rq->key->type->name);
+		    key->type->name);
+	return check_context(rq, b->context, why);
+}
+
+/* Two ciphertexts of one plaintext have one nonce; with different associated
+ * data they would give away the key that authenticates (SP 800-38D, 8). */
+static enum hf_err
+check_convergent(
+    const struct request *rq, const struct bound *b, struct hf_why *why)
+{
+	if (b->aad.len > 0 && rq->key->convergent)
+		return hf_fail(why, HF_ERR_BAD_VALUE,
+		    "associated_data: convergent encryption makes nonces of "
+		    "plaintexts, which is not safe with it; put it into the "
+		    "context");
 	return HF_OK;
 }
 
@@ -41,23 +63,24 @@ check_aad(const struct request *rq, struct hf_bytes aad, struct hf_why *why)
 
 static enum hf_err
 seal_one(struct request *rq, enum form form, struct hf_uint asked,
-    struct hf_bytes aad, struct hf_bytes plaintext, struct hf_bytes *out,
+    const struct bound *b, struct hf_bytes plaintext, struct hf_bytes *out,
     uint64_t *version, struct hf_why *why)
 {
-	struct keyuse use = use_of(rq);
+	struct keyuse use = use_of(rq, b);
 	const struct key_version *v;
 	size_t len;
 	uint8_t *buf;
 	enum hf_err err;
 
-	if ((err = check_aad(rq, aad, why)) != HF_OK ||
+	if ((err = check_bound(rq, b, why)) != HF_OK ||
+	    (err = check_convergent(rq, b, why)) != HF_OK ||
 	    (err = select_new(rq, asked, "encryption", &v, why)) != HF_OK)
 		return err;
 	len = keyuse_sealed_size(rq->key->type, plaintext.len);
 	buf = request_alloc(rq, FORM_HEADER + len);
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = keyuse_encrypt(&use, rq->key, v, aad, plaintext,
+	if ((err = keyuse_encrypt(&use, rq->key, v, b->aad, plaintext,
 		 buf + FORM_HEADER, &len)) != HF_OK)
 		return err;
 	*version = v->number;
@@ -66,17 +89,17 @@ seal_one(struct request *rq, enum form form, struct hf_uint asked,
 }
 
 static enum hf_err
-open_one(struct request *rq, struct hf_bytes ciphertext, struct hf_bytes aad,
+open_one(struct request *rq, struct hf_bytes ciphertext, const struct bound *b,
     struct hf_bytes *out, uint64_t *version, struct hf_why *why)
 {
-	struct keyuse use = use_of(rq);
+	struct keyuse use = use_of(rq, b);
 	const struct key_version *v;
 	struct versioned in;
 	uint8_t *buf;
 	size_t len;
 	enum hf_err err;
 
-	if ((err = check_aad(rq, aad, why)) != HF_OK ||
+	if ((err = check_bound(rq, b, why)) != HF_OK ||
 	    (err = form_read(rq->arena, ciphertext, rq->key->prefix, BASE64_STD,
 		 "ciphertext", HF_ERR_BAD_CIPHERTEXT, &in, why)) != HF_OK ||
 	    (err = select_old(rq, in.version, "ciphertext",
@@ -85,8 +108,8 @@ open_one(struct request *rq, struct hf_bytes ciphertext, struct hf_bytes aad,
 	buf = request_alloc(rq, in.body.len);
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = keyuse_decrypt(&use, rq->key, v, aad, in.body, buf, &len)) !=
-	    HF_OK)
+	if ((err = keyuse_decrypt(
+		 &use, rq->key, v, b->aad, in.body, buf, &len)) != HF_OK)
 		return err;
 	*version = v->number;
 	*out = bytes_of(buf, len);
@@ -101,12 +124,21 @@ encrypt_one(struct request *rq, const void *ctx, const void *item, void *result,
 {
 	const struct hf_encrypt_in *in = ctx;
 	const struct hf_encrypt_item *it = item;
+	const struct bound b = { it->associated_data, it->context };
 	struct hf_encrypt_result *res = result;
 	struct hf_uint asked =
 	    it->key_version.present ? it->key_version : in->item.key_version;
 
-	return seal_one(rq, form_of(in->format), asked, it->associated_data,
-	    it->plaintext, &res->ciphertext, &res->key_version, why);
+	return seal_one(rq, form_of(in->format), asked, &b, it->plaintext,
+	    &res->ciphertext, &res->key_version, why);
+}
+
+/* As in Vault, what comes with a context makes a derived key. */
+static struct hf_bytes
+upsert_context(const struct hf_encrypt_in *in)
+{
+	return in->batch_input_count > 0 ? in->batch_input[0].context
+					 : in->item.context;
 }
 
 /* The caller may create keys, and the service lets encrypt do it. */
@@ -119,6 +151,7 @@ upsert_key(struct request *rq, const struct hf_encrypt_in *in)
 		.level = rq->demand_hsm ? LEVEL_HSM : rq->server->default_level,
 		.keyring = TEXT("default"),
 		.prefix = text_of(rq->server->default_prefix),
+		.derived = upsert_context(in).len > 0,
 	};
 	enum hf_err err;
 
@@ -148,7 +181,9 @@ op_transit_encrypt(struct request *rq, const struct hf_encrypt_in *in,
 {
 	/* In a batch, key_version beside it is for items without their own. */
 	bool given = in->item.plaintext.ptr != NULL ||
-	    (in->batch_input != NULL && in->item.associated_data.ptr != NULL);
+	    (in->batch_input != NULL &&
+		(in->item.associated_data.ptr != NULL ||
+		    in->item.context.ptr != NULL));
 	enum hf_err err;
 
 	if (rq->key == NULL && rq->upsert &&
@@ -168,11 +203,12 @@ decrypt_one(struct request *rq, const void *ctx, const void *item, void *result,
     struct hf_why *why)
 {
 	const struct hf_decrypt_item *it = item;
+	const struct bound b = { it->associated_data, it->context };
 	struct hf_decrypt_result *res = result;
 
 	(void)ctx;
-	return open_one(rq, it->ciphertext, it->associated_data,
-	    &res->plaintext, &res->key_version, why);
+	return open_one(
+	    rq, it->ciphertext, &b, &res->plaintext, &res->key_version, why);
 }
 
 enum hf_err
@@ -180,7 +216,9 @@ op_transit_decrypt(struct request *rq, const struct hf_decrypt_in *in,
     struct hf_decrypt_out *out)
 {
 	bool given = in->item.ciphertext.ptr != NULL ||
-	    (in->batch_input != NULL && in->item.associated_data.ptr != NULL);
+	    (in->batch_input != NULL &&
+		(in->item.associated_data.ptr != NULL ||
+		    in->item.context.ptr != NULL));
 	enum hf_err err;
 
 	if ((err = must_encrypt(rq, "decryption")) != HF_OK)
@@ -198,6 +236,7 @@ rewrap_one(struct request *rq, const void *ctx, const void *item, void *result,
 {
 	const struct hf_rewrap_in *in = ctx;
 	const struct hf_rewrap_item *it = item;
+	const struct bound b = { it->associated_data, it->context };
 	struct hf_encrypt_result *res = result;
 	struct hf_uint asked =
 	    it->key_version.present ? it->key_version : in->item.key_version;
@@ -205,11 +244,11 @@ rewrap_one(struct request *rq, const void *ctx, const void *item, void *result,
 	uint64_t old;
 	enum hf_err err;
 
-	if ((err = open_one(rq, it->ciphertext, it->associated_data, &plaintext,
-		 &old, why)) != HF_OK)
+	if ((err = open_one(rq, it->ciphertext, &b, &plaintext, &old, why)) !=
+	    HF_OK)
 		return err;
-	return seal_one(rq, form_of(in->format), asked, it->associated_data,
-	    plaintext, &res->ciphertext, &res->key_version, why);
+	return seal_one(rq, form_of(in->format), asked, &b, plaintext,
+	    &res->ciphertext, &res->key_version, why);
 }
 
 enum hf_err
@@ -217,7 +256,9 @@ op_transit_rewrap(struct request *rq, const struct hf_rewrap_in *in,
     struct hf_rewrap_out *out)
 {
 	bool given = in->item.ciphertext.ptr != NULL ||
-	    (in->batch_input != NULL && in->item.associated_data.ptr != NULL);
+	    (in->batch_input != NULL &&
+		(in->item.associated_data.ptr != NULL ||
+		    in->item.context.ptr != NULL));
 	enum hf_err err;
 
 	if ((err = must_encrypt(rq, "encryption")) != HF_OK)
@@ -234,6 +275,7 @@ datakey_make(struct request *rq, const struct hf_datakey_in *in,
     const struct hf_datakey_item *it, struct hf_bytes *plaintext,
     struct hf_datakey_result *res, struct hf_why *why)
 {
+	const struct bound b = { it->associated_data, it->context };
 	struct hf_uint asked =
 	    it->key_version.present ? it->key_version : in->item.key_version;
 	uint64_t bits = it->bits != 0 ? it->bits : 256;
@@ -249,8 +291,8 @@ datakey_make(struct request *rq, const struct hf_datakey_in *in,
 	if ((err = hsm_random(rq->server->hsm, key, (size_t)bits / 8)) != HF_OK)
 		return err;
 	*plaintext = bytes_of(key, (size_t)bits / 8);
-	return seal_one(rq, form_of(in->format), asked, it->associated_data,
-	    *plaintext, &res->ciphertext, &res->key_version, why);
+	return seal_one(rq, form_of(in->format), asked, &b, *plaintext,
+	    &res->ciphertext, &res->key_version, why);
 }
 
 static enum hf_err
@@ -276,7 +318,8 @@ datakey_run(struct request *rq, batch_fn *each, const struct hf_datakey_in *in,
     struct hf_datakey_out *out)
 {
 	bool given = in->batch_input == NULL || in->item.bits != 0 ||
-	    in->item.associated_data.ptr != NULL;
+	    in->item.associated_data.ptr != NULL ||
+	    in->item.context.ptr != NULL;
 	enum hf_err err;
 
 	if ((err = must_encrypt(rq, "encryption")) != HF_OK)

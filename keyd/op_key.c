@@ -120,6 +120,11 @@ key_show(struct request *rq, const struct key *key, struct hf_key_info *out)
 		.supports_encryption = key->type->encrypts,
 		.supports_decryption = key->type->encrypts,
 		.supports_signing = key->type->signs,
+		.supports_derivation = key->type->derives,
+		.derived = key->derived,
+		.convergent_encryption = key->convergent,
+		.convergent_encryption_version =
+		    key->convergent ? CONVERGENT_VERSION : 0,
 		.soft_deleted = key->soft_deleted,
 		.imported_key = key->imported,
 		.imported_key_allow_rotation =
@@ -204,6 +209,8 @@ key_create_how(struct request *rq, const struct hf_key_create_in *in,
 	};
 	if (how->type == NULL)
 		return hf_fail(&rq->why, HF_ERR_BAD_VALUE, "unknown key type");
+	how->derived = in->derived;
+	how->convergent = in->convergent_encryption;
 	if (how->type->family == FAMILY_HMAC && how->key_size == 0)
 		how->key_size = 32;
 	if (in->level.ptr != NULL && !key_level_by_name(in->level, &how->level))
@@ -229,6 +236,12 @@ create_again(struct request *rq, const struct key_create *how,
 	enum hf_err err;
 	char *warning;
 
+	if (key->derived != how->derived || key->convergent != how->convergent)
+		return hf_fail(&rq->why, HF_ERR_KEY_EXISTS,
+		    "key %s exists already, and is%s derived, with%s "
+		    "convergent encryption",
+		    key->name, key->derived ? "" : " not",
+		    key->convergent ? "" : "out");
 	if (key->type != how->type || key->level != how->level)
 		return hf_fail(&rq->why, HF_ERR_KEY_EXISTS,
 		    "key %s exists "

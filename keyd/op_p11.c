@@ -63,7 +63,8 @@ may(struct request *rq, const char *prefix, const struct key *key,
 uint64_t
 p11_uses(struct request *rq, const struct key *key, const struct key_version *v)
 {
-	unsigned family = 1U << key->type->family;
+	/* No mechanism brings a context. */
+	unsigned family = key->derived ? 0 : 1U << key->type->family;
 	uint64_t bits = 0;
 
 	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++)

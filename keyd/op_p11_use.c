@@ -15,7 +15,10 @@ enum { NONCE = 12, TAG = 16 };
 static struct keyuse
 use_of(const struct request *rq)
 {
-	return (struct keyuse){ rq->server, rq->may_block };
+	struct keyuse use = { .server = rq->server,
+		.may_block = rq->may_block };
+
+	return use;
 }
 
 static enum hf_err

@@ -6,12 +6,13 @@
 #include "batch.h"
 #include "key_select.h"
 #include "keyuse.h"
+#include "op_transit.h"
 #include "text_form.h"
 
 static struct keyuse
-use_of(const struct request *rq)
+use_of(const struct request *rq, struct hf_bytes context)
 {
-	return (struct keyuse){ rq->server, rq->may_block };
+	return (struct keyuse){ rq->server, rq->may_block, context };
 }
 
 /* -- How to sign: what the caller wrote, checked against the key -- */
@@ -148,18 +149,35 @@ struct sign_ctx {
 };
 
 static enum hf_err
+show_derived(struct request *rq, const struct keyuse *use,
+    const struct key_version *v, struct hf_bytes *out)
+{
+	uint8_t *public = request_alloc(rq, 32);
+	enum hf_err err;
+
+	if (public == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((err = keyuse_derived_public(use, v, public)) != HF_OK)
+		return err;
+	*out = bytes_of(public, 32);
+	return HF_OK;
+}
+
+static enum hf_err
 sign_one(struct request *rq, const void *ctx, const void *item, void *result,
     struct hf_why *why)
 {
 	const struct sign_ctx *sc = ctx;
-	const struct hf_input_item *it = item;
+	const struct hf_sign_item *it = item;
 	struct hf_sign_result *res = result;
-	struct keyuse use = use_of(rq);
+	struct keyuse use = use_of(rq, it->context);
 	const struct key_version *v;
 	size_t len;
 	uint8_t *buf;
 	enum hf_err err;
 
+	if ((err = check_context(rq, it->context, why)) != HF_OK)
+		return err;
 	if ((err = select_new(rq, sc->in->key_version, "signing", &v, why)) !=
 	    HF_OK)
 		return err;
@@ -168,6 +186,9 @@ sign_one(struct request *rq, const void *ctx, const void *item, void *result,
 		return HF_ERR_NO_MEMORY;
 	if ((err = keyuse_sign(&use, rq->key, v, &sc->how, it->input,
 		 buf + FORM_HEADER, &len)) != HF_OK)
+		return err;
+	if (rq->key->derived &&
+	    (err = show_derived(rq, &use, v, &res->public_key)) != HF_OK)
 		return err;
 	res->key_version = v->number;
 	return form_write(rq->arena, form_of(sc->in->format), rq->key->prefix,
@@ -221,7 +242,7 @@ hmac_one(struct request *rq, const void *ctx, const void *item, void *result,
 	const struct hmac_ctx *hc = ctx;
 	const struct hf_input_item *it = item;
 	struct hf_hmac_result *res = result;
-	struct keyuse use = use_of(rq);
+	struct keyuse use = use_of(rq, (struct hf_bytes){ 0 });
 	const struct key_version *v;
 	uint8_t *buf;
 	enum hf_err err;
@@ -268,7 +289,7 @@ static enum hf_err
 verify_hmac(struct request *rq, const struct verify_ctx *vc,
     const struct hf_verify_item *it, bool *valid, struct hf_why *why)
 {
-	struct keyuse use = use_of(rq);
+	struct keyuse use = use_of(rq, (struct hf_bytes){ 0 });
 	const struct key_version *v;
 	struct versioned given;
 	uint8_t mac[CRYPTO_HASH_MAX];
@@ -290,11 +311,13 @@ static enum hf_err
 verify_signature(struct request *rq, const struct verify_ctx *vc,
     const struct hf_verify_item *it, bool *valid, struct hf_why *why)
 {
-	struct keyuse use = use_of(rq);
+	struct keyuse use = use_of(rq, it->context);
 	const struct key_version *v;
 	struct versioned given;
 	enum hf_err err;
 
+	if ((err = check_context(rq, it->context, why)) != HF_OK)
+		return err;
 	if ((err = form_read(rq->arena, it->signature, rq->key->prefix,
 		 kind_of(&vc->how), "signature", HF_ERR_BAD_SIGNATURE, &given,
 		 why)) != HF_OK ||

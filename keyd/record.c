@@ -42,7 +42,9 @@ SCHEMA_PUBLIC(key_schema, key_record,
 	F(key_record, "imported",               imported,               0, 1, 0, NULL, ""),
 	F(key_record, "key_size",               key_size,               0, 512, 0, NULL, ""),
 	F(key_record, "creation_time",          creation_time,          0, INT64_MAX, REQUIRED, NULL, ""),
-	F(key_record, "allow_rotation",         allow_rotation,         0, 1, 0, NULL, ""));
+	F(key_record, "allow_rotation",         allow_rotation,         0, 1, 0, NULL, ""),
+	F(key_record, "derived",                derived,                0, 1, 0, NULL, ""),
+	F(key_record, "convergent",             convergent,             0, 3, 0, NULL, ""));
 
 SCHEMA_PUBLIC(version_schema, version_record,
 	F(version_record, "version",          version,          1, VERSION_MAX, REQUIRED, NULL, ""),

@@ -55,8 +55,13 @@ struct key_record {
 	uint64_t key_size;
 	uint64_t creation_time;
 	_Bool allow_rotation; /* of an imported key */
+	_Bool derived;
+	uint64_t convergent; /* version of convergent encryption; 0: none */
 };
 extern const struct schema key_schema;
+
+/* The one version that is made, and opened; as Vault numbers them. */
+enum { CONVERGENT_VERSION = 3 };
 
 enum version_state {
 	VERSION_ENABLED = 1, /* stored: never renumber */

@@ -15,6 +15,7 @@
 #define ENCRYPT_ITEM(s, at, need) \
 	F(s, "plaintext",       at plaintext,       0, DATA_MAX, SECRET | DATA | (need), NULL, "data to encrypt; may be empty"), \
 	F(s, "associated_data", at associated_data, 0, AAD_MAX, 0, NULL, "authenticated with the data, and needed again to decrypt it"), \
+	CONTEXT_FIELD(s, at), \
 	F(s, "key_version",     at key_version,     0, VERSION_MAX, PLAIN, NULL, "version to use; the primary one when absent or 0")
 #define ENCRYPT_RESULT(s, at) \
 	F(s, "ciphertext",  at ciphertext,  0, DATA_MAX, DATA | SEALED, NULL, "the encrypted data"), \
@@ -37,7 +38,8 @@ SCHEMA_PUBLIC(schema_encrypt_out, hf_encrypt_out,
 
 #define DECRYPT_ITEM(s, at, need) \
 	F(s, "ciphertext",      at ciphertext,      0, DATA_MAX, DATA | SEALED | (need), NULL, "what encrypt gave, in either form"), \
-	F(s, "associated_data", at associated_data, 0, AAD_MAX, 0, NULL, "as given to encrypt")
+	F(s, "associated_data", at associated_data, 0, AAD_MAX, 0, NULL, "as given to encrypt"), \
+	CONTEXT_FIELD(s, at)
 #define DECRYPT_RESULT(s, at) \
 	F(s, "plaintext",   at plaintext,   0, DATA_MAX, SECRET | DATA, NULL, "the decrypted data"), \
 	F(s, "key_version", at key_version, 0, VERSION_MAX, PLAIN, NULL, "version that was used")
@@ -58,6 +60,7 @@ SCHEMA_PUBLIC(schema_decrypt_out, hf_decrypt_out,
 #define REWRAP_ITEM(s, at, need) \
 	F(s, "ciphertext",      at ciphertext,      0, DATA_MAX, DATA | SEALED | (need), NULL, "what encrypt gave, in either form"), \
 	F(s, "associated_data", at associated_data, 0, AAD_MAX, 0, NULL, "as given to encrypt; kept"), \
+	CONTEXT_FIELD(s, at), \
 	F(s, "key_version",     at key_version,     0, VERSION_MAX, PLAIN, NULL, "version to encrypt under; the primary one when absent or 0")
 
 SCHEMA(schema_rewrap_item, hf_rewrap_item,
@@ -74,6 +77,7 @@ SCHEMA_PUBLIC(schema_rewrap_out, hf_rewrap_out,
 #define DATAKEY_ITEM(s, at) \
 	F(s, "bits",            at bits,            0, 512, PLAIN, NULL, "size of the data key: 128, 256 or 512; 256 when absent"), \
 	F(s, "associated_data", at associated_data, 0, AAD_MAX, 0, NULL, "authenticated with the data key, and needed again to decrypt it"), \
+	CONTEXT_FIELD(s, at), \
 	F(s, "key_version",     at key_version,     0, VERSION_MAX, PLAIN, NULL, "version to use; the primary one when absent or 0")
 #define DATAKEY_RESULT(s, at) \
 	F(s, "plaintext",   at plaintext,   0, 64, SECRET | DATA, NULL, "the data key"), \
@@ -123,15 +127,18 @@ SCHEMA_PUBLIC(schema_hmac_out, hf_hmac_out,
 	F(s, "salt_length",          salt_length,          1, 8, PLAIN, NULL, "PSS: auto, hash, or bytes; auto when absent")
 #define SIGN_RESULT(s, at) \
 	F(s, "signature",   at signature,   0, 2048, DATA | SEALED, NULL, "the signature"), \
-	F(s, "key_version", at key_version, 0, VERSION_MAX, PLAIN, NULL, "version that was used")
+	F(s, "key_version", at key_version, 0, VERSION_MAX, PLAIN, NULL, "version that was used"), \
+	F(s, "public_key",  at public_key,  0, 32, 0, NULL, "of a derived key: the public half that verifies this")
 
+SCHEMA(schema_sign_item, hf_sign_item,
+	INPUT_ITEM(hf_sign_item, , REQUIRED), CONTEXT_FIELD(hf_sign_item, ), REFERENCE_FIELD(hf_sign_item));
 SCHEMA(schema_sign_result, hf_sign_result,
 	SIGN_RESULT(hf_sign_result, ), STATUS_FIELDS(hf_sign_result, ));
 SCHEMA_PUBLIC(schema_sign_in, hf_sign_in,
-	KEY_FIELD(hf_sign_in), INPUT_ITEM(hf_sign_in, item., 0), SIGN_FIELDS(hf_sign_in),
+	KEY_FIELD(hf_sign_in), INPUT_ITEM(hf_sign_in, item., 0), CONTEXT_FIELD(hf_sign_in, item.), SIGN_FIELDS(hf_sign_in),
 	F(hf_sign_in, "key_version", key_version, 0, VERSION_MAX, PLAIN, NULL, "version to use; the primary one when absent or 0"),
 	FORMAT_FIELD(hf_sign_in),
-	LIST(hf_sign_in, "batch_input", batch_input, BATCH_MAX, &schema_input_item, 0, "inputs, instead of one"));
+	LIST(hf_sign_in, "batch_input", batch_input, BATCH_MAX, &schema_sign_item, 0, "inputs, instead of one"));
 SCHEMA_PUBLIC(schema_sign_out, hf_sign_out,
 	SIGN_RESULT(hf_sign_out, result.),
 	LIST(hf_sign_out, "batch_results", batch_results, BATCH_MAX, &schema_sign_result, 0, "a result for each item, in order"));
@@ -139,7 +146,8 @@ SCHEMA_PUBLIC(schema_sign_out, hf_sign_out,
 #define VERIFY_ITEM(s, at, need) \
 	INPUT_ITEM(s, at, need), \
 	F(s, "signature", at signature, 0, 4096, SEALED, NULL, "what sign gave, in either form"), \
-	F(s, "hmac",      at hmac,      0, 4096, SEALED, NULL, "what hmac gave, in either form")
+	F(s, "hmac",      at hmac,      0, 4096, SEALED, NULL, "what hmac gave, in either form"), \
+	CONTEXT_FIELD(s, at)
 
 SCHEMA(schema_verify_item, hf_verify_item,
 	VERIFY_ITEM(hf_verify_item, , REQUIRED), REFERENCE_FIELD(hf_verify_item));
@@ -211,6 +219,9 @@ SCHEMA_PUBLIC(schema_key_info, hf_key_info,
 	F(hf_key_info, "soft_deleted",           soft_deleted,           0, 1, PLAIN | ALWAYS, NULL, "all use is refused until it is restored"),
 	F(hf_key_info, "imported_key",           imported_key,           0, 1, PLAIN | ALWAYS, NULL, "came from outside"),
 	F(hf_key_info, "imported_key_allow_rotation", imported_key_allow_rotation, 0, 1, PLAIN, NULL, "the service may add versions to it"),
+	F(hf_key_info, "derived",                derived,                0, 1, PLAIN | ALWAYS, NULL, "every use gives a context, which leads to a key of its own"),
+	F(hf_key_info, "convergent_encryption",  convergent_encryption,  0, 1, PLAIN, NULL, "the same plaintext and context give the same ciphertext"),
+	F(hf_key_info, "convergent_encryption_version", convergent_encryption_version, 0, 255, PLAIN, NULL, "how, as Vault numbers it"),
 	F(hf_key_info, "key_size",               key_size,               0, 512, PLAIN, NULL, "hmac keys: bytes"),
 	F(hf_key_info, "creation_time",          creation_time,          0, INT64_MAX, PLAIN | TIME | ALWAYS, NULL, "seconds since 1970"),
 	F(hf_key_info, "warning",                warning,                0, 256, 0, NULL, "something to know"),
@@ -223,6 +234,8 @@ SCHEMA_PUBLIC(schema_key_create_in, hf_key_create_in,
 	F(hf_key_create_in, "keyring",                keyring,                1, NAME_MAX_BYTES, PLAIN | NAME, NULL, "keyring; default when absent"),
 	F(hf_key_create_in, "prefix",                 prefix,                 1, 32, PLAIN | NAME, NULL, "what its text ciphertexts start with; vault when absent"),
 	F(hf_key_create_in, "key_size",               key_size,               0, 512, PLAIN, NULL, "hmac keys: 32 to 512 bytes; 32 when absent"),
+	F(hf_key_create_in, "derived",                derived,                0, 1, PLAIN, NULL, "every use gives a context, which leads to a key of its own"),
+	F(hf_key_create_in, "convergent_encryption",  convergent_encryption,  0, 1, PLAIN, NULL, "the same plaintext and context give the same ciphertext; with derived"),
 	F(hf_key_create_in, "exportable",             exportable,             0, 1, PLAIN, NULL, "key material may leave; cannot be taken back"),
 	F(hf_key_create_in, "allow_plaintext_backup", allow_plaintext_backup, 0, 1, PLAIN, NULL, "the key may be backed up; cannot be taken back"),
 	F(hf_key_create_in, "deletion_allowed",       deletion_allowed,       0, 1, PLAIN, NULL, "the key may be deleted"));

@@ -10,6 +10,7 @@ enum {
 	DATA_MAX =
 	    64 << 20, /* the transport's message limit is the tighter one */
 	AAD_MAX = 65536,
+	CONTEXT_MAX = 4096,
 	NAME_MAX_BYTES = 128,
 	REFERENCE_MAX = 256,
 	BATCH_MAX = 65536,
@@ -30,6 +31,8 @@ enum {
 
 #define KEY_FIELD(s) \
 	F(s, "name", name, 1, NAME_MAX_BYTES, REQUIRED | PLAIN | KEYNAME, NULL, "name of the key")
+#define CONTEXT_FIELD(s, at) \
+	F(s, "context", at context, 0, CONTEXT_MAX, 0, NULL, "of a derived key: leads to the key that is used")
 #define FORMAT_FIELD(s) \
 	F(s, "format", format, 1, 16, PLAIN | HIDDEN, FORMATS, "form of what comes out; binary when absent")
 #define STATUS_FIELDS(s, at) \

@@ -3,17 +3,17 @@
 
 _holdfast_options() {
 	case "$1" in
-	'encrypt') echo '--associated-data --key-version --type --binary --out --encoding' ;;
-	'decrypt') echo '--associated-data --out --encoding' ;;
-	'rewrap') echo '--associated-data --key-version --binary --out --encoding' ;;
-	'datakey') echo '--bits --associated-data --key-version --binary --out --encoding' ;;
-	'datakey-wrapped') echo '--bits --associated-data --key-version --binary --out --encoding' ;;
+	'encrypt') echo '--associated-data --context --key-version --type --binary --out --encoding' ;;
+	'decrypt') echo '--associated-data --context --out --encoding' ;;
+	'rewrap') echo '--associated-data --context --key-version --binary --out --encoding' ;;
+	'datakey') echo '--bits --associated-data --context --key-version --binary --out --encoding' ;;
+	'datakey-wrapped') echo '--bits --associated-data --context --key-version --binary --out --encoding' ;;
 	'hmac') echo '--algorithm --key-version --binary --out --encoding' ;;
-	'sign') echo '--hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length --key-version --binary --out --encoding' ;;
-	'verify') echo '--signature --hmac --hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length' ;;
+	'sign') echo '--context --hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length --key-version --binary --out --encoding' ;;
+	'verify') echo '--signature --hmac --context --hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length' ;;
 	'random') echo '--bytes --source --out --encoding' ;;
 	'hash') echo '--algorithm --out --encoding' ;;
-	'key create') echo '--type --level --keyring --prefix --key-size --exportable --allow-plaintext-backup --deletion-allowed' ;;
+	'key create') echo '--type --level --keyring --prefix --key-size --derived --convergent-encryption --exportable --allow-plaintext-backup --deletion-allowed' ;;
 	'key show') echo '' ;;
 	'key list') echo '--after --limit' ;;
 	'key config') echo '--min-decryption-version --min-encryption-version --primary-version --deletion-allowed --exportable --allow-plaintext-backup' ;;

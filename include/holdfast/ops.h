@@ -48,6 +48,7 @@ struct hf_item_status {
 struct hf_encrypt_item {
 	struct hf_bytes plaintext;
 	struct hf_bytes associated_data;
+	struct hf_bytes context;
 	struct hf_uint key_version;
 	struct hf_text reference;
 };
@@ -76,6 +77,7 @@ struct hf_encrypt_out {
 struct hf_decrypt_item {
 	struct hf_bytes ciphertext;
 	struct hf_bytes associated_data;
+	struct hf_bytes context;
 	struct hf_text reference;
 };
 
@@ -101,6 +103,7 @@ struct hf_decrypt_out {
 struct hf_rewrap_item {
 	struct hf_bytes ciphertext;
 	struct hf_bytes associated_data;
+	struct hf_bytes context;
 	struct hf_uint key_version;
 	struct hf_text reference;
 };
@@ -122,6 +125,7 @@ struct hf_rewrap_out {
 struct hf_datakey_item {
 	uint64_t bits; /* 128, 256 or 512; 0 means 256 */
 	struct hf_bytes associated_data;
+	struct hf_bytes context;
 	struct hf_uint key_version;
 	struct hf_text reference;
 };
@@ -174,15 +178,22 @@ struct hf_hmac_out {
 	size_t batch_results_count;
 };
 
+struct hf_sign_item {
+	struct hf_bytes input;
+	struct hf_bytes context;
+	struct hf_text reference;
+};
+
 struct hf_sign_result {
 	struct hf_item_status status;
 	struct hf_bytes signature;
 	uint64_t key_version;
+	struct hf_bytes public_key; /* of a derived key: 32 bytes */
 };
 
 struct hf_sign_in {
 	struct hf_text name;
-	struct hf_input_item item;
+	struct hf_sign_item item;
 	struct hf_text hash_algorithm;
 	_Bool prehashed;
 	struct hf_text signature_algorithm;
@@ -190,7 +201,7 @@ struct hf_sign_in {
 	struct hf_text salt_length;
 	struct hf_uint key_version;
 	struct hf_text format;
-	struct hf_input_item *batch_input;
+	struct hf_sign_item *batch_input;
 	size_t batch_input_count;
 };
 
@@ -204,6 +215,7 @@ struct hf_verify_item {
 	struct hf_bytes input;
 	struct hf_bytes signature;
 	struct hf_bytes hmac;
+	struct hf_bytes context;
 	struct hf_text reference;
 };
 
@@ -304,6 +316,9 @@ struct hf_key_info {
 	_Bool soft_deleted;
 	_Bool imported_key;
 	_Bool imported_key_allow_rotation;
+	_Bool derived;
+	_Bool convergent_encryption;
+	uint64_t convergent_encryption_version;
 	uint64_t key_size; /* bytes, hmac keys only */
 	uint64_t creation_time;
 	struct hf_text warning;
@@ -320,6 +335,8 @@ struct hf_key_create_in {
 	struct hf_text keyring;
 	struct hf_text prefix;
 	uint64_t key_size;
+	_Bool derived;
+	_Bool convergent_encryption;
 	_Bool exportable;
 	_Bool allow_plaintext_backup;
 	_Bool deletion_allowed;

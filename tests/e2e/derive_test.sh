@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# FM11 and FM12 of docs/transit.md: derived keys and convergent encryption. What
+# Vault would have made is made here with another implementation of HKDF, and
+# must open once the key is imported; and the other way round.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+start_service 'upsert = true'
+cd "$T"
+printf 'four score and seven' >data
+printf 'user4711' >context
+
+json() { # json FILTER COMMAND...: the value of a field of the answer
+	local filter=$1
+	shift
+	"$@" -o json | jq -r "$filter"
+}
+
+is() { # is NAME EXPECTED GOT
+	[ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
+	ok "$1"
+}
+
+cat >kdf.py <<-'END'
+	# kdf.py TYPE KEYFILE CONTEXT seal|open|converge FILE...
+	import base64, hmac, os, sys
+	from cryptography.hazmat.primitives import hashes
+	from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+	from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+	kind, key, context, what = sys.argv[1], open(sys.argv[2], "rb").read(), open(sys.argv[3], "rb").read(), sys.argv[4]
+	size = 16 if kind == "aes128-gcm96" else 32
+	def kdf(n):
+	    return HKDF(hashes.SHA256(), n, None, context).derive(key)
+	aead = ChaCha20Poly1305 if "chacha" in kind else AESGCM
+	data = open(sys.argv[5], "rb").read()
+	if what == "seal":
+	    nonce = os.urandom(12)
+	    print("vault:v1:" + base64.b64encode(nonce + aead(kdf(size)).encrypt(nonce, data, None)).decode(), end="")
+	elif what == "open":
+	    body = base64.b64decode(data.split(b":")[2])
+	    sys.stdout.buffer.write(aead(kdf(size)).decrypt(body[:12], body[12:], None))
+	else:
+	    both = kdf(size + 32)
+	    nonce = hmac.digest(both[size:], data, "sha256")[:12]
+	    print("vault:v1:" + base64.b64encode(nonce + aead(both[:size]).encrypt(nonce, data, None)).decode(), end="")
+END
+kdf() {
+	/usr/bin/python3 kdf.py "$@"
+}
+
+# -- FM11: symmetric keys --
+head -c 32 /dev/urandom >raw32
+head -c 16 /dev/urandom >raw16
+for type in aes256-gcm96 aes128-gcm96 chacha20-poly1305; do
+	raw=raw32
+	[ $type = aes128-gcm96 ] && raw=raw16
+	holdfast key import d-$type $raw --type $type --derived >/dev/null
+	kdf $type $raw context seal data >c
+	is "FM11 $type: Vault's ciphertext opens" "$(cat data)" \
+		"$(holdfast decrypt d-$type --context @context <c)"
+	holdfast encrypt d-$type --context @context <data >c
+	is "FM11 $type: and ours does there" "$(cat data)" "$(kdf $type $raw context open c)"
+	refuse "FM11 $type: under another context not" 2 "message authentication failed" \
+		holdfast decrypt d-$type --context other c
+	refuse "FM11 $type: without one not" 2 "missing 'context' for key derivation" \
+		holdfast decrypt d-$type c
+	refuse "FM11 $type: nor does it encrypt" 2 "missing 'context' for key derivation" \
+		holdfast encrypt d-$type data
+	holdfast encrypt d-$type --context @context --associated-data x <data >c
+	is "FM11 $type: associated data too" "$(cat data)" \
+		"$(holdfast decrypt d-$type --context @context --associated-data x <c)"
+	[ "$(holdfast encrypt d-$type --context x <data)" != "$(holdfast encrypt d-$type --context x <data)" ] ||
+		fail "FM11 $type: nonces repeat"
+done
+holdfast key create d2 --derived >/dev/null
+is "FM11 key show says so" "true true null" \
+	"$(json '"\(.derived) \(.supports_derivation) \(.convergent_encryption)"' holdfast key show d2)"
+holdfast encrypt d2 --context a <data >c
+holdfast key rotate d2 >/dev/null
+holdfast rewrap d2 --context a <c >c2
+is "FM11 rewrap keeps the context" "vault:v2 four score and seven" \
+	"$(cut -d: -f1,2 c2) $(holdfast decrypt d2 --context a <c2)"
+refuse "FM11 rewrap needs it" 2 "missing 'context'" holdfast rewrap d2 c
+refuse "FM11 and the right one" 2 "message authentication failed" holdfast rewrap d2 --context b c
+json .ciphertext holdfast datakey d2 --context a >dk
+is "FM11 data keys" 32 "$(holdfast decrypt d2 --context a <dk | wc -c)"
+refuse "FM11 data keys need a context" 2 "missing 'context'" holdfast datakey d2
+is "FM11 hmac takes none, as in Vault" "$(holdfast hmac d2 <data)" "$(holdfast hmac d2 <data)"
+holdfast key create plain >/dev/null
+refuse "FM11 a key that is not derived takes none" 2 "is not a derived key" \
+	holdfast encrypt plain --context a data
+holdfast encrypt plain <data >c
+refuse "FM11 nor when it opens" 2 "is not a derived key" holdfast decrypt plain --context a c
+stop_daemon
+start_daemon
+is "FM11 a restart keeps it derived" "$(cat data)" "$(holdfast decrypt d2 --context a <c2)"
+is "T12 an upsert with a context makes a derived key" true \
+	"$(holdfast encrypt upserted --context a <data >/dev/null && json .derived holdfast key show upserted)"
+is "T12 and without one does not" false \
+	"$(holdfast encrypt upserted2 <data >/dev/null && json .derived holdfast key show upserted2)"
+
+# -- FM12: convergent encryption --
+for type in aes256-gcm96 aes128-gcm96 chacha20-poly1305; do
+	raw=raw32
+	[ $type = aes128-gcm96 ] && raw=raw16
+	holdfast key create cv-$type --type $type --derived --convergent-encryption --exportable >/dev/null
+	holdfast key export-encryption cv-$type >raw
+	holdfast encrypt cv-$type --context @context <data >c
+	is "FM12 $type: as Vault makes it" "$(kdf $type raw context converge data)" "$(cat c)"
+	is "FM12 $type: the same again" "$(cat c)" "$(holdfast encrypt cv-$type --context @context <data)"
+	is "FM12 $type: opens" "$(cat data)" "$(holdfast decrypt cv-$type --context @context <c)"
+	[ "$(cat c)" != "$(holdfast encrypt cv-$type --context other <data)" ] ||
+		fail "FM12 $type: another context gives the same"
+	refuse "FM12 $type: no associated data" 2 "put it into the context" \
+		holdfast encrypt cv-$type --context a --associated-data x data
+done
+is "FM12 key show says so" "true 3" \
+	"$(json '"\(.convergent_encryption) \(.convergent_encryption_version)"' holdfast key show cv-aes256-gcm96)"
+
+# -- FM11: ed25519 --
+openssl genpkey -algorithm ED25519 -out ed.pem
+holdfast key import ed ed.pem --type ed25519 --derived >/dev/null
+/usr/bin/python3 - <<-'END'
+	from cryptography.hazmat.primitives import hashes, serialization as s
+	from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+	from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+	key = s.load_pem_private_key(open("ed.pem", "rb").read(), None)
+	pair = key.private_bytes_raw() if hasattr(key, "private_bytes_raw") else \
+	    key.private_bytes(s.Encoding.Raw, s.PrivateFormat.Raw, s.NoEncryption())
+	public = key.public_key().public_bytes(s.Encoding.Raw, s.PublicFormat.Raw)
+	seed = HKDF(hashes.SHA256(), 32, None, open("context", "rb").read()).derive(pair + public)
+	derived = Ed25519PrivateKey.from_private_bytes(seed)
+	open("sig", "wb").write(derived.sign(open("data", "rb").read()))
+	open("pub", "wb").write(derived.public_key().public_bytes(s.Encoding.Raw, s.PublicFormat.Raw))
+END
+is "FM11 ed25519 signs as Vault does" "vault:v1:$(base64 -w0 sig)" \
+	"$(json .signature holdfast sign ed --context @context data)"
+is "FM11 ed25519 shows the public key" "$(base64 -w0 pub)" \
+	"$(json .public_key holdfast sign ed --context @context data)"
+expect "FM11 ed25519 verifies" quiet holdfast verify ed --context @context \
+	--signature "vault:v1:$(base64 -w0 sig)" data
+refuse "FM11 ed25519 not under another context" 2 "" quiet holdfast verify ed --context other \
+	--signature "vault:v1:$(base64 -w0 sig)" data
+refuse "FM11 ed25519 needs a context" 2 "missing 'context'" holdfast sign ed data
+refuse "FM11 ed25519 needs it to verify" 2 "missing 'context'" holdfast verify ed \
+	--signature "vault:v1:$(base64 -w0 sig)" data
+refuse "T27 a derived key has no certificates" 2 "derived keys have no certificates" holdfast key csr ed
+holdfast key create ed2 --type ed25519 >/dev/null
+refuse "FM11 a key that is not derived takes none" 2 "is not a derived key" \
+	holdfast sign ed2 --context a data
+
+# -- T1: every type, level and combination has an answer of its own --
+# (GHSA-8w8f-r2xv-4q4j: an RSA key with derived=true brought a service down.)
+for type in aes256-gcm96 aes128-gcm96 chacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 \
+	rsa-2048 rsa-3072 rsa-4096 hmac; do
+	case $type in
+	*gcm96 | *poly1305) derives=yes converges=yes ;;
+	ed25519) derives=yes converges=no ;;
+	*) derives=no converges=no ;;
+	esac
+	refuse "T1 $type convergent but not derived" 2 "requires derivation to be enabled" \
+		holdfast key create m --type $type --convergent-encryption
+	if [ $derives = no ]; then
+		refuse "T1 $type derived" 2 "not supported for keys of type $type" \
+			holdfast key create m --type $type --derived
+		continue
+	fi
+	expect "T1 $type derived" quiet holdfast key create m-$type --type $type --derived
+	if [ $converges = no ]; then
+		refuse "T1 $type convergent" 2 "not supported for keys of type $type" \
+			holdfast key create m --type $type --derived --convergent-encryption
+	fi
+	[ $type = chacha20-poly1305 ] && continue
+	refuse "T1 $type derived at level hsm" 2 "derived keys exist at level wrapped only" \
+		holdfast key create m --type $type --derived --level hsm
+done
+refuse "T1 an existing key that is derived" 2 "exists already" holdfast key create m-aes256-gcm96
+expect "the audit log of it all is whole" holdfast audit verify audit.log
+echo "$checks checks"

@@ -112,15 +112,35 @@ help_print_verb(const struct verb *verb)
 	print_options(verb->op);
 }
 
+/* Those whose first word is `group`; all for NULL. */
+static void
+print_verbs(const char *group)
+{
+	size_t len = group == NULL ? 0 : strlen(group);
+	const struct verb *verb;
+
+	for (size_t i = 0; (verb = verb_at(i)) != NULL; i++)
+		if (group == NULL ||
+		    (strncmp(verb->words, group, len) == 0 &&
+			verb->words[len] == ' '))
+			(void)printf(
+			    "  %-21s %s\n", verb->words, verb->sentence);
+}
+
 void
 help_print_all(void)
 {
-	const struct verb *verb;
-
 	(void)fputs("usage: holdfast VERB [ARGUMENT...]\n\n", stdout);
-	for (size_t i = 0; (verb = verb_at(i)) != NULL; i++)
-		(void)printf("  %-18s %s\n", verb->words, verb->sentence);
+	print_verbs(NULL);
 	(void)printf("\n%s", options_of_all);
+}
+
+static void
+help_print_group(const char *group)
+{
+	(void)printf("usage: holdfast %s VERB [ARGUMENT...]\n\n", group);
+	print_verbs(group);
+	(void)printf("\n'holdfast help %s VERB' shows what it takes.\n", group);
 }
 
 int
@@ -132,6 +152,10 @@ help_run(const struct tool *tool, int argc, char **argv)
 	(void)tool;
 	if (argc == 0) {
 		help_print_all();
+		return STATUS_OK;
+	}
+	if (argc == 1 && verb_is_group(argv[0])) {
+		help_print_group(argv[0]);
 		return STATUS_OK;
 	}
 	verb = verb_find(argc, argv, &used);

@@ -104,8 +104,14 @@ unknown_verb(int argc, char **argv)
 	(void)snprintf(words, sizeof(words), "%s%s%s", argv[0],
 	    argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
 	nearest = verb_nearest(words);
-	if (nearest == NULL)
+	if (verb_is_group(argv[0])) {
+		if (argc == 1 || nearest == NULL)
+			return fail_usage("'%s' needs another word; "
+					  "'holdfast help %s' shows which",
+			    argv[0], argv[0]);
+	} else if (nearest == NULL) {
 		nearest = verb_nearest(argv[0]);
+	}
 	if (nearest == NULL)
 		return fail_usage("there is no verb '%s'; 'holdfast help' "
 				  "shows all",
@@ -132,6 +138,8 @@ run(struct tool *tool, int argc, char **argv)
 		return fail_usage("which verb? 'holdfast help' shows all");
 	}
 	verb = verb_find(argc, argv, &used);
+	if (verb == NULL && argc == 2 && wants_help(1, argv + 1))
+		return help_run(tool, 1, argv);
 	if (verb == NULL)
 		return unknown_verb(argc, argv);
 	argc -= used;

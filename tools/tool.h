@@ -46,6 +46,9 @@ const struct verb *verb_at(size_t i);
  * are its name. NULL when there is none. */
 const struct verb *verb_find(int argc, char **argv, int *used);
 
+/* Whether verbs of two words begin with this one ("key"). */
+bool verb_is_group(const char *word);
+
 /* The verb that looks most like what was given; NULL when nothing does. */
 const struct verb *verb_nearest(const char *words);
 

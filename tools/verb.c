@@ -166,6 +166,19 @@ verb_find(int argc, char **argv, int *used)
 	return best;
 }
 
+bool
+verb_is_group(const char *word)
+{
+	const struct verb *verb;
+	size_t len = strlen(word);
+
+	for (size_t i = 0; (verb = verb_at(i)) != NULL; i++)
+		if (strncmp(verb->words, word, len) == 0 &&
+		    verb->words[len] == ' ')
+			return true;
+	return false;
+}
+
 /* Insertions, deletions and changes from one to the other (Levenshtein). */
 static unsigned
 distance(const char *a, const char *b)

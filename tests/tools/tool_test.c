@@ -575,6 +575,8 @@ explains_a_wrong_use(void **state)
 	assert_fails(RUN("", "encrpt", "k"), 1, "did you mean 'encrypt'?");
 	assert_fails(
 	    RUN("", "key", "craete", "k"), 1, "did you mean 'key create'?");
+	assert_fails(RUN("", "key"), 1, "'holdfast help key' shows");
+	assert_fails(RUN("", "key", "xyzzy"), 1, "'holdfast help key' shows");
 	assert_fails(RUN("", "xyzzy"), 1, "holdfast help");
 	assert_fails(run_program(tool, "", 0, (const char *const[]){ NULL }), 1,
 	    "which verb?");

@@ -16,6 +16,7 @@ enum setting_kind {
 	SETTING_PATH,    /* const char *, made absolute; "" gives NULL */
 	SETTING_SOCKET,  /* a path that fits sockaddr_un */
 	SETTING_EVENTS,  /* "ipc://" and such a path, or "" */
+	SETTING_URI,     /* of a token */
 	SETTING_PIN,     /* where a PIN is, as hsm.h says */
 	SETTING_INTEGER, /* between min and max */
 	SETTING_BOOL,
@@ -75,7 +76,7 @@ static const struct setting rows[] = {
 	{ LIMIT(send_ms, "30000", 10, 3600000), .doc = "Milliseconds after which a client that takes no bytes of its replies is cut off." },
 	{ LIMIT(idle_s, "0", 0, 31536000), .doc = "Seconds after which an idle connection is closed. 0: never." },
 
-	{ .block = "hsm", TOP("uri", TEXT, hsm.uri, "pkcs11:token=holdfast"), .min = 1, .doc = "The token, as a PKCS#11 URI (RFC 7512); module-path names the library." },
+	{ .block = "hsm", TOP("uri", URI, hsm.uri, "pkcs11:token=holdfast"), .min = 1, .doc = "The token, as a PKCS#11 URI (RFC 7512); module-path names the library." },
 	{ .block = "hsm", TOP("pin", PIN, hsm.pin_source, "cred:hsm-pin"), .doc = "Where the PIN is: file:PATH, env:NAME, fd:NUMBER, or cred:NAME for a systemd credential." },
 	{ .block = "hsm", TOP("sessions", INTEGER, hsm.sessions, "0"), .max = 1024, .doc = "Sessions that work at the same time. 0: cores + 1." },
 	{ .block = "hsm", TOP("deadline_ms", INTEGER, hsm.deadline_ms, "5000"), .min = 10, .max = 600000, .doc = "Milliseconds that a request waits for the HSM." },
@@ -253,6 +254,25 @@ set_events(const struct reader *r, const struct hcl_node *node,
 	return set_path(r, node, row, base, "ipc://", text);
 }
 
+/* The rest of the URI is checked when the HSM is opened. */
+static enum hf_err
+set_uri(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row, void *base)
+{
+	enum hf_err err = set_text(r, node, row, base);
+
+	if (err != HF_OK)
+		return err;
+	if (!text_starts(node->text, TEXT("pkcs11:")))
+		return refuse(r, node, row, "pkcs11:token=... expected");
+	if (strstr(node->text.ptr, "pin-value=") != NULL ||
+	    strstr(node->text.ptr, "pin-source=") != NULL)
+		return refuse(r, node, row,
+		    "the PIN has no place in the URI; hsm.pin says where it "
+		    "is");
+	return HF_OK;
+}
+
 static enum hf_err
 set_pin(const struct reader *r, const struct hcl_node *node,
     const struct setting *row, void *base)
@@ -340,6 +360,7 @@ static const struct {
 	[SETTING_PATH] = { HCL_STRING, set_file },
 	[SETTING_SOCKET] = { HCL_STRING, set_file },
 	[SETTING_EVENTS] = { HCL_STRING, set_events },
+	[SETTING_URI] = { HCL_STRING, set_uri },
 	[SETTING_PIN] = { HCL_STRING, set_pin },
 	[SETTING_INTEGER] = { HCL_NUMBER, set_integer },
 	[SETTING_BOOL] = { HCL_BOOL, set_bool },

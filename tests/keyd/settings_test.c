@@ -271,6 +271,10 @@ refuses_a_pin_in_the_file_without_repeating_it(void **state)
 	struct hf_why why;
 
 	expect_refused(state, "hsm { pin = \"s3cr3t\" }", "file:PATH, env:");
+	expect_refused(state,
+	    "hsm { uri = \"pkcs11:token=t?pin-value=s3cr3t\" }",
+	    "no place in the URI");
+	expect_refused(state, "hsm { uri = \"token=t\" }", "pkcs11:token=");
 	put(f, "hsm { pin = \"s3cr3t\" }");
 	assert_int_equal(settings_load(f->file, &s, &why), HF_ERR_BAD_SETTINGS);
 	assert_null(strstr(why.text, "s3cr3t"));

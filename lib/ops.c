@@ -175,13 +175,13 @@ SCHEMA_PUBLIC(schema_hash_out, hf_hash_out,
 /* -- random -- */
 
 SCHEMA(schema_random_item, hf_random_item,
-	F(hf_random_item, "bytes", bytes, 0, 131072, PLAIN, NULL, "how many bytes; 32 when absent"),
+	F(hf_random_item, "bytes", bytes, 0, 131072, PLAIN, NULL, "how many bytes; 32 when absent or 0"),
 	REFERENCE_FIELD(hf_random_item));
 SCHEMA(schema_random_result, hf_random_result,
 	F(hf_random_result, "random_bytes", random_bytes, 0, 131072, SECRET | DATA, NULL, "random bytes"),
 	STATUS_FIELDS(hf_random_result, ));
 SCHEMA_PUBLIC(schema_random_in, hf_random_in,
-	F(hf_random_in, "bytes", item.bytes, 0, 131072, PLAIN, NULL, "how many bytes; 32 when absent"),
+	F(hf_random_in, "bytes", item.bytes, 0, 131072, PLAIN, NULL, "how many bytes; 32 when absent or 0"),
 	F(hf_random_in, "source", source, 1, 16, PLAIN, "hsm|platform|all", "the HSM, the operating system, or both combined; hsm when absent"),
 	LIST(hf_random_in, "batch_input", batch_input, 1024, &schema_random_item, 0, "several draws, instead of one"));
 SCHEMA_PUBLIC(schema_random_out, hf_random_out,

@@ -61,6 +61,9 @@ for key in aes256-gcm96-{wrapped,hsm} aes128-gcm96-{wrapped,hsm} chacha20-poly13
 	holdfast decrypt "$key" <"$T/b" | cmp -s - "$T/data" || fail "T13 binary $key"
 	ok "T12 T13 $key"
 done
+expect "FM1 the prefix, the version, base64 with its padding" \
+	grep -qE '^vault:v1:([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$' \
+	<(holdfast encrypt t1 <"$T/data")
 is "FM2 the body is nonce, ciphertext, tag" $((12 + 20 + 16)) \
 	"$(holdfast encrypt t1 <"$T/data" | cut -d: -f3 | base64 -d | wc -c)"
 is "FM3 the body of RSA is a block" 256 \

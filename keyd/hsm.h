@@ -148,7 +148,8 @@ struct hsm_key {
  * *wrapped_len 0 means it is resident. `spki` (1,024 bytes) gets the public
  * key of asymmetric types. Tried before it is given out. Not repeated on an
  * unknown outcome: hsm_key_drop() then removes what may have become resident.
- * HF_ERR_NOT_FOUND when there is no such wrapping key. hmac_size is 32 to 512.
+ * HF_ERR_HSM_UNINITIALIZED when there is no such wrapping key. hmac_size is 32
+ * to 512.
  */
 enum hf_err hsm_key_make(struct hsm *hsm, const struct key_type *type,
     size_t hmac_size, const uint8_t wrap_id[HSM_ID], const uint8_t id[HSM_ID],

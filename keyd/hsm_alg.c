@@ -33,7 +33,7 @@ static const struct hsm_alg algs[] = {
 
 static const struct hsm_role_alg roles[] = {
 	{ ROLE_MASTER, KEY_AES256_GCM96, AEAD,                  HF_ERR_HSM_UNINITIALIZED },
-	{ ROLE_WRAP,   KEY_AES256_GCM96, USE_WRAP | USE_UNWRAP, HF_ERR_NOT_FOUND },
+	{ ROLE_WRAP,   KEY_AES256_GCM96, USE_WRAP | USE_UNWRAP, HF_ERR_HSM_UNINITIALIZED },
 	{ ROLE_AUDIT,  KEY_ECDSA_P256,   USE_SIGN,              HF_ERR_NOT_FOUND },
 };
 

@@ -638,7 +638,7 @@ keeps_keys_to_their_use(void **state)
 	    HF_ERR_OUT_OF_BOUNDS);
 	assert_int_equal(hsm_key_make(f->hsm, aes.key.type, 0, audit_id,
 			     aes.key.id, out, &len, out, &len),
-	    HF_ERR_NOT_FOUND);
+	    HF_ERR_HSM_UNINITIALIZED);
 	assert_int_equal(hsm_key_make(f->hsm, aes.key.type, 0, master_id,
 			     aes.key.id, out, &len, out, &len),
 	    HF_ERR_HSM_REFUSED);

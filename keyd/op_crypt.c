@@ -268,6 +268,96 @@ op_transit_rewrap(struct request *rq, const struct hf_rewrap_in *in,
 		"ciphertext: missing ciphertext to rewrap"));
 }
 
+/* -- From key to key -- */
+
+struct reencrypt_ctx {
+	const struct hf_reencrypt_in *in;
+	struct key *destination;
+	bool demand_hsm; /* of the destination */
+};
+
+/* As if the request were about the destination. */
+static enum hf_err
+seal_other(struct request *rq, const struct reencrypt_ctx *rc,
+    struct hf_uint asked, const struct bound *b, struct hf_bytes plaintext,
+    struct hf_reencrypt_result *res, struct hf_why *why)
+{
+	struct key *source = rq->key;
+	bool source_hsm = rq->demand_hsm;
+	enum hf_err err;
+
+	rq->key = rc->destination;
+	rq->demand_hsm = rc->demand_hsm;
+	err = seal_one(rq, form_of(rc->in->format), asked, b, plaintext,
+	    &res->ciphertext, &res->key_version, why);
+	rq->key = source;
+	rq->demand_hsm = source_hsm;
+	return err;
+}
+
+/* What the new ciphertext is bound to: as said, else as it was. */
+static struct bound
+bound_anew(const struct reencrypt_ctx *rc, const struct hf_reencrypt_item *it)
+{
+	struct bound b = { it->associated_data, it->context };
+
+	if (it->new_associated_data.ptr != NULL)
+		b.aad = it->new_associated_data;
+	if (it->new_context.ptr != NULL)
+		b.context = it->new_context;
+	else if (!rc->destination->derived)
+		b.context = (struct hf_bytes){ 0 };
+	return b;
+}
+
+static enum hf_err
+reencrypt_one(struct request *rq, const void *ctx, const void *item,
+    void *result, struct hf_why *why)
+{
+	const struct reencrypt_ctx *rc = ctx;
+	const struct hf_reencrypt_item *it = item;
+	const struct bound old = { it->associated_data, it->context };
+	const struct bound new = bound_anew(rc, it);
+	struct hf_uint asked = it->key_version.present
+	    ? it->key_version
+	    : rc->in->item.key_version;
+	struct hf_bytes plaintext;
+	uint64_t version;
+	enum hf_err err;
+
+	if ((err = open_one(
+		 rq, it->ciphertext, &old, &plaintext, &version, why)) != HF_OK)
+		return err;
+	return seal_other(rq, rc, asked, &new, plaintext, result, why);
+}
+
+enum hf_err
+op_transit_reencrypt(struct request *rq, const struct hf_reencrypt_in *in,
+    struct hf_reencrypt_out *out)
+{
+	struct reencrypt_ctx rc = { .in = in };
+	bool given = in->item.ciphertext.ptr != NULL ||
+	    (in->batch_input != NULL &&
+		(in->item.associated_data.ptr != NULL ||
+		    in->item.context.ptr != NULL));
+	enum hf_err err;
+
+	if ((err = must_encrypt(rq, "decryption")) != HF_OK ||
+	    (err = other_key(rq, "transit/encrypt/", in->destination,
+		 &rc.destination, &rc.demand_hsm)) != HF_OK)
+		return err;
+	if (!rc.destination->type->encrypts)
+		err = hf_fail(&rq->why, HF_ERR_KEY_TYPE,
+		    "message encryption not supported for key type %s",
+		    rc.destination->type->name);
+	else
+		err = batch_run(rq,
+		    BATCH(reencrypt_one, &rc, in, out, given,
+			"ciphertext: missing ciphertext to re-encrypt"));
+	key_unref(rc.destination);
+	return err;
+}
+
 /* -- Data keys: random from the HSM -- */
 
 static enum hf_err

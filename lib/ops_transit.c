@@ -106,4 +106,30 @@ SCHEMA_PUBLIC(schema_key_restore_in, hf_key_restore_in,
 	F(hf_key_restore_in, "backup", backup, 0, BACKUP_MAX, DATA, NULL, "what backup gave"),
 	F(hf_key_restore_in, "force",  force,  0, 1, PLAIN, NULL, "also in place of a key that is there"));
 
+/* -- from key to key -- */
+
+#define REENCRYPT_ITEM(s, at, need) \
+	F(s, "ciphertext",          at ciphertext,          0, DATA_MAX, DATA | SEALED | (need), NULL, "what encrypt gave, in either form"), \
+	F(s, "associated_data",     at associated_data,     0, AAD_MAX, 0, NULL, "as given to encrypt"), \
+	CONTEXT_FIELD(s, at), \
+	F(s, "new_associated_data", at new_associated_data, 0, AAD_MAX, 0, NULL, "for the new ciphertext; the old one's when absent"), \
+	F(s, "new_context",         at new_context,         0, CONTEXT_MAX, 0, NULL, "for a destination that is derived; the old one's when absent"), \
+	F(s, "key_version",         at key_version,         0, VERSION_MAX, PLAIN, NULL, "version of the destination; the primary one when absent or 0")
+#define REENCRYPT_RESULT(s, at) \
+	F(s, "ciphertext",  at ciphertext,  0, DATA_MAX, DATA | SEALED, NULL, "the data under the destination"), \
+	F(s, "key_version", at key_version, 0, VERSION_MAX, PLAIN, NULL, "version of the destination that was used")
+
+SCHEMA(schema_reencrypt_item, hf_reencrypt_item,
+	REENCRYPT_ITEM(hf_reencrypt_item, , REQUIRED), REFERENCE_FIELD(hf_reencrypt_item));
+SCHEMA(schema_reencrypt_result, hf_reencrypt_result,
+	REENCRYPT_RESULT(hf_reencrypt_result, ), STATUS_FIELDS(hf_reencrypt_result, ));
+SCHEMA_PUBLIC(schema_reencrypt_in, hf_reencrypt_in,
+	KEY_FIELD(hf_reencrypt_in),
+	F(hf_reencrypt_in, "destination", destination, 1, NAME_MAX_BYTES, REQUIRED | PLAIN | NAME, NULL, "key to encrypt with"),
+	REENCRYPT_ITEM(hf_reencrypt_in, item., 0), FORMAT_FIELD(hf_reencrypt_in),
+	LIST(hf_reencrypt_in, "batch_input", batch_input, BATCH_MAX, &schema_reencrypt_item, 0, "items to re-encrypt, instead of one"));
+SCHEMA_PUBLIC(schema_reencrypt_out, hf_reencrypt_out,
+	REENCRYPT_RESULT(hf_reencrypt_out, result.),
+	LIST(hf_reencrypt_out, "batch_results", batch_results, BATCH_MAX, &schema_reencrypt_result, 0, "a result for each item, in order"));
+
 /* clang-format on */

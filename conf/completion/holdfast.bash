@@ -52,6 +52,7 @@ _holdfast_options() {
 	'key byok-export') echo '--version --out --encoding' ;;
 	'key backup') echo '--recipient --out --encoding' ;;
 	'key restore-backup') echo '--force' ;;
+	'reencrypt') echo '--destination --associated-data --context --new-associated-data --new-context --key-version --binary --out --encoding' ;;
 	esac
 }
 
@@ -74,7 +75,7 @@ _holdfast_values() {
 
 _holdfast_takes_name() {
 	case "$1" in
-	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore' | 'key csr' | 'key set-certificate' | 'key self-sign' | 'key export-public' | 'key export-chain' | 'key export-encryption' | 'key export-signing' | 'key export-hmac' | 'key byok-export' | 'key backup' | 'key restore-backup') return 0 ;;
+	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore' | 'key csr' | 'key set-certificate' | 'key self-sign' | 'key export-public' | 'key export-chain' | 'key export-encryption' | 'key export-signing' | 'key export-hmac' | 'key byok-export' | 'key backup' | 'key restore-backup' | 'reencrypt') return 0 ;;
 	esac
 	return 1
 }
@@ -128,6 +129,7 @@ key export-hmac
 key byok-export
 key backup
 key restore-backup
+reencrypt
 seal
 open
 hsm init

@@ -32,17 +32,6 @@ enum hf_cap {
 	HF_CAP_DENY = 128,
 };
 
-/*
- * The head of every result of a batch: `error` is absent when the item went
- * well; the other members of that result are then valid. `reference` is the
- * one of the item. Outside of a batch all three are absent.
- */
-struct hf_item_status {
-	struct hf_text error;      /* a sentence */
-	struct hf_text error_name; /* as in err.def */
-	struct hf_text reference;
-};
-
 /* An operation takes `item`, or else a list of items in `batch_input`. */
 
 struct hf_encrypt_item {

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <holdfast/bytes.h>
+#include <holdfast/item.h>
 
 /*
  * What the operations beyond everyday encryption and signatures take and give:
@@ -137,6 +138,41 @@ struct hf_key_restore_in {
 	struct hf_text name;
 	struct hf_bytes backup;
 	_Bool force;
+};
+
+/*
+ * From one key to another, without the plaintext leaving. What the new
+ * ciphertext is bound to is what the old one was, unless it is said.
+ */
+struct hf_reencrypt_item {
+	struct hf_bytes ciphertext;
+	struct hf_bytes associated_data;
+	struct hf_bytes context;
+	struct hf_bytes new_associated_data;
+	struct hf_bytes new_context;
+	struct hf_uint key_version; /* of the destination */
+	struct hf_text reference;
+};
+
+struct hf_reencrypt_result {
+	struct hf_item_status status;
+	struct hf_bytes ciphertext;
+	uint64_t key_version;
+};
+
+struct hf_reencrypt_in {
+	struct hf_text name;
+	struct hf_text destination;
+	struct hf_reencrypt_item item;
+	struct hf_text format;
+	struct hf_reencrypt_item *batch_input;
+	size_t batch_input_count;
+};
+
+struct hf_reencrypt_out {
+	struct hf_reencrypt_result result;
+	struct hf_reencrypt_result *batch_results;
+	size_t batch_results_count;
 };
 
 #endif

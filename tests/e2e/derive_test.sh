@@ -150,6 +150,51 @@ holdfast key create ed2 --type ed25519 >/dev/null
 refuse "FM11 a key that is not derived takes none" 2 "is not a derived key" \
 	holdfast sign ed2 --context a data
 
+# -- CK4: from key to key --
+for to in rsa hsm chacha d2 cv-aes256-gcm96; do
+	case $to in
+	rsa) holdfast key create rsa --type rsa-2048 >/dev/null ;;
+	hsm) holdfast key create hsm --level hsm >/dev/null ;;
+	chacha) holdfast key create chacha --type chacha20-poly1305 >/dev/null ;;
+	esac
+	context=()
+	case $to in d2 | cv-*) context=(--context a) ;; esac
+	holdfast encrypt plain <data >c
+	holdfast reencrypt plain --destination $to ${context:+--new-context a} <c >c2
+	is "CK4 plain to $to" "$(cat data)" "$(holdfast decrypt $to "${context[@]}" <c2)"
+	holdfast reencrypt $to --destination plain "${context[@]}" <c2 >c3
+	is "CK4 $to to plain" "$(cat data)" "$(holdfast decrypt plain <c3)"
+done
+holdfast encrypt d2 --context a --associated-data x <data >c
+is "CK4 to another context of the same key" "$(cat data)" \
+	"$(holdfast reencrypt d2 --destination d2 --context a --associated-data x --new-context b <c |
+		holdfast decrypt d2 --context b --associated-data x)"
+is "CK4 to other associated data" "$(cat data)" \
+	"$(holdfast reencrypt d2 --destination d2 --context a --associated-data x \
+		--new-associated-data y <c | holdfast decrypt d2 --context a --associated-data y)"
+refuse "CK4 the old context must be right" 2 "message authentication failed" \
+	holdfast reencrypt d2 --destination plain --context z --associated-data x c
+refuse "CK4 a key that does not encrypt" 2 "not supported for key type ed25519" \
+	holdfast reencrypt d2 --destination ed2 --context a --associated-data x c
+refuse "CK4 a destination that is not there" 2 "there is no key nothing" \
+	holdfast reencrypt d2 --destination nothing --context a --associated-data x c
+cat >>policy.d/other.hcl <<-'END'
+	path "transit/reencrypt/plain" { capabilities = ["update"] }
+	path "transit/encrypt/rsa" { capabilities = ["update"] }
+	bind { subjects = ["uid:65534"] }
+END
+holdfast policy reload >/dev/null
+holdfast encrypt plain <data >c
+chmod 644 c
+nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+expect "CK4 who may both does" quiet nobody holdfast reencrypt plain --destination rsa c
+refuse "CK4 who may not encrypt there does not" 2 "permission denied" \
+	nobody holdfast reencrypt plain --destination hsm c
+refuse "CK4 nor learns whether it is there" 2 "permission denied" \
+	nobody holdfast reencrypt plain --destination nothing c
+refuse "CK4 nor who may not re-encrypt from here" 2 "permission denied" \
+	nobody holdfast reencrypt rsa --destination rsa c
+
 # -- T1: every type, level and combination has an answer of its own --
 # (GHSA-8w8f-r2xv-4q4j: an RSA key with derived=true brought a service down.)
 for type in aes256-gcm96 aes128-gcm96 chacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 \

@@ -714,17 +714,25 @@ make_up(struct server *s, struct server_request *r)
 static void
 arguments_of(const struct op *op, char words[64], const char **args)
 {
-	static char version[] = "1", name[] = "name";
+	static char version[] = "1", name[] = "name", option[64];
+	bool data = false;
 	size_t n = 0;
 
 	(void)snprintf(words, 64, "%s", op->verb);
 	for (char *p = strtok(words, " "); p != NULL; p = strtok(NULL, " "))
 		args[n++] = p;
+	for (size_t i = 0; i < op->in->count; i++)
+		data = data || (op->in->fields[i].flags & DATA) != 0;
 	for (size_t i = 0; i < op->in->count; i++) {
 		const struct field *f = &op->in->fields[i];
 
 		if ((f->flags & REQUIRED) == 0)
 			continue;
+		/* Where there is a file, only the name comes without words. */
+		if (data && (f->flags & KEYNAME) == 0) {
+			(void)snprintf(option, sizeof(option), "--%s", f->name);
+			args[n++] = option;
+		}
 		args[n++] = f->kind == FIELD_UINT ? version : name;
 	}
 	args[n] = NULL;

@@ -789,7 +789,7 @@ import_survives_a_wrapping_key_that_is_none(void **state)
 	    RUN("0123456789abcdef0123456789abcdef", "--socket", s->path, "key",
 		"import", "name", "-", "--type", "aes256-gcm96"),
 	    2, "(bad_input)");
-	server_stop(s);
+	server_free(s);
 }
 
 static void

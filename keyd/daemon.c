@@ -137,6 +137,7 @@ open_parts(
 	s->settings = settings;
 	s->started = (uint64_t)time(NULL);
 	s->upsert = settings->upsert;
+	s->message_limit = settings->transport.limits.message;
 	s->default_prefix = "vault";
 	if (!key_level_by_name(text_of(settings->default_level), &level))
 		return HF_ERR_BAD_SETTINGS;

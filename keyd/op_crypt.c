@@ -61,6 +61,18 @@ check_convergent(
 
 /* -- One item -- */
 
+/* Whether what is given out can be sent in again, with its associated data and
+ * the names around it. */
+static bool
+text_fits(const struct request *rq, size_t body, size_t aad)
+{
+	enum { AROUND = 1024 };
+	size_t limit = rq->server->message_limit;
+
+	return limit == 0 ||
+	    base64_length(BASE64_STD, body) + aad + AROUND <= limit;
+}
+
 static enum hf_err
 seal_one(struct request *rq, enum form form, struct hf_uint asked,
     const struct bound *b, struct hf_bytes plaintext, struct hf_bytes *out,
@@ -77,6 +89,10 @@ seal_one(struct request *rq, enum form form, struct hf_uint asked,
 	    (err = select_new(rq, asked, "encryption", &v, why)) != HF_OK)
 		return err;
 	len = keyuse_sealed_size(rq->key->type, plaintext.len);
+	if (form == FORM_TEXT && !text_fits(rq, len, b->aad.len))
+		return hf_fail(why, HF_ERR_TOO_LARGE,
+		    "the text form would be longer than a request may be, and "
+		    "could not be decrypted; ask for the binary form");
 	buf = request_alloc(rq, FORM_HEADER + len);
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;

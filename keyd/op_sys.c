@@ -70,7 +70,7 @@ op_sys_status(
 		.uptime = server_uptime(s),
 		.hsm_state = text_of(hsm_state_name(hsm.state)),
 		.master_version = hierarchy_master_version(s->hierarchy),
-		.keys = keys_cached(s->keys),
+		.keys_cached = keys_cached(s->keys),
 		.connections = stats.connections,
 		.requests = stats.requests,
 		.policy_generation = policy_generation(s->policy),

@@ -35,6 +35,7 @@ struct server {
 	struct audit *audit;
 	struct transport *transport;
 	struct events *events; /* NULL: no feed */
+	size_t message_limit;  /* bytes of a request; 0: none */
 	bool upsert;           /* settings that handlers ask for */
 	enum key_level default_level;
 	const char *default_prefix;

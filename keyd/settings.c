@@ -76,7 +76,7 @@ static const struct setting rows[] = {
 	{ LIMIT(send_ms, "30000", 10, 3600000), .doc = "Milliseconds after which a client that takes no bytes of its replies is cut off." },
 	{ LIMIT(idle_s, "0", 0, 31536000), .doc = "Seconds after which an idle connection is closed. 0: never." },
 
-	{ .block = "hsm", TOP("uri", URI, hsm.uri, "pkcs11:token=holdfast"), .min = 1, .doc = "The token, as a PKCS#11 URI (RFC 7512); module-path names the library." },
+	{ .block = "hsm", TOP("uri", URI, hsm.uri, "pkcs11:token=holdfast?module-path=/usr/lib/softhsm/libsofthsm2.so"), .min = 1, .doc = "The token, as a PKCS#11 URI (RFC 7512); module-path names the library, here that of SoftHSM2." },
 	{ .block = "hsm", TOP("pin", PIN, hsm.pin_source, "cred:hsm-pin"), .doc = "Where the PIN is: file:PATH, env:NAME, fd:NUMBER, or cred:NAME for a systemd credential." },
 	{ .block = "hsm", TOP("sessions", INTEGER, hsm.sessions, "0"), .max = 1024, .doc = "Sessions that work at the same time. 0: cores + 1." },
 	{ .block = "hsm", TOP("deadline_ms", INTEGER, hsm.deadline_ms, "5000"), .min = 10, .max = 600000, .doc = "Milliseconds that a request waits for the HSM." },

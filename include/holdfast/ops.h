@@ -410,7 +410,7 @@ struct hf_status_out {
 	uint64_t uptime; /* seconds */
 	struct hf_text hsm_state;
 	uint64_t master_version;
-	uint64_t keys; /* those in the cache of the daemon */
+	uint64_t keys_cached; /* opened, in the daemon's memory */
 	uint64_t connections;
 	uint64_t requests;
 	uint64_t policy_generation;

@@ -73,6 +73,11 @@ is "FM4 the empty plaintext" 0 "$(holdfast decrypt t1 <"$T/c" | wc -c)"
 holdfast encrypt t1 <"$T/data" >"$T/c"
 is "FM5 version 0 is version 1" "four score and seven" \
 	"$(sed 's/:v1:/:v0:/' "$T/c" | holdfast decrypt t1)"
+head -c 13000000 /dev/zero >"$T/large"
+refuse "T12 what could not come back as text" 2 "ask for the binary form" \
+	holdfast encrypt t1 "$T/large"
+expect "T12 goes in binary" cmp -s "$T/large" <(holdfast encrypt t1 --binary <"$T/large" |
+	holdfast decrypt t1)
 refuse "T12 missing key" 2 "encryption key not found" holdfast encrypt nothing
 refuse "T12 a key that cannot" 2 "message encryption not supported for key type ed25519" \
 	holdfast encrypt ed25519-wrapped

@@ -93,7 +93,9 @@ gives_the_defaults_for_an_empty_file(void **state)
 	assert_string_equal(s.default_level, "wrapped");
 	assert_int_equal(s.transport.limits.message, 16777216);
 	assert_int_equal(s.transport.tls_count, 0);
-	assert_string_equal(s.hsm.uri, "pkcs11:token=holdfast");
+	assert_string_equal(s.hsm.uri,
+	    "pkcs11:token=holdfast?module-path=/usr/lib/"
+	    "softhsm/libsofthsm2.so");
 	assert_string_equal(s.hsm.pin_source, "cred:hsm-pin");
 	assert_string_equal(s.audit.file, "/var/log/holdfast/audit.log");
 	assert_false(s.audit.sync_every);

@@ -33,6 +33,7 @@ agent_load() {
 
 begin_load() {
 	: >"$T/agent.on"
+	: >"$T/away"
 	agent_load >"$T/agent.load" &
 	agent_pid=$!
 	"$E2E/tls_load" "$PORT" 4 >"$T/nginx.load" &
@@ -53,9 +54,20 @@ end_load() {
 good_of() { tail -1 "$T/$1.load" | cut -d' ' -f2; }
 bad_of() { tail -1 "$T/$1.load" | cut -d' ' -f4; }
 
-# failures OUTSIDE FROM TO: those that ended before or began after that time
-failures_outside() {
-	awk -v from="$2" -v to="$3" '$1 != "good" && ($2 < from || $1 > to)' "$T/$1.load"
+# Times of absence, "from to" in a line each, in $T/away.
+away() { from=$(now_ms); }
+back() { echo "$from $(now_ms)" >>"$T/away"; }
+
+# other_failures PROGRAM: those that were over before an absence, or began
+# after it
+other_failures() {
+	awk 'NR == FNR { from[NR] = $1; to[NR] = $2; n = NR; next }
+		$1 != "good" {
+			for (i = 1; i <= n; i++)
+				if ($2 >= from[i] && $1 <= to[i])
+					next
+			print
+		}' "$T/away" "$T/$1.load"
 }
 
 export HOLDFAST_PKCS11_CONFIG=$T/pkcs11.conf
@@ -71,34 +83,38 @@ sed -i 's/^hsm {/&\n  deadline_ms = 1000/' "$T/keyd.conf"
 workers=$(pgrep -P "$(cat "$T/nginx/nginx.pid")" | sort)
 is "nginx has two workers" 2 "$(wc -w <<<"$workers")"
 
-# -- Killed 20 times, and back at once: calls wait for it --
+# -- Killed 20 times, and back at once: calls wait for it. On a machine where it
+# needs more than two seconds to start, some fail, but none when it is back. --
 
 begin_load
 for i in $(seq 20); do
+	away
 	stop_daemon -KILL
 	start_daemon
+	back
 	sleep 0.2
 done
 end_load
 for program in nginx agent; do
 	[ "$(good_of $program)" -ge 20 ] || fail "$program signed only $(good_of $program) times"
-	is "20 kills cost $program nothing, in $(good_of $program) signatures" 0 "$(bad_of $program)"
+	is "20 kills cost $program $(bad_of $program) of $(good_of $program) signatures" "" \
+		"$(other_failures $program)"
 done
 
 # -- Away for longer than they wait --
 
 begin_load
-from=$(now_ms)
+away
 stop_daemon -KILL
 sleep 4
 start_daemon
-to=$(now_ms)
+back
 sleep 2
 end_load
 for program in nginx agent; do
 	[ "$(bad_of $program)" -gt 0 ] || fail "$program did not need the daemon"
 	is "$program failed $(bad_of $program) times while the daemon was away, never else" "" \
-		"$(failures_outside $program "$from" "$to")"
+		"$(other_failures $program)"
 done
 
 # -- The HSM goes and comes back --
@@ -110,19 +126,19 @@ hsm_away() {
 	! hsm_ready
 }
 begin_load
-from=$(now_ms)
+away
 echo device_error no_slots >"$P11_FAULTS"
 until_true 10 hsm_away || fail "the HSM is gone, and nobody noticed"
 sleep 2
 rm "$P11_FAULTS"
 until_true 20 hsm_ready || fail "the HSM is back, and nobody noticed"
-to=$(now_ms)
+back
 sleep 2
 end_load
 for program in nginx agent; do
 	[ "$(bad_of $program)" -gt 0 ] || fail "$program did not need the HSM"
 	is "$program failed $(bad_of $program) times while the HSM was away, never else" "" \
-		"$(failures_outside $program "$from" "$to")"
+		"$(other_failures $program)"
 	[ "$(good_of $program)" -ge 10 ] || fail "$program signed only $(good_of $program) times"
 done
 

@@ -17,6 +17,8 @@ enum op_flag {
 	/* Whoever has a policy may ask; the handler shows each only what the
 	 * paths of the single keys allow. */
 	OP_FILTERED = 16,
+	OP_SECOND = 32, /* the handler asks policy about a second key that
+			   the request names */
 };
 
 enum op_id {

@@ -21,8 +21,7 @@ stops_all(enum hf_err err)
 static bool
 must_defer(const struct request *rq, size_t count)
 {
-	bool quick = rq->key == NULL || rq->key->type->family == FAMILY_AEAD ||
-	    rq->key->type->family == FAMILY_HMAC;
+	bool quick = rq->key == NULL || key_type_symmetric(rq->key->type);
 
 	return !rq->may_block && count > (quick ? QUICK_ITEMS : SLOW_ITEMS);
 }

@@ -16,6 +16,7 @@
 
 #include "../lib/bytes.h"
 #include "crypto_state.h"
+#include "crypto_xchacha.h"
 
 enum {
 	/* The private numbers of some 2,000 keys of RSA-4096. */
@@ -464,6 +465,22 @@ aead_decrypt(EVP_CIPHER_CTX *ctx, const struct aead_job *job, uint8_t *out)
 						       : HF_ERR_AUTH_FAILED;
 }
 
+/* The long nonce leads to a key and a short one. */
+static enum hf_err
+xchacha(bool seal, struct hf_bytes key, struct hf_bytes nonce,
+    struct hf_bytes aad, struct hf_bytes in, uint8_t *out)
+{
+	const struct key_type *type = key_type_by_id(KEY_CHACHA20_POLY1305);
+	AUTO_SECRET sub = { 0 };
+	uint8_t short_nonce[12];
+	enum hf_err err = crypto_xchacha_key(key, nonce, &sub, short_nonce);
+
+	if (err != HF_OK)
+		return err;
+	return (seal ? crypto_seal : crypto_open)(type, secret_view(&sub),
+	    bytes_of(short_nonce, sizeof(short_nonce)), aad, in, out);
+}
+
 enum hf_err
 crypto_seal(const struct key_type *type, struct hf_bytes key,
     struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
@@ -476,6 +493,8 @@ crypto_seal(const struct key_type *type, struct hf_bytes key,
 
 	if (t == NULL)
 		return HF_ERR_CRYPTO;
+	if (type->id == KEY_XCHACHA20_POLY1305)
+		return xchacha(true, key, nonce, aad, in, out);
 	if ((err = aead_prepare(type, key, nonce, aad, in, &job)) != HF_OK)
 		return err;
 	ok = aead_encrypt(t->cipher, &job, out);
@@ -497,6 +516,8 @@ crypto_open(const struct key_type *type, struct hf_bytes key,
 
 	if (t == NULL)
 		return HF_ERR_CRYPTO;
+	if (type->id == KEY_XCHACHA20_POLY1305)
+		return xchacha(false, key, nonce, aad, in, out);
 	if (in.len < type->tag)
 		return HF_ERR_BAD_CIPHERTEXT;
 	in.len -= type->tag;

@@ -40,7 +40,7 @@ enum hf_err crypto_hmac(const struct hash_type *hash, struct hf_bytes key,
 enum hf_err crypto_sha256(struct hf_bytes in, uint8_t out[32]);
 
 /*
- * AEAD with a raw key (AES-256-GCM, AES-128-GCM, ChaCha20-Poly1305 by `type`).
+ * AEAD with a raw key (AES-GCM, ChaCha20-Poly1305 and XChaCha20 by `type`).
  * seal writes ciphertext || tag, in.len + type->tag bytes. open takes that and
  * writes in.len - type->tag bytes; HF_ERR_AUTH_FAILED, with nothing left in
  * `out`, when it is not authentic; HF_ERR_BAD_CIPHERTEXT when it is too short.

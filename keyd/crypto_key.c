@@ -119,7 +119,7 @@ crypto_generate(
 	const struct algorithm *algorithm = algorithm_of(type);
 	enum hf_err err;
 
-	if (type->family == FAMILY_AEAD)
+	if (type->family == FAMILY_AEAD || type->family == FAMILY_CMAC)
 		return generate_raw(type->size, material);
 	if (type->family == FAMILY_HMAC)
 		return hmac_size < HMAC_KEY_MIN || hmac_size > HMAC_KEY_MAX

@@ -33,7 +33,7 @@ fresh_spki(struct fresh *f, const struct key_type *type)
 	size_t len;
 	enum hf_err err;
 
-	if (type->family == FAMILY_AEAD || type->family == FAMILY_HMAC)
+	if (key_type_symmetric(type))
 		return HF_OK;
 	if ((err = crypto_key_private(
 		 type, secret_view(&f->material), &pair)) != HF_OK)

@@ -200,6 +200,8 @@ enum hf_err hsm_key_sign(struct hsm *hsm, const struct hsm_key *key,
     const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len);
 enum hf_err hsm_key_hmac(struct hsm *hsm, const struct hsm_key *key,
     const struct hash_type *hash, struct hf_bytes in, uint8_t *out);
+enum hf_err hsm_key_cmac(struct hsm *hsm, const struct hsm_key *key,
+    struct hf_bytes in, uint8_t out[16]);
 
 /* -- The probe -- */
 

@@ -29,6 +29,9 @@ static const struct hsm_alg algs[] = {
 	{ KEY_RSA_3072,     CKK_RSA,            CKO_PRIVATE_KEY, CKM_RSA_PKCS_KEY_PAIR_GEN,   RSA,      { NULL, 0 } },
 	{ KEY_RSA_4096,     CKK_RSA,            CKO_PRIVATE_KEY, CKM_RSA_PKCS_KEY_PAIR_GEN,   RSA,      { NULL, 0 } },
 	{ KEY_HMAC,         CKK_GENERIC_SECRET, CKO_SECRET_KEY,  CKM_GENERIC_SECRET_KEY_GEN,  USE_SIGN, { NULL, 0 } },
+	{ KEY_AES128_CMAC,  CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             USE_SIGN, { NULL, 0 } },
+	{ KEY_AES192_CMAC,  CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             USE_SIGN, { NULL, 0 } },
+	{ KEY_AES256_CMAC,  CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             USE_SIGN, { NULL, 0 } },
 };
 
 static const struct hsm_role_alg roles[] = {

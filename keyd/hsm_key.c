@@ -3,6 +3,7 @@
 
 #include "../lib/bytes.h"
 #include "crypto.h"
+#include "crypto_mode.h"
 #include "crypto_wrap.h"
 #include "hsm_internal.h"
 
@@ -81,6 +82,12 @@ object_drop(struct hsm_call *call, CK_OBJECT_HANDLE object)
 
 /* -- Is what was unwrapped the key that was made? -- */
 
+static CK_MECHANISM_TYPE
+mac_of(const struct key_type *type)
+{
+	return type->family == FAMILY_CMAC ? CKM_AES_CMAC : CKM_SHA256_HMAC;
+}
+
 /* The same sample under both must give the same. */
 static enum hf_err
 symmetric_same(struct hsm_call *call, const struct key_work *w,
@@ -89,7 +96,7 @@ symmetric_same(struct hsm_call *call, const struct key_work *w,
 	static const uint8_t text[16] = "holdfast sample";
 	uint8_t nonce[GCM_NONCE], first[64], second[64];
 	size_t first_len = sizeof(first), second_len = sizeof(second);
-	CK_MECHANISM m = mechanism(CKM_SHA256_HMAC);
+	CK_MECHANISM m = mechanism(mac_of(w->type));
 	struct hf_bytes in = bytes_of(text, sizeof(text));
 	struct hf_bytes none = { NULL, 0 };
 	enum hf_err err;
@@ -400,7 +407,7 @@ symmetric_is(struct hsm_call *call, const struct key_work *w,
 	struct hf_bytes none = { NULL, 0 };
 	uint8_t nonce[GCM_NONCE], theirs[64], ours[64];
 	size_t len = sizeof(theirs);
-	CK_MECHANISM m = mechanism(CKM_SHA256_HMAC);
+	CK_MECHANISM m = mechanism(mac_of(w->type));
 	enum hf_err err;
 
 	if (w->type->family == FAMILY_AEAD) {
@@ -415,9 +422,11 @@ symmetric_is(struct hsm_call *call, const struct key_work *w,
 	}
 	if ((err = call_crypt(call, CRYPT_SIGN, &m, key, in, theirs, &len)) !=
 		HF_OK ||
-	    (err = crypto_hmac(sha256, material, in, ours)) != HF_OK)
+	    (err = w->type->family == FAMILY_CMAC
+		    ? crypto_cmac(material, in, ours)
+		    : crypto_hmac(sha256, material, in, ours)) != HF_OK)
 		return err;
-	return bytes_equal(bytes_of(theirs, len), bytes_of(ours, sha256->size))
+	return bytes_equal(bytes_of(theirs, len), bytes_of(ours, len))
 	    ? HF_OK
 	    : HF_ERR_HSM_REFUSED;
 }

@@ -193,9 +193,10 @@ version_open_wrapped(struct key_version *v, const struct key_type *type,
 		return rec->spki.len == 0
 		    ? HF_ERR_STORE_DAMAGED
 		    : crypto_key_public(type, rec->spki, &v->pair);
-	if (type->family == FAMILY_AEAD && rec->material.len != type->size)
+	if (key_type_symmetric(type) && type->size != 0 &&
+	    rec->material.len != type->size)
 		return HF_ERR_STORE_DAMAGED;
-	if (type->family == FAMILY_AEAD || type->family == FAMILY_HMAC)
+	if (key_type_symmetric(type))
 		return secret_copy(&v->material, rec->material);
 	return crypto_key_private(type, rec->material, &v->pair);
 }

@@ -18,6 +18,7 @@ enum key_family {
 	FAMILY_EC,    /* ECDSA over a prime curve of FIPS 186-5 */
 	FAMILY_EDDSA, /* RFC 8032 */
 	FAMILY_HMAC,
+	FAMILY_CMAC, /* NIST SP 800-38B */
 };
 
 enum key_level { LEVEL_WRAPPED, LEVEL_HSM };
@@ -34,6 +35,10 @@ enum key_type_id {
 	KEY_RSA_3072 = 9,
 	KEY_RSA_4096 = 10,
 	KEY_HMAC = 11,
+	KEY_XCHACHA20_POLY1305 = 12,
+	KEY_AES128_CMAC = 13,
+	KEY_AES192_CMAC = 14,
+	KEY_AES256_CMAC = 15,
 };
 
 struct key_type {
@@ -53,6 +58,14 @@ struct key_type {
 	bool slow;    /* an operation takes long enough to be a worker's */
 	bool hsm;     /* may live at level hsm */
 };
+
+/* One secret, and no public half. */
+static inline bool
+key_type_symmetric(const struct key_type *type)
+{
+	return type->family == FAMILY_AEAD || type->family == FAMILY_HMAC ||
+	    type->family == FAMILY_CMAC;
+}
 
 extern const struct key_type key_types[];
 extern const size_t key_types_count;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
+#include "crypto_mode.h"
 #include "crypto_wrap.h"
 #include "key_derive.h"
 
@@ -29,6 +30,8 @@ struct level_ops {
 	    size_t *len);
 	enum hf_err (*hmac)(const struct keyuse *, const struct key *,
 	    const struct key_version *, const struct hash_type *,
+	    struct hf_bytes in, uint8_t *out);
+	enum hf_err (*cmac)(const struct keyuse *, const struct key_version *,
 	    struct hf_bytes in, uint8_t *out);
 };
 
@@ -92,6 +95,14 @@ wrapped_hmac(const struct keyuse *use, const struct key *key,
 	return crypto_hmac(hash, secret_view(k), in, out);
 }
 
+static enum hf_err
+wrapped_cmac(const struct keyuse *use, const struct key_version *v,
+    struct hf_bytes in, uint8_t *out)
+{
+	(void)use;
+	return crypto_cmac(secret_view(&v->material), in, out);
+}
+
 /* -- Level hsm: in the HSM -- */
 
 static enum hf_err
@@ -146,12 +157,20 @@ hsm_hmac_with(const struct keyuse *use, const struct key *key,
 	return hsm_key_hmac(use->server->hsm, k, hash, in, out);
 }
 
+static enum hf_err
+hsm_cmac_with(const struct keyuse *use, const struct key_version *v,
+    struct hf_bytes in, uint8_t *out)
+{
+	return hsm_key_cmac(use->server->hsm, &v->hsm, in, out);
+}
+
 static const struct level_ops levels[] = {
 	[LEVEL_WRAPPED] = { false, wrapped_seal, wrapped_open,
-	    wrapped_decrypt_rsa, wrapped_rsa_raw, wrapped_sign, wrapped_hmac },
+	    wrapped_decrypt_rsa, wrapped_rsa_raw, wrapped_sign, wrapped_hmac,
+	    wrapped_cmac },
 	[LEVEL_HSM] = { true, hsm_seal_with, hsm_open_with,
 	    hsm_decrypt_rsa_with, hsm_rsa_raw_with, hsm_sign_with,
-	    hsm_hmac_with },
+	    hsm_hmac_with, hsm_cmac_with },
 };
 
 /* Whether the level, or the private operation itself, takes a worker. */
@@ -341,4 +360,15 @@ keyuse_hmac(const struct keyuse *use, const struct key *key,
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
 	return levels[v->level].hmac(use, key, v, hash, in, out);
+}
+
+enum hf_err
+keyuse_cmac(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes in, uint8_t *out)
+{
+	if (key->type->family != FAMILY_CMAC)
+		return HF_ERR_KEY_TYPE;
+	if (must_defer(use, key, v, false))
+		return HF_ERR_DEFER;
+	return levels[v->level].cmac(use, v, in, out);
 }

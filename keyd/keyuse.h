@@ -58,4 +58,8 @@ enum hf_err keyuse_hmac(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct hash_type *hash,
     struct hf_bytes in, uint8_t *out);
 
+/* `out` takes 16 bytes. */
+enum hf_err keyuse_cmac(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes in, uint8_t *out);
+
 #endif

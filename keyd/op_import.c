@@ -86,7 +86,7 @@ bring_public(struct request *rq, const struct brought *b,
 	struct crypto_key *key;
 	enum hf_err err;
 
-	if (type->family == FAMILY_AEAD || type->family == FAMILY_HMAC)
+	if (key_type_symmetric(type))
 		return hf_fail(&rq->why, HF_ERR_KEY_TYPE,
 		    "public_key: keys of type %s have no public half",
 		    type->name);
@@ -170,8 +170,7 @@ static enum hf_err
 bring(struct request *rq, const struct brought *b, const struct key_type *type,
     struct key_material *out)
 {
-	bool symmetric =
-	    type->family == FAMILY_AEAD || type->family == FAMILY_HMAC;
+	bool symmetric = key_type_symmetric(type);
 	enum hf_err err;
 
 	if ((b->ciphertext.ptr == NULL) == (b->public_key.ptr == NULL))

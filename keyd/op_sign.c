@@ -277,12 +277,86 @@ op_transit_hmac(
 		"input: missing input"));
 }
 
-/* -- Verify: a signature or an HMAC -- */
+/* -- CMAC -- */
+
+enum { CMAC = 16, CMAC_MIN = 8 };
+
+/* Short MACs are for those who must; below 8 bytes they can be guessed (NIST
+ * SP 800-38B, appendix A). */
+static enum hf_err
+cmac_length(uint64_t asked, size_t *out, struct hf_why *why)
+{
+	if (asked != 0 && asked < CMAC_MIN)
+		return hf_fail(why, HF_ERR_BAD_VALUE,
+		    "mac_length: must be %d to %d bytes", CMAC_MIN, CMAC);
+	*out = asked == 0 ? CMAC : (size_t)asked;
+	return HF_OK;
+}
+
+static enum hf_err
+must_cmac(struct request *rq)
+{
+	if (rq->key == NULL)
+		return HF_ERR_ENC_KEY_NOT_FOUND;
+	if (rq->key->type->family != FAMILY_CMAC)
+		return hf_fail(&rq->why, HF_ERR_KEY_TYPE,
+		    "CMAC not supported for key type %s", rq->key->type->name);
+	return HF_OK;
+}
+
+struct cmac_ctx {
+	const struct hf_cmac_in *in;
+	size_t length;
+};
+
+static enum hf_err
+cmac_one(struct request *rq, const void *ctx, const void *item, void *result,
+    struct hf_why *why)
+{
+	const struct cmac_ctx *cc = ctx;
+	const struct hf_cmac_item *it = item;
+	struct hf_cmac_result *res = result;
+	struct keyuse use = use_of(rq, (struct hf_bytes){ 0 });
+	const struct key_version *v;
+	uint8_t *buf;
+	enum hf_err err;
+
+	if ((err = select_new(rq, cc->in->key_version, "CMAC", &v, why)) !=
+	    HF_OK)
+		return err;
+	buf = request_alloc(rq, FORM_HEADER + CMAC);
+	if (buf == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((err = keyuse_cmac(
+		 &use, rq->key, v, it->input, buf + FORM_HEADER)) != HF_OK)
+		return err;
+	res->key_version = v->number;
+	return form_write(rq->arena, form_of(cc->in->format), rq->key->prefix,
+	    v->number, BASE64_STD, buf, cc->length, &res->cmac);
+}
+
+enum hf_err
+op_transit_cmac(
+    struct request *rq, const struct hf_cmac_in *in, struct hf_cmac_out *out)
+{
+	struct cmac_ctx cc = { .in = in };
+	enum hf_err err;
+
+	if ((err = must_cmac(rq)) != HF_OK ||
+	    (err = cmac_length(in->mac_length, &cc.length, &rq->why)) != HF_OK)
+		return err;
+	return batch_run(rq,
+	    BATCH(cmac_one, &cc, in, out, in->item.input.ptr != NULL,
+		"input: missing input"));
+}
+
+/* -- Verify: a signature, an HMAC or a CMAC -- */
 
 struct verify_ctx {
 	const struct hf_verify_in *in;
 	struct sign_how how;
 	const struct hash_type *hash;
+	size_t mac_length;
 };
 
 static enum hf_err
@@ -330,6 +404,58 @@ verify_signature(struct request *rq, const struct verify_ctx *vc,
 }
 
 static enum hf_err
+verify_cmac(struct request *rq, const struct verify_ctx *vc,
+    const struct hf_verify_item *it, bool *valid, struct hf_why *why)
+{
+	struct keyuse use = use_of(rq, (struct hf_bytes){ 0 });
+	const struct key_version *v;
+	struct versioned given;
+	uint8_t mac[CMAC];
+	enum hf_err err;
+
+	if ((err = form_read(rq->arena, it->cmac, rq->key->prefix, BASE64_STD,
+		 "cmac", HF_ERR_BAD_SIGNATURE, &given, why)) != HF_OK ||
+	    (err = select_old(rq, given.version, "cmac", HF_ERR_BAD_SIGNATURE,
+		 &v, why)) != HF_OK ||
+	    (err = keyuse_cmac(&use, rq->key, v, it->input, mac)) != HF_OK)
+		return err;
+	*valid = bytes_equal_ct(given.body, bytes_of(mac, vc->mac_length));
+	bytes_wipe(mac, sizeof(mac)); /* else a wrong guess would leave it */
+	return HF_OK;
+}
+
+/* What an item gives to be verified, and who does it. */
+static const struct proof {
+	size_t offset; /* in the item */
+	enum hf_err (*verify)(struct request *rq, const struct verify_ctx *vc,
+	    const struct hf_verify_item *it, bool *valid, struct hf_why *why);
+} proofs[] = {
+	{ offsetof(struct hf_verify_item, signature), verify_signature },
+	{ offsetof(struct hf_verify_item, hmac), verify_hmac },
+	{ offsetof(struct hf_verify_item, cmac), verify_cmac },
+};
+enum { PROOF_SIGNATURE, PROOF_HMAC, PROOF_CMAC, PROOFS };
+
+/* Which one it gives; PROOFS when it gives none. */
+static enum hf_err
+proof_of(const struct hf_verify_item *it, unsigned *out, struct hf_why *why)
+{
+	*out = PROOFS;
+	for (unsigned i = 0; i < PROOFS; i++) {
+		const struct hf_bytes *at =
+		    (const void *)((const uint8_t *)it + proofs[i].offset);
+
+		if (at->ptr == NULL)
+			continue;
+		if (*out != PROOFS)
+			return hf_fail(why, HF_ERR_BAD_VALUE,
+			    "provide one of 'signature', 'hmac' or 'cmac'");
+		*out = i;
+	}
+	return HF_OK;
+}
+
+static enum hf_err
 verify_one(struct request *rq, const void *ctx, const void *item, void *result,
     struct hf_why *why)
 {
@@ -337,68 +463,87 @@ verify_one(struct request *rq, const void *ctx, const void *item, void *result,
 	const struct hf_verify_item *it = item;
 	struct hf_verify_result *res = result;
 	bool valid = false;
+	unsigned kind;
 	enum hf_err err;
 
-	if (it->signature.ptr != NULL && it->hmac.ptr != NULL)
-		return hf_fail(why, HF_ERR_BAD_VALUE,
-		    "provide one of 'signature' or 'hmac'");
-	if (it->signature.ptr == NULL && it->hmac.ptr == NULL)
+	if ((err = proof_of(it, &kind, why)) != HF_OK)
+		return err;
+	if (kind == PROOFS)
 		return hf_fail(why, HF_ERR_MISSING_FIELD,
-		    "neither a "
-		    "'signature' nor an 'hmac' were given to verify");
-	err = it->hmac.ptr != NULL ? verify_hmac(rq, vc, it, &valid, why)
-				   : verify_signature(rq, vc, it, &valid, why);
+		    "neither a 'signature' nor an 'hmac' were given to verify");
+	err = proofs[kind].verify(rq, vc, it, &valid, why);
 	if (err == HF_OK)
 		res->valid = valid ? HF_TRUE : HF_FALSE;
 	return err;
 }
 
+/* An item with none counts as a signature, one with two as the MAC: each has
+ * its error when its turn comes. */
+static unsigned
+kind_of_item(const struct hf_verify_item *it)
+{
+	if (it->hmac.ptr != NULL)
+		return PROOF_HMAC;
+	return it->cmac.ptr != NULL ? PROOF_CMAC : PROOF_SIGNATURE;
+}
+
 /* All items of a batch are of one kind, as in Vault. */
 static enum hf_err
-verify_kind(const struct hf_verify_in *in, bool *hmac, struct hf_why *why)
+verify_kind(const struct hf_verify_in *in, unsigned *kind, struct hf_why *why)
 {
-	if (in->batch_input == NULL) {
-		*hmac = in->item.hmac.ptr != NULL;
-		return HF_OK;
-	}
-	*hmac =
-	    in->batch_input_count > 0 && in->batch_input[0].hmac.ptr != NULL;
-	for (size_t i = 0; i < in->batch_input_count; i++)
-		if ((in->batch_input[i].hmac.ptr != NULL) != *hmac)
+	*kind = kind_of_item(
+	    in->batch_input_count > 0 ? in->batch_input : &in->item);
+	for (size_t i = 1; i < in->batch_input_count; i++)
+		if (kind_of_item(&in->batch_input[i]) != *kind)
 			return hf_fail(why, HF_ERR_BAD_VALUE,
-			    "elements of "
-			    "batch_input must all provide either 'signature' "
-			    "or 'hmac'");
+			    "elements of batch_input must all provide either "
+			    "'signature' or 'hmac'");
 	return HF_OK;
+}
+
+static enum hf_err
+verify_how(struct request *rq, const struct hf_verify_in *in, unsigned kind,
+    struct verify_ctx *vc)
+{
+	struct sign_words words = { in->hash_algorithm, in->signature_algorithm,
+		in->marshaling_algorithm, in->salt_length, in->prehashed };
+	enum hf_err err;
+
+	if (kind == PROOF_CMAC) {
+		err = must_cmac(rq);
+		return err != HF_OK
+		    ? err
+		    : cmac_length(in->mac_length, &vc->mac_length, &rq->why);
+	}
+	if (kind == PROOF_SIGNATURE) {
+		err = must_sign(rq, "signature verification");
+		return err != HF_OK ? err
+				    : read_how(rq, &words, &vc->how, &rq->why);
+	}
+	if (rq->key == NULL)
+		return HF_ERR_ENC_KEY_NOT_FOUND;
+	vc->hash = hash_type_by_name(in->hash_algorithm.ptr == NULL
+		? TEXT("sha2-256")
+		: in->hash_algorithm);
+	return vc->hash == NULL ? HF_ERR_BAD_ALGORITHM : HF_OK;
 }
 
 enum hf_err
 op_transit_verify(struct request *rq, const struct hf_verify_in *in,
     struct hf_verify_out *out)
 {
-	struct sign_words words = { in->hash_algorithm, in->signature_algorithm,
-		in->marshaling_algorithm, in->salt_length, in->prehashed };
 	struct verify_ctx vc = { .in = in };
-	bool hmac, given;
+	unsigned kind;
+	bool given;
 	enum hf_err err;
 
-	if ((err = verify_kind(in, &hmac, &rq->why)) != HF_OK)
+	if ((err = verify_kind(in, &kind, &rq->why)) != HF_OK ||
+	    (err = verify_how(rq, in, kind, &vc)) != HF_OK)
 		return err;
-	if (hmac) {
-		if (rq->key == NULL)
-			return HF_ERR_ENC_KEY_NOT_FOUND;
-		vc.hash = hash_type_by_name(in->hash_algorithm.ptr == NULL
-			? TEXT("sha2-256")
-			: in->hash_algorithm);
-		if (vc.hash == NULL)
-			return HF_ERR_BAD_ALGORITHM;
-	} else if ((err = must_sign(rq, "signature verification")) != HF_OK ||
-	    (err = read_how(rq, &words, &vc.how, &rq->why)) != HF_OK) {
-		return err;
-	}
 	given = in->item.input.ptr != NULL ||
 	    (in->batch_input != NULL &&
-		(in->item.signature.ptr != NULL || in->item.hmac.ptr != NULL));
+		(in->item.signature.ptr != NULL || in->item.hmac.ptr != NULL ||
+		    in->item.cmac.ptr != NULL));
 	return batch_run(rq,
 	    BATCH(verify_one, &vc, in, out, given,
 		"input: missing input to verify"));

@@ -147,6 +147,7 @@ SCHEMA_PUBLIC(schema_sign_out, hf_sign_out,
 	INPUT_ITEM(s, at, need), \
 	F(s, "signature", at signature, 0, 4096, SEALED, NULL, "what sign gave, in either form"), \
 	F(s, "hmac",      at hmac,      0, 4096, SEALED, NULL, "what hmac gave, in either form"), \
+	F(s, "cmac",      at cmac,      0, 4096, SEALED, NULL, "what cmac gave, in either form"), \
 	CONTEXT_FIELD(s, at)
 
 SCHEMA(schema_verify_item, hf_verify_item,
@@ -156,6 +157,7 @@ SCHEMA(schema_verify_result, hf_verify_result,
 	STATUS_FIELDS(hf_verify_result, ));
 SCHEMA_PUBLIC(schema_verify_in, hf_verify_in,
 	KEY_FIELD(hf_verify_in), VERIFY_ITEM(hf_verify_in, item., 0), SIGN_FIELDS(hf_verify_in),
+	F(hf_verify_in, "mac_length", mac_length, 0, 16, PLAIN, NULL, "bytes of a CMAC; 16 when absent"),
 	LIST(hf_verify_in, "batch_input", batch_input, BATCH_MAX, &schema_verify_item, 0, "items to verify, instead of one"));
 SCHEMA_PUBLIC(schema_verify_out, hf_verify_out,
 	F(hf_verify_out, "valid", result.valid, 0, 1, PLAIN, NULL, "whether it matches"),

@@ -132,4 +132,26 @@ SCHEMA_PUBLIC(schema_reencrypt_out, hf_reencrypt_out,
 	REENCRYPT_RESULT(hf_reencrypt_out, result.),
 	LIST(hf_reencrypt_out, "batch_results", batch_results, BATCH_MAX, &schema_reencrypt_result, 0, "a result for each item, in order"));
 
+/* -- cmac -- */
+
+#define CMAC_INPUT(s, at, need) \
+	F(s, "input", at input, 0, DATA_MAX, SECRET | DATA | (need), NULL, "data; may be empty")
+#define CMAC_RESULT(s, at) \
+	F(s, "cmac",        at cmac,        0, 512, DATA | SEALED, NULL, "the MAC"), \
+	F(s, "key_version", at key_version, 0, VERSION_MAX, PLAIN, NULL, "version that was used")
+
+SCHEMA(schema_cmac_item, hf_cmac_item,
+	CMAC_INPUT(hf_cmac_item, , REQUIRED), REFERENCE_FIELD(hf_cmac_item));
+SCHEMA(schema_cmac_result, hf_cmac_result,
+	CMAC_RESULT(hf_cmac_result, ), STATUS_FIELDS(hf_cmac_result, ));
+SCHEMA_PUBLIC(schema_cmac_in, hf_cmac_in,
+	KEY_FIELD(hf_cmac_in), CMAC_INPUT(hf_cmac_in, item., 0),
+	F(hf_cmac_in, "mac_length",  mac_length,  0, 16, PLAIN, NULL, "bytes of the MAC, 8 to 16; 16 when absent"),
+	F(hf_cmac_in, "key_version", key_version, 0, VERSION_MAX, PLAIN, NULL, "version to use; the primary one when absent or 0"),
+	FORMAT_FIELD(hf_cmac_in),
+	LIST(hf_cmac_in, "batch_input", batch_input, BATCH_MAX, &schema_cmac_item, 0, "inputs, instead of one"));
+SCHEMA_PUBLIC(schema_cmac_out, hf_cmac_out,
+	CMAC_RESULT(hf_cmac_out, result.),
+	LIST(hf_cmac_out, "batch_results", batch_results, BATCH_MAX, &schema_cmac_result, 0, "a result for each item, in order"));
+
 /* clang-format on */

@@ -10,7 +10,7 @@ _holdfast_options() {
 	'datakey-wrapped') echo '--bits --associated-data --context --key-version --binary --out --encoding' ;;
 	'hmac') echo '--algorithm --key-version --binary --out --encoding' ;;
 	'sign') echo '--context --hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length --key-version --binary --out --encoding' ;;
-	'verify') echo '--signature --hmac --context --hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length' ;;
+	'verify') echo '--signature --hmac --cmac --context --hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length --mac-length' ;;
 	'random') echo '--bytes --source --out --encoding' ;;
 	'hash') echo '--algorithm --out --encoding' ;;
 	'key create') echo '--type --level --keyring --prefix --key-size --derived --convergent-encryption --exportable --allow-plaintext-backup --deletion-allowed' ;;
@@ -53,12 +53,13 @@ _holdfast_options() {
 	'key backup') echo '--recipient --out --encoding' ;;
 	'key restore-backup') echo '--force' ;;
 	'reencrypt') echo '--destination --associated-data --context --new-associated-data --new-context --key-version --binary --out --encoding' ;;
+	'cmac') echo '--mac-length --key-version --binary --out --encoding' ;;
 	esac
 }
 
 _holdfast_values() {
 	case "$1" in
-	'--type') echo 'aes256-gcm96 aes128-gcm96 chacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 rsa-2048 rsa-3072 rsa-4096 hmac' ;;
+	'--type') echo 'aes256-gcm96 aes128-gcm96 chacha20-poly1305 xchacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 rsa-2048 rsa-3072 rsa-4096 hmac aes128-cmac aes192-cmac aes256-cmac' ;;
 	'--algorithm') echo 'sha1 sha2-224 sha2-256 sha2-384 sha2-512 sha3-224 sha3-256 sha3-384 sha3-512' ;;
 	'--hash-algorithm') echo 'sha1 sha2-224 sha2-256 sha2-384 sha2-512 sha3-224 sha3-256 sha3-384 sha3-512 none' ;;
 	'--signature-algorithm') echo 'pss pkcs1v15' ;;
@@ -75,7 +76,7 @@ _holdfast_values() {
 
 _holdfast_takes_name() {
 	case "$1" in
-	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore' | 'key csr' | 'key set-certificate' | 'key self-sign' | 'key export-public' | 'key export-chain' | 'key export-encryption' | 'key export-signing' | 'key export-hmac' | 'key byok-export' | 'key backup' | 'key restore-backup' | 'reencrypt') return 0 ;;
+	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore' | 'key csr' | 'key set-certificate' | 'key self-sign' | 'key export-public' | 'key export-chain' | 'key export-encryption' | 'key export-signing' | 'key export-hmac' | 'key byok-export' | 'key backup' | 'key restore-backup' | 'reencrypt' | 'cmac') return 0 ;;
 	esac
 	return 1
 }
@@ -130,6 +131,7 @@ key byok-export
 key backup
 key restore-backup
 reencrypt
+cmac
 seal
 open
 hsm init

@@ -204,6 +204,7 @@ struct hf_verify_item {
 	struct hf_bytes input;
 	struct hf_bytes signature;
 	struct hf_bytes hmac;
+	struct hf_bytes cmac;
 	struct hf_bytes context;
 	struct hf_text reference;
 };
@@ -221,6 +222,7 @@ struct hf_verify_in {
 	struct hf_text signature_algorithm;
 	struct hf_text marshaling_algorithm;
 	struct hf_text salt_length;
+	uint64_t mac_length; /* of a CMAC: bytes; 0 means 16 */
 	struct hf_verify_item *batch_input;
 	size_t batch_input_count;
 };

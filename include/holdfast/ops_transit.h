@@ -175,4 +175,31 @@ struct hf_reencrypt_out {
 	size_t batch_results_count;
 };
 
+struct hf_cmac_item {
+	struct hf_bytes input;
+	struct hf_text reference;
+};
+
+struct hf_cmac_result {
+	struct hf_item_status status;
+	struct hf_bytes cmac;
+	uint64_t key_version;
+};
+
+struct hf_cmac_in {
+	struct hf_text name;
+	struct hf_cmac_item item;
+	uint64_t mac_length; /* bytes, 8 to 16; 0 means 16 */
+	struct hf_uint key_version;
+	struct hf_text format;
+	struct hf_cmac_item *batch_input;
+	size_t batch_input_count;
+};
+
+struct hf_cmac_out {
+	struct hf_cmac_result result;
+	struct hf_cmac_result *batch_results;
+	size_t batch_results_count;
+};
+
 #endif

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# FM11 and FM12 of docs/transit.md: derived keys and convergent encryption. What
+# KT4, KT11, FM11, FM12, T31 and CK4 of docs/transit.md: derived keys, convergent
+# encryption, keys that lead to keys, and what Vault Enterprise has more. What
 # Vault would have made is made here with another implementation of HKDF, and
 # must open once the key is imported; and the other way round.
 # shellcheck source=tests/e2e/lib.sh
@@ -150,6 +151,56 @@ holdfast key create ed2 --type ed25519 >/dev/null
 refuse "FM11 a key that is not derived takes none" 2 "is not a derived key" \
 	holdfast sign ed2 --context a data
 
+# -- KT4: XChaCha20-Poly1305 --
+/usr/bin/python3 -c "
+open('xkey', 'wb').write(bytes(range(0x80, 0xa0)))
+open('xaad', 'wb').write(bytes.fromhex('50515253c0c1c2c3c4c5c6c7'))
+open('xbody', 'wb').write(bytes(range(0x40, 0x58)) + bytes.fromhex(
+	'bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb'
+	'731c7f1b0b4aa6440bf3a82f4eda7e39ae64c6708c54c216cb96b72e1213b452'
+	'2f8c9ba40db5d945b11b69b982c1bb9e3f3fac2bc369488f76b2383565d3fff9'
+	'21f9664c97637da9768812f615c68b13b52ec0875924c1c7987947deafd8780acf49'))"
+holdfast key import x xkey --type xchacha20-poly1305 >/dev/null
+printf 'vault:v1:%s' "$(base64 -w0 xbody)" >c
+is "KT4 opens the example of the draft" "Ladies and Gentlemen" \
+	"$(holdfast decrypt x --associated-data @xaad <c | head -c 20)"
+is "KT4 and what it sealed itself" "$(cat data)" "$(holdfast encrypt x <data | holdfast decrypt x)"
+is "FM2 its nonce has 24 bytes" $((24 + 20 + 16)) \
+	"$(holdfast encrypt x <data | cut -d: -f3 | base64 -d | wc -c)"
+refuse "KT4 at level wrapped only" 2 "level wrapped only" \
+	holdfast key create m --type xchacha20-poly1305 --level hsm
+holdfast key create xcv --type xchacha20-poly1305 --derived --convergent-encryption >/dev/null
+is "KT4 convergent" "$(holdfast encrypt xcv --context a <data)" "$(holdfast encrypt xcv --context a <data)"
+
+# -- T31: CMAC, checked by openssl --
+for bits in 128 192 256; do
+	head -c $((bits / 8)) /dev/urandom >raw
+	mac=$(openssl mac -cipher AES-$bits-CBC -macopt "hexkey:$(xxd -p -c99 raw)" -in data CMAC | tr A-F a-f)
+	for level in wrapped hsm; do
+		key=cmac$bits-$level
+		holdfast key import $key raw --type aes$bits-cmac --level $level >/dev/null
+		holdfast cmac $key <data >m
+		is "T31 $key" "$mac" "$(cut -d: -f3 m | base64 -d | xxd -p -c99)"
+		expect "T31 $key verifies" quiet holdfast verify $key --cmac "$(cat m)" data
+		refuse "T31 $key other data" 2 "" quiet holdfast verify $key --cmac "$(cat m)" context
+		holdfast cmac $key --mac-length 8 <data >m8
+		is "T31 $key eight bytes" "${mac:0:16}" "$(cut -d: -f3 m8 | base64 -d | xxd -p -c99)"
+		refuse "T31 $key a short one is not a long one" 2 "" quiet holdfast verify $key \
+			--cmac "$(cat m8)" data
+		expect "T31 $key but when it is asked for" quiet holdfast verify $key --mac-length 8 \
+			--cmac "$(cat m8)" data
+	done
+	holdfast key create born$bits --type aes$bits-cmac --level hsm >/dev/null
+	expect "T31 made in the HSM" quiet holdfast verify born$bits --cmac "$(holdfast cmac born$bits data)" data
+done
+refuse "T31 less than eight bytes" 2 "must be 8 to 16" holdfast cmac cmac128-hsm --mac-length 7 data
+refuse "T31 another type" 2 "CMAC not supported for key type aes256-gcm96" holdfast cmac plain data
+refuse "T31 nor to verify" 2 "CMAC not supported for key type aes256-gcm96" \
+	quiet holdfast verify plain --cmac "$(cat m)" data
+refuse "T31 does not encrypt" 2 "not supported for key type aes128-cmac" holdfast encrypt cmac128-hsm data
+refuse "T31 two kinds at once" 2 "provide one of" quiet holdfast verify cmac128-hsm \
+	--cmac "$(cat m)" --hmac "$(cat m)" data
+
 # -- CK4: from key to key --
 for to in rsa hsm chacha d2 cv-aes256-gcm96; do
 	case $to in
@@ -198,7 +249,7 @@ refuse "CK4 nor who may not re-encrypt from here" 2 "permission denied" \
 # -- T1: every type, level and combination has an answer of its own --
 # (GHSA-8w8f-r2xv-4q4j: an RSA key with derived=true brought a service down.)
 for type in aes256-gcm96 aes128-gcm96 chacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 \
-	rsa-2048 rsa-3072 rsa-4096 hmac; do
+	rsa-2048 rsa-3072 rsa-4096 hmac xchacha20-poly1305 aes128-cmac aes192-cmac aes256-cmac; do
 	case $type in
 	*gcm96 | *poly1305) derives=yes converges=yes ;;
 	ed25519) derives=yes converges=no ;;
@@ -216,7 +267,7 @@ for type in aes256-gcm96 aes128-gcm96 chacha20-poly1305 ecdsa-p256 ecdsa-p384 ec
 		refuse "T1 $type convergent" 2 "not supported for keys of type $type" \
 			holdfast key create m --type $type --derived --convergent-encryption
 	fi
-	[ $type = chacha20-poly1305 ] && continue
+	case $type in *chacha20*) continue ;; esac
 	refuse "T1 $type derived at level hsm" 2 "derived keys exist at level wrapped only" \
 		holdfast key create m --type $type --derived --level hsm
 done

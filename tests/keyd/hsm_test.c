@@ -819,6 +819,9 @@ imported_keys_do_what_the_material_would(void **state)
 		{ KEY_AES256_GCM96, 0 },
 		{ KEY_AES128_GCM96, 0 },
 		{ KEY_HMAC, 32 },
+		{ KEY_AES128_CMAC, 0 },
+		{ KEY_AES192_CMAC, 0 },
+		{ KEY_AES256_CMAC, 0 },
 		{ KEY_HMAC, 100 }, /* SoftHSM would make 104 of them */
 		{ KEY_ECDSA_P256, 0 },
 		{ KEY_ECDSA_P521, 0 },

@@ -28,7 +28,9 @@ keeps_the_stored_ids(void **state)
 {
 	static const char *const names[] = { "aes256-gcm96", "aes128-gcm96",
 		"chacha20-poly1305", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521",
-		"ed25519", "rsa-2048", "rsa-3072", "rsa-4096", "hmac" };
+		"ed25519", "rsa-2048", "rsa-3072", "rsa-4096", "hmac",
+		"xchacha20-poly1305", "aes128-cmac", "aes192-cmac",
+		"aes256-cmac" };
 
 	(void)state;
 	assert_int_equal(key_types_count, sizeof(names) / sizeof(names[0]));
@@ -41,7 +43,7 @@ knows_no_other_type(void **state)
 {
 	(void)state;
 	assert_null(key_type_by_id(0));
-	assert_null(key_type_by_id(12));
+	assert_null(key_type_by_id(16));
 	assert_null(key_type_by_name(TEXT("")));
 	assert_null(key_type_by_name(TEXT("aes256-gcm9")));
 	assert_null(key_type_by_name(TEXT("aes256-gcm96 ")));
@@ -57,7 +59,9 @@ sizes_fit_the_family(void **state)
 		const struct key_type *type = &key_types[i];
 		bool aead = type->family == FAMILY_AEAD;
 
-		assert_int_equal(type->nonce, aead ? 12 : 0);
+		bool long_nonce = type->id == KEY_XCHACHA20_POLY1305;
+
+		assert_int_equal(type->nonce, long_nonce ? 24 : aead ? 12 : 0);
 		assert_int_equal(type->tag, aead ? 16 : 0);
 		assert_int_equal(type->size, (type->bits + 7) / 8);
 		assert_int_equal(type->size == 0, type->family == FAMILY_HMAC);
@@ -74,6 +78,9 @@ abilities_fit_the_family(void **state)
 
 		assert_int_equal(type->encrypts,
 		    family == FAMILY_AEAD || family == FAMILY_RSA);
+		assert_int_equal(type->derives,
+		    family == FAMILY_AEAD || family == FAMILY_EDDSA);
+		assert_int_equal(key_type_symmetric(type), !type->signs);
 		assert_int_equal(type->signs,
 		    family == FAMILY_RSA || family == FAMILY_EC ||
 			family == FAMILY_EDDSA);
@@ -85,8 +92,9 @@ only_chacha20_is_kept_out_of_the_hsm(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < key_types_count; i++)
-		assert_int_equal(
-		    key_types[i].hsm, key_types[i].id != KEY_CHACHA20_POLY1305);
+		assert_int_equal(key_types[i].hsm,
+		    key_types[i].id != KEY_CHACHA20_POLY1305 &&
+			key_types[i].id != KEY_XCHACHA20_POLY1305);
 }
 
 static void

@@ -77,6 +77,8 @@ enum hf_err crypto_key_private(const struct key_type *type,
 enum hf_err crypto_key_public(
     const struct key_type *type, struct hf_bytes spki, struct crypto_key **out);
 
+bool crypto_key_is_private(const struct crypto_key *key);
+
 /* NULL is fine. A key may be used by many threads; free it when none does. */
 void crypto_key_free(struct crypto_key *key);
 

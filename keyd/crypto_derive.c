@@ -56,7 +56,7 @@ param_bytes(const char *name, struct hf_bytes value)
 }
 
 static enum hf_err
-kdf_run(const char *name, const OSSL_PARAM *params, struct secret *out)
+kdf_run(const char *name, const OSSL_PARAM *params, const struct secret *out)
 {
 	OSSL_AUTO(EVP_KDF) kdf = EVP_KDF_fetch(crypto_lib(), name, NULL);
 	OSSL_AUTO(EVP_KDF_CTX) ctx = EVP_KDF_CTX_new(kdf);
@@ -109,4 +109,23 @@ crypto_hkdf(const struct hkdf *how, struct hf_bytes key, struct secret *out)
 		*p++ = param_bytes(OSSL_KDF_PARAM_INFO, how->info);
 	*p = OSSL_PARAM_construct_end();
 	return kdf_run("HKDF", params, out);
+}
+
+enum hf_err
+crypto_scrypt(struct hf_bytes pin, struct hf_bytes salt, uint8_t out[32])
+{
+	uint64_t n = 16384, r = 8, p = 1, most = 64 << 20;
+	struct secret view = { out, 32 };
+	OSSL_PARAM params[] = {
+		param_bytes(OSSL_KDF_PARAM_PASSWORD, pin),
+		param_bytes(OSSL_KDF_PARAM_SALT, salt),
+		OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_SCRYPT_N, &n),
+		OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_SCRYPT_R, &r),
+		OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_SCRYPT_P, &p),
+		OSSL_PARAM_construct_uint64(
+		    OSSL_KDF_PARAM_SCRYPT_MAXMEM, &most),
+		OSSL_PARAM_construct_end(),
+	};
+
+	return kdf_run("SCRYPT", params, &view);
 }

@@ -36,4 +36,8 @@ struct hkdf {
 enum hf_err crypto_hkdf(
     const struct hkdf *how, struct hf_bytes key, struct secret *out);
 
+/* scrypt (RFC 7914) for PINs: 16 MiB and some 50 ms. */
+enum hf_err crypto_scrypt(
+    struct hf_bytes pin, struct hf_bytes salt, uint8_t out[32]);
+
 #endif

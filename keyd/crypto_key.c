@@ -291,6 +291,12 @@ crypto_key_public(
 	return key_new(type, pkey, false, out);
 }
 
+bool
+crypto_key_is_private(const struct crypto_key *key)
+{
+	return key->private;
+}
+
 void
 crypto_key_free(struct crypto_key *key)
 {

@@ -49,4 +49,11 @@ enum hf_err crypto_ed25519_public(
 /* PKCS#8 DER as PEM, with a NUL; `out` owns it. */
 enum hf_err crypto_private_pem(struct hf_bytes pkcs8, struct secret *out);
 
+/*
+ * Whether one X.509 certificate, DER, is of the key of that
+ * SubjectPublicKeyInfo; HF_ERR_BAD_INPUT when `der` is no certificate, or more.
+ */
+enum hf_err crypto_certificate_matches(
+    struct hf_bytes der, struct hf_bytes spki, bool *matches);
+
 #endif

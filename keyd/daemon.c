@@ -22,6 +22,7 @@
 #include "crypto.h"
 #include "events.h"
 #include "log.h"
+#include "pin.h"
 
 enum {
 	TICK_MS = 1000,
@@ -145,6 +146,7 @@ open_parts(
 	if ((err = daemon_open_keys(s, settings, why)) != HF_OK ||
 	    (err = keys_open(s->store, s->hierarchy, s->hsm,
 		 settings->key_cache, &s->keys)) != HF_OK ||
+	    (err = pins_open(s->store, s->hierarchy, &s->pins)) != HF_OK ||
 	    (err = policy_open(settings->policy_dir, &s->policy, why)) !=
 		HF_OK ||
 	    (err = audit_backing_open(s, &settings->audit, &s->audit, why)) !=
@@ -173,6 +175,7 @@ close_parts(struct server *s)
 	transport_close(s->transport);
 	events_close(s->events);
 	audit_close(s->audit);
+	pins_close(s->pins);
 	keys_close(s->keys);
 	policy_close(s->policy);
 	daemon_close_keys(s);

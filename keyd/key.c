@@ -50,6 +50,8 @@ key_unref(struct key *key)
 		return;
 	for (size_t i = 0; i < key->count; i++)
 		version_free(&key->versions[i]);
+	free(key->label);
+	free(key->cka_id);
 	free(key);
 }
 
@@ -245,6 +247,18 @@ version_unseal(struct hierarchy *h, const struct key *key,
 }
 
 static enum hf_err
+key_fill_p11(struct key *key, const struct key_record *rec)
+{
+	key->uses = rec->uses;
+	if (rec->label.ptr != NULL) {
+		key->label = strndup(rec->label.ptr, rec->label.len);
+		if (key->label == NULL)
+			return HF_ERR_NO_MEMORY;
+	}
+	return copy_out(rec->cka_id, &key->cka_id, &key->cka_id_len);
+}
+
+static enum hf_err
 key_fill(struct key *key, const struct key_record *rec, struct hf_text name)
 {
 	memcpy(key->name, name.ptr, name.len);
@@ -270,7 +284,7 @@ key_fill(struct key *key, const struct key_record *rec, struct hf_text name)
 	key->convergent = rec->convergent != 0;
 	key->key_size = (size_t)rec->key_size;
 	key->creation_time = rec->creation_time;
-	return HF_OK;
+	return key_fill_p11(key, rec);
 }
 
 static enum hf_err
@@ -293,6 +307,31 @@ key_open(struct hierarchy *h, const struct key_record *rec, struct hf_text name,
 	/* A version that is missing at the end would be made a second time. */
 	if (err == HF_OK && key_version_find(key, key->latest) == NULL)
 		err = HF_ERR_STORE_DAMAGED;
+	if (err != HF_OK) {
+		key_unref(key);
+		return err;
+	}
+	*out = key;
+	return HF_OK;
+}
+
+enum hf_err
+key_passing(const struct key_type *type, const struct version_record *rec,
+    uint64_t uses, struct key **out)
+{
+	struct key *key = calloc(1, sizeof(*key) + sizeof(key->versions[0]));
+	enum hf_err err;
+
+	if (key == NULL)
+		return HF_ERR_NO_MEMORY;
+	key->refs = 1;
+	key->type = type;
+	key->passing = true;
+	key->uses = uses;
+	key->latest = 1;
+	key->count = 1;
+	key->key_size = rec->material.len;
+	err = version_open(&key->versions[0], type, rec);
 	if (err != HF_OK) {
 		key_unref(key);
 		return err;

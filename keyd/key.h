@@ -56,6 +56,11 @@ struct key {
 	bool derived;        /* used through a context only (key_derive.h) */
 	bool convergent;
 	size_t key_size; /* hmac keys: bytes */
+	bool passing;    /* stands in no store: key_passing() */
+	uint64_t uses;   /* what it was made for: key_purpose.h */
+	char *label;     /* PKCS#11; NULL: its name */
+	uint8_t *cka_id; /* PKCS#11; NULL: one of ours */
+	size_t cka_id_len;
 	uint64_t creation_time;
 	uint64_t revision; /* of its record in the store */
 	size_t count;
@@ -82,6 +87,13 @@ enum hf_err key_load(struct store *store, struct hierarchy *h,
 enum hf_err version_open(struct key_version *v, const struct key_type *type,
     const struct version_record *rec);
 void version_free(struct key_version *v);
+
+/*
+ * A key of one version that stands in no store, as somebody brought it:
+ * wrapped material, or a public half alone. HF_ERR_BAD_INPUT, HF_ERR_KEY_TYPE.
+ */
+enum hf_err key_passing(const struct key_type *type,
+    const struct version_record *rec, uint64_t uses, struct key **out);
 
 struct key *key_ref(struct key *key);
 /* Drops one reference; the last one wipes and frees. NULL is fine. */

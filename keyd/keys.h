@@ -59,6 +59,10 @@ struct key_create {
 	const struct key_material *material;
 	bool allow_rotation;
 	bool derived, convergent;
+	/* As in struct key_record. */
+	struct hf_text label;
+	struct hf_bytes cka_id;
+	uint64_t uses;
 };
 
 /* HF_ERR_KEY_EXISTS with the existing key in *out; HF_ERR_NAME_TAKEN when the
@@ -111,6 +115,14 @@ enum hf_err keys_version_destroy(struct keys *keys, struct hf_text name,
     uint64_t version, uint64_t delay, struct key **out, struct hf_why *why);
 enum hf_err keys_version_restore(struct keys *keys, struct hf_text name,
     uint64_t version, struct key **out, struct hf_why *why);
+
+/*
+ * Puts certificates to a version (DER, its own first), or takes them away:
+ * empty. Whether they belong to it is the caller's to check.
+ */
+enum hf_err keys_set_chain(struct keys *keys, struct hf_text name,
+    uint64_t version, struct hf_bytes chain, struct key **out,
+    struct hf_why *why);
 
 /* Destroys versions below `min`; see Vault's trim for the conditions. */
 enum hf_err keys_trim(struct keys *keys, struct hf_text name, uint64_t min,

@@ -372,3 +372,75 @@ keyuse_cmac(const struct keyuse *use, const struct key *key,
 		return HF_ERR_DEFER;
 	return levels[v->level].cmac(use, v, in, out);
 }
+
+/* -- Level wrapped only -- */
+
+/* Types of the AES whose raw key is here. */
+static bool
+is_aes(const struct key_type *type)
+{
+	return type->id == KEY_AES256_GCM96 || type->id == KEY_AES128_GCM96;
+}
+
+static enum hf_err
+need_wrapped(const struct key_version *v)
+{
+	return v->level == LEVEL_WRAPPED ? HF_OK : HF_ERR_KEY_LEVEL;
+}
+
+enum hf_err
+keyuse_aes(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, const struct aes_how *how, struct hf_bytes in,
+    uint8_t *out, size_t *len)
+{
+	enum hf_err err = need_wrapped(v);
+
+	(void)use;
+	if (!is_aes(key->type))
+		return HF_ERR_KEY_TYPE;
+	if (err != HF_OK)
+		return err;
+	return crypto_aes(how->mode, how->encrypt, secret_view(&v->material),
+	    how->iv, how->counter_bits, in, out, len);
+}
+
+enum hf_err
+keyuse_aes_cmac(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes in, uint8_t out[16])
+{
+	enum hf_err err = need_wrapped(v);
+
+	(void)use;
+	if (!is_aes(key->type))
+		return HF_ERR_KEY_TYPE;
+	return err != HF_OK ? err
+			    : crypto_cmac(secret_view(&v->material), in, out);
+}
+
+enum hf_err
+keyuse_ecdh(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes point, struct secret *out)
+{
+	enum hf_err err = need_wrapped(v);
+
+	if (key->type->family != FAMILY_EC)
+		return HF_ERR_KEY_TYPE;
+	if (err != HF_OK)
+		return err;
+	if (must_defer(use, key, v, true))
+		return HF_ERR_DEFER;
+	return crypto_ecdh(v->pair, point, out);
+}
+
+enum hf_err
+keyuse_hkdf(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, const struct hkdf *how, struct secret *out)
+{
+	enum hf_err err = need_wrapped(v);
+
+	(void)use;
+	if (key->type->family != FAMILY_HMAC)
+		return HF_ERR_KEY_TYPE;
+	return err != HF_OK ? err
+			    : crypto_hkdf(how, secret_view(&v->material), out);
+}

@@ -2,6 +2,8 @@
 #ifndef KEYD_KEYUSE_H
 #define KEYD_KEYUSE_H
 
+#include "crypto_derive.h"
+#include "crypto_mode.h"
 #include "key.h"
 #include "server.h"
 
@@ -35,6 +37,26 @@ enum hf_err keyuse_decrypt(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
     uint8_t *out, size_t *len);
 
+/* The modes of crypto_mode.h, with an AES key; `out` takes in.len + AES_EXTRA
+ * bytes. At level hsm HF_ERR_KEY_LEVEL where the HSM has no such mode. */
+struct aes_how {
+	enum aes_mode mode;
+	bool encrypt;
+	struct hf_bytes iv;
+	unsigned counter_bits;
+};
+enum hf_err keyuse_aes(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, const struct aes_how *how, struct hf_bytes in,
+    uint8_t *out, size_t *len);
+enum hf_err keyuse_cmac(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes in, uint8_t out[16]);
+
+/* As crypto_ecdh and crypto_hkdf; level wrapped only. */
+enum hf_err keyuse_ecdh(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes point, struct secret *out);
+enum hf_err keyuse_hkdf(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, const struct hkdf *how, struct secret *out);
+
 /* RSA's private operation without padding; all sizes are the modulus's. */
 enum hf_err keyuse_rsa_raw(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes in, uint8_t *out);
@@ -59,7 +81,7 @@ enum hf_err keyuse_hmac(const struct keyuse *use, const struct key *key,
     struct hf_bytes in, uint8_t *out);
 
 /* `out` takes 16 bytes. */
-enum hf_err keyuse_cmac(const struct keyuse *use, const struct key *key,
+enum hf_err keyuse_aes_cmac(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes in, uint8_t *out);
 
 #endif

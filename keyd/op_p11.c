@@ -6,8 +6,10 @@
 #include <time.h>
 
 #include "../lib/bytes.h"
+#include "certificates.h"
 #include "crypto_x509.h"
 #include "handlers.h"
+#include "key_purpose.h"
 #include "keys.h"
 #include "server.h"
 
@@ -18,23 +20,29 @@
  * make something new the rules are those of select_new(), to open or check
  * something old those of select_old().
  */
+enum {
+	PAIRS = 1 << FAMILY_RSA | 1 << FAMILY_EC | 1 << FAMILY_EDDSA,
+	SECRETS = 1 << FAMILY_HMAC | 1 << FAMILY_AEAD,
+	CIPHERS = 1 << FAMILY_RSA | 1 << FAMILY_AEAD,
+	DERIVERS = 1 << FAMILY_EC | 1 << FAMILY_HMAC,
+};
+
 static const struct {
 	enum hf_p11_use use;
 	const char *path;  /* the key's name follows */
 	unsigned families; /* 1 << enum key_family */
+	bool private_half; /* of a pair */
 	bool makes_new;
 } uses[] = {
-	{ HF_P11_SIGN, "transit/sign/",
-	    1 << FAMILY_RSA | 1 << FAMILY_EC | 1 << FAMILY_EDDSA, true },
-	{ HF_P11_SIGN, "transit/hmac/", 1 << FAMILY_HMAC, true },
-	{ HF_P11_VERIFY, "transit/verify/",
-	    1 << FAMILY_RSA | 1 << FAMILY_EC | 1 << FAMILY_EDDSA |
-		1 << FAMILY_HMAC,
-	    false },
-	{ HF_P11_ENCRYPT, "transit/encrypt/",
-	    1 << FAMILY_RSA | 1 << FAMILY_AEAD, true },
-	{ HF_P11_DECRYPT, "transit/decrypt/",
-	    1 << FAMILY_RSA | 1 << FAMILY_AEAD, false },
+	{ HF_P11_SIGN, "transit/sign/", PAIRS, true, true },
+	{ HF_P11_SIGN, "transit/hmac/", SECRETS, true, true },
+	{ HF_P11_VERIFY, "transit/verify/", PAIRS | SECRETS, false, false },
+	{ HF_P11_ENCRYPT, "transit/encrypt/", CIPHERS, false, true },
+	{ HF_P11_DECRYPT, "transit/decrypt/", CIPHERS, true, false },
+	{ HF_P11_DERIVE, "transit/derive/", DERIVERS, true, true },
+	{ HF_P11_WRAP, "transit/wrap/", CIPHERS, false, true },
+	{ HF_P11_UNWRAP, "transit/unwrap/", CIPHERS, true, false },
+	{ HF_P11_EXTRACT, "transit/extract/", PAIRS | SECRETS, true, false },
 };
 
 static bool
@@ -47,12 +55,13 @@ version_serves(
 	return !makes_new || v->number >= key->min_encryption;
 }
 
-static bool
-may(struct request *rq, const char *prefix, const struct key *key,
-    const struct key_version *v, unsigned cap)
+bool
+p11_may(struct request *rq, const char *prefix, const char *suffix,
+    const struct key *key, const struct key_version *v, unsigned cap)
 {
-	char path[160];
-	int n = snprintf(path, sizeof(path), "%s%s", prefix, key->name);
+	char path[192];
+	int n =
+	    snprintf(path, sizeof(path), "%s%s%s", prefix, key->name, suffix);
 	struct hf_text text = { path, (size_t)n };
 
 	if ((policy_caps(rq->grant, text) & cap) == 0)
@@ -60,23 +69,77 @@ may(struct request *rq, const char *prefix, const struct key *key,
 	return v->level == LEVEL_HSM || !policy_demands_hsm(rq->grant, text);
 }
 
+static bool
+has_private_half(const struct key_version *v)
+{
+	return v->level == LEVEL_HSM || v->pair == NULL ||
+	    crypto_key_is_private(v->pair);
+}
+
+/* What takes the raw key is done at level wrapped only. */
+static uint64_t
+of_level(const struct key *key, const struct key_version *v, uint64_t bits)
+{
+	uint64_t raw = HF_P11_DERIVE | HF_P11_EXTRACT;
+
+	if (v->level == LEVEL_WRAPPED)
+		return bits;
+	if (key->type->family == FAMILY_AEAD)
+		raw |=
+		    HF_P11_SIGN | HF_P11_VERIFY | HF_P11_WRAP | HF_P11_UNWRAP;
+	return bits & ~raw;
+}
+
+/* Raw RSA is signature and decryption in one; AES without integrity makes
+ * and opens whatever it likes. */
+static uint64_t
+with_raw(const struct key *key, const struct key_version *v, uint64_t bits)
+{
+	uint64_t rsa = HF_P11_SIGN | HF_P11_DECRYPT;
+	uint64_t aes = HF_P11_ENCRYPT | HF_P11_DECRYPT;
+	bool wrapped = v->level == LEVEL_WRAPPED;
+
+	if (key->type->family == FAMILY_RSA && (bits & rsa) == rsa)
+		bits |= HF_P11_RAW;
+	if (key->type->family == FAMILY_AEAD && wrapped && (bits & aes) == aes)
+		bits |= HF_P11_RAW;
+	return bits;
+}
+
+static uint64_t
+may_manage(
+    struct request *rq, const struct key *key, const struct key_version *v)
+{
+	uint64_t bits = 0;
+
+	if (p11_may(rq, "transit/keys/", "/config", key, v, HF_CAP_UPDATE))
+		bits |= HF_P11_MODIFY;
+	if ((key->deletion_allowed || key->count > 1) &&
+	    p11_may(rq, "transit/keys/", "", key, v, HF_CAP_DELETE))
+		bits |= HF_P11_DESTROY;
+	return bits;
+}
+
 uint64_t
 p11_uses(struct request *rq, const struct key *key, const struct key_version *v)
 {
 	/* No mechanism brings a context. */
 	unsigned family = key->derived ? 0 : 1U << key->type->family;
-	uint64_t bits = 0;
+	uint64_t purpose = key_purpose(key), bits = 0;
+	bool private_half = has_private_half(v);
 
+	/* Whoever holds a session key may do with it what it was made for. */
+	if (key->passing)
+		return with_raw(key, v, purpose);
 	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++)
-		if ((uses[i].families & family) != 0 &&
+		if ((purpose & uses[i].use) != 0 &&
+		    (uses[i].families & family) != 0 &&
+		    (private_half || !uses[i].private_half) &&
 		    version_serves(key, v, uses[i].makes_new) &&
-		    may(rq, uses[i].path, key, v, HF_CAP_UPDATE))
+		    p11_may(rq, uses[i].path, "", key, v, HF_CAP_UPDATE))
 			bits |= uses[i].use;
-	/* Raw RSA is signature and decryption in one. */
-	if (key->type->family == FAMILY_RSA && (bits & HF_P11_SIGN) != 0 &&
-	    (bits & HF_P11_DECRYPT) != 0)
-		bits |= HF_P11_RAW;
-	return bits;
+	return with_raw(key, v, of_level(key, v, bits)) |
+	    may_manage(rq, key, v);
 }
 
 /* -- The list -- */
@@ -137,20 +200,18 @@ copy_bytes(struct request *rq, const uint8_t *p, size_t len)
  * Ids that never change and tell nothing: a hash of the key's random id and
  * the version. The first half names the object, the second is CKA_ID.
  */
-static enum hf_err
-object_ids(struct request *rq, const struct key *key,
-    const struct key_version *v, struct hf_p11_object *out)
+enum hf_err
+p11_object_ids(struct request *rq, const struct key *key,
+    const struct key_version *v, uint8_t **out)
 {
 	uint8_t seed[HSM_ID + 4];
-	uint8_t *hash = request_alloc(rq, 32);
 
-	if (hash == NULL)
+	*out = request_alloc(rq, 32);
+	if (*out == NULL)
 		return HF_ERR_NO_MEMORY;
 	memcpy(seed, key->id, HSM_ID);
 	put_u32(seed + HSM_ID, v->number);
-	out->uid = bytes_of(hash, 16);
-	out->id = bytes_of(hash + 16, 16);
-	return crypto_sha256(bytes_of(seed, sizeof(seed)), hash);
+	return crypto_sha256(bytes_of(seed, sizeof(seed)), *out);
 }
 
 static size_t
@@ -161,25 +222,33 @@ key_bits(const struct key *key)
 }
 
 /*
- * Labels are unique, because some hosts know a key by nothing else: the version
- * in use has the key's name, older ones the number behind it. No key's name
- * has a colon.
+ * Some hosts know a key by its label alone: the version in use has the label
+ * that a PKCS#11 program gave it, else the key's name; older ones the number
+ * behind it. No key's name has a colon.
  */
+static const char *
+label_of(struct request *rq, const struct key *key, const struct key_version *v,
+    bool current)
+{
+	const char *label = key->label != NULL ? key->label : key->name;
+
+	return current ? arena_text(rq->arena, text_of(label))
+		       : arena_printf(rq->arena, "%s:%u", label, v->number);
+}
+
 static enum hf_err
 describe(struct request *rq, const struct key *key, const struct key_version *v,
     bool current, struct hf_p11_object *out)
 {
 	struct hf_bytes chain = bytes_of(v->chain, v->chain_len), cert;
-	const char *label;
+	uint8_t *ids;
+	enum hf_err err;
 
 	out->kind = TEXT("key");
 	out->name = text_of(arena_text(rq->arena, text_of(key->name)));
-	label = current
-	    ? out->name.ptr
-	    : arena_printf(rq->arena, "%s:%u", key->name, v->number);
-	if (out->name.ptr == NULL || label == NULL)
+	out->label = text_of(label_of(rq, key, v, current));
+	if (out->name.ptr == NULL || out->label.ptr == NULL)
 		return HF_ERR_NO_MEMORY;
-	out->label = text_of(label);
 	out->key_version = v->number;
 	out->type = text_of(key->type->name);
 	out->level = text_of(key_level_name(v->level));
@@ -189,33 +258,45 @@ describe(struct request *rq, const struct key *key, const struct key_version *v,
 		out->certificate = copy_bytes(rq, cert.ptr, cert.len);
 	out->imported = key->imported;
 	out->creation_time = v->creation_time;
-	return object_ids(rq, key, v, out);
+	if ((err = p11_object_ids(rq, key, v, &ids)) != HF_OK)
+		return err;
+	out->uid = bytes_of(ids, 16);
+	out->id = current && key->cka_id != NULL
+	    ? copy_bytes(rq, key->cka_id, key->cka_id_len)
+	    : bytes_of(ids + 16, 16);
+	return HF_OK;
+}
+
+static enum hf_err
+add_object(struct object_list *list, const struct hf_p11_object *object)
+{
+	struct object_link *link = request_alloc(list->rq, sizeof(*link));
+
+	if (link == NULL)
+		return HF_ERR_NO_MEMORY;
+	link->object = *object;
+	*list->last = link;
+	list->last = &link->next;
+	list->count++;
+	return HF_OK;
 }
 
 static enum hf_err
 add_version(struct object_list *list, const struct key *key,
     const struct key_version *v, bool current)
 {
-	struct request *rq = list->rq;
-	struct object_link *link;
-	uint64_t bits;
+	struct hf_p11_object object = { 0 };
+	uint64_t manage = HF_P11_MODIFY | HF_P11_DESTROY;
 	enum hf_err err;
 
 	if (!version_serves(key, v, false))
 		return HF_OK;
-	bits = p11_uses(rq, key, v);
-	if (bits == 0 && !may(rq, "transit/keys/", key, v, HF_CAP_READ))
+	object.uses = p11_uses(list->rq, key, v);
+	if ((object.uses & ~manage) == 0 &&
+	    !p11_may(list->rq, "transit/keys/", "", key, v, HF_CAP_READ))
 		return HF_OK;
-	link = request_alloc(rq, sizeof(*link));
-	if (link == NULL)
-		return HF_ERR_NO_MEMORY;
-	link->object.uses = bits;
-	if ((err = describe(rq, key, v, current, &link->object)) != HF_OK)
-		return err;
-	*list->last = link;
-	list->last = &link->next;
-	list->count++;
-	return HF_OK;
+	err = describe(list->rq, key, v, current, &object);
+	return err != HF_OK ? err : add_object(list, &object);
 }
 
 /* The version in use first, then the others, newest first. */
@@ -250,6 +331,62 @@ add_name(struct object_list *list, struct hf_text name)
 		return err;
 	err = add_key(list, key);
 	key_unref(key);
+	return err;
+}
+
+/* -- Certificates of no key here -- */
+
+static enum hf_err
+add_certificate(struct object_list *list, struct hf_text name)
+{
+	struct request *rq = list->rq;
+	const struct certificates cs = { rq->server->store,
+		rq->server->hierarchy };
+	struct hf_p11_object object = { .kind = TEXT("certificate"),
+		.name = name };
+	struct certificate c = { 0 };
+	char *path = arena_printf(
+	    rq->arena, "certificates/%.*s", (int)name.len, name.ptr);
+	unsigned caps;
+	enum hf_err err;
+
+	if (path == NULL)
+		return HF_ERR_NO_MEMORY;
+	caps = policy_caps(rq->grant, text_of(path));
+	if ((caps & HF_CAP_READ) == 0)
+		return HF_OK;
+	err = certificate_get(&cs, name, &c);
+	if (err == HF_ERR_NOT_FOUND || err == HF_ERR_STORE_DAMAGED)
+		return HF_OK;
+	if (err != HF_OK)
+		return err;
+	object.uid = copy_bytes(rq, c.uid.ptr, c.uid.len);
+	object.id = copy_bytes(rq, c.id.ptr, c.id.len);
+	object.certificate = copy_bytes(rq, c.der.ptr, c.der.len);
+	object.label = c.label.ptr == NULL ? name : (struct hf_text){ 0 };
+	if (c.label.ptr != NULL) {
+		object.label.ptr = arena_text(rq->arena, c.label);
+		object.label.len = object.label.ptr == NULL ? 0 : c.label.len;
+	}
+	object.creation_time = c.creation_time;
+	object.uses = ((caps & HF_CAP_UPDATE) != 0 ? HF_P11_MODIFY : 0) |
+	    ((caps & HF_CAP_DELETE) != 0 ? HF_P11_DESTROY : 0);
+	certificate_free(&c);
+	return add_object(list, &object);
+}
+
+static enum hf_err
+add_certificates(struct object_list *list)
+{
+	struct name_list names = { .rq = list->rq };
+	const struct certificates cs = { list->rq->server->store,
+		list->rq->server->hierarchy };
+	enum hf_err err = certificate_list(&cs, name_add, &names);
+
+	if (err == HF_OK && names.full)
+		err = HF_ERR_NO_MEMORY;
+	for (size_t i = 0; i < names.count && err == HF_OK; i++)
+		err = add_certificate(list, names.names[i]);
 	return err;
 }
 
@@ -363,7 +500,8 @@ list_make(struct request *rq, struct hf_p11_find_out *out)
 	for (size_t i = 0; i < names.count; i++)
 		if ((err = add_name(&list, names.names[i])) != HF_OK)
 			return err;
-	return list_flatten(&list, out);
+	err = add_certificates(&list);
+	return err != HF_OK ? err : list_flatten(&list, out);
 }
 
 enum hf_err

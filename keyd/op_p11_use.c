@@ -7,13 +7,11 @@
 
 #include "../lib/bytes.h"
 #include "handlers.h"
+#include "key_purpose.h"
 #include "key_select.h"
-#include "keyuse.h"
 
-enum { NONCE = 12, TAG = 16 };
-
-static struct keyuse
-use_of(const struct request *rq)
+struct keyuse
+p11_keyuse(const struct request *rq)
 {
 	struct keyuse use = { .server = rq->server,
 		.may_block = rq->may_block };
@@ -21,8 +19,8 @@ use_of(const struct request *rq)
 	return use;
 }
 
-static enum hf_err
-refuse(struct request *rq, const char *what)
+enum hf_err
+p11_refuse(struct request *rq, const char *what)
 {
 	return hf_fail(&rq->why, HF_ERR_BAD_ALGORITHM, "%s", what);
 }
@@ -33,8 +31,8 @@ must_exist(const struct request *rq)
 	return rq->key == NULL ? HF_ERR_KEY_NOT_FOUND : HF_OK;
 }
 
-static enum hf_err
-version_new(struct request *rq, uint64_t number, const char *what,
+enum hf_err
+p11_version_new(struct request *rq, uint64_t number, const char *what,
     const struct key_version **v)
 {
 	enum hf_err err = must_exist(rq);
@@ -44,8 +42,8 @@ version_new(struct request *rq, uint64_t number, const char *what,
 				  what, v, &rq->why);
 }
 
-static enum hf_err
-version_old(struct request *rq, uint64_t number, const char *what,
+enum hf_err
+p11_version_old(struct request *rq, uint64_t number, const char *what,
     const struct key_version **v)
 {
 	enum hf_err err = must_exist(rq);
@@ -64,7 +62,7 @@ pss_how(struct request *rq, const struct hf_p11_how *in, struct sign_how *how)
 	how->prehashed = true;
 	how->hash = hash_type_by_name(in->hash);
 	if (how->hash == NULL || !in->salt_length.present)
-		return refuse(rq, "rsa-pss needs hash and salt_length");
+		return p11_refuse(rq, "rsa-pss needs hash and salt_length");
 	how->salt = (int)in->salt_length.value;
 	return HF_OK;
 }
@@ -88,7 +86,7 @@ read_how(struct request *rq, const struct hf_p11_how *in, struct sign_how *how)
 		how->prehashed = false;
 		return HF_OK;
 	}
-	return refuse(rq, "not a mechanism for signatures");
+	return p11_refuse(rq, "not a mechanism for signatures");
 }
 
 /*
@@ -143,8 +141,8 @@ may_use_raw(struct request *rq, const struct key_version *v)
 }
 
 /* A number of the size of the modulus, with zeros in front. */
-static enum hf_err
-raw_number(struct request *rq, struct hf_bytes *data)
+enum hf_err
+p11_raw_number(struct request *rq, struct hf_bytes *data)
 {
 	size_t size = rq->key->type->size;
 	uint8_t *number = request_alloc(rq, size);
@@ -159,18 +157,18 @@ raw_number(struct request *rq, struct hf_bytes *data)
 	return HF_OK;
 }
 
-static enum hf_err
-raw_private(struct request *rq, const struct key_version *v,
+enum hf_err
+p11_raw_private(struct request *rq, const struct key_version *v,
     struct hf_bytes data, struct hf_p11_use_out *out)
 {
-	struct keyuse use = use_of(rq);
+	struct keyuse use = p11_keyuse(rq);
 	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
 	enum hf_err err = may_use_raw(rq, v);
 
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	if (err == HF_OK)
-		err = raw_number(rq, &data);
+		err = p11_raw_number(rq, &data);
 	if (err == HF_OK)
 		err = keyuse_rsa_raw(&use, rq->key, v, data, buf);
 	out->data = bytes_of(buf, rq->key->type->size);
@@ -178,22 +176,19 @@ raw_private(struct request *rq, const struct key_version *v,
 }
 
 enum hf_err
-op_p11_sign(struct request *rq, const struct hf_p11_use_in *in,
-    struct hf_p11_use_out *out)
+p11_sign_with(struct request *rq, const struct hf_p11_use_in *in,
+    const struct key_version *v, struct hf_p11_use_out *out)
 {
-	struct keyuse use = use_of(rq);
+	struct keyuse use = p11_keyuse(rq);
 	struct hf_bytes data = in->data;
-	const struct key_version *v;
 	struct sign_how how;
 	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
 	enum hf_err err;
 
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = version_new(rq, in->key_version, "signing", &v)) != HF_OK)
-		return err;
 	if (text_is(in->how.mechanism, "rsa-raw"))
-		return raw_private(rq, v, data, out);
+		return p11_raw_private(rq, v, data, out);
 	if ((err = read_how(rq, &in->how, &how)) != HF_OK ||
 	    (err = fit_hash(rq, &how, &data)) != HF_OK)
 		return err;
@@ -203,27 +198,79 @@ op_p11_sign(struct request *rq, const struct hf_p11_use_in *in,
 	return err;
 }
 
+enum hf_err
+op_p11_sign(struct request *rq, const struct hf_p11_use_in *in,
+    struct hf_p11_use_out *out)
+{
+	const struct key_version *v;
+	enum hf_err err = p11_version_new(rq, in->key_version, "signing", &v);
+
+	return err != HF_OK ? err : p11_sign_with(rq, in, v, out);
+}
+
 /* -- MACs -- */
 
 static enum hf_err
-mac(struct request *rq, const struct key_version *v,
+mac_hash(struct request *rq, const struct key_version *v,
     const struct hf_p11_how *how, struct hf_bytes data, uint8_t *out,
     size_t *len)
 {
 	const struct hash_type *hash = hash_type_by_name(how->hash);
-	struct keyuse use = use_of(rq);
-	enum hf_err err;
+	struct keyuse use = p11_keyuse(rq);
 
-	if (!text_is(how->mechanism, "hmac") || hash == NULL)
-		return refuse(rq, "not a mechanism for MACs");
+	if (hash == NULL)
+		return p11_refuse(rq, "hmac needs a hash");
 	if (rq->key->type->family != FAMILY_HMAC)
 		return HF_ERR_KEY_TYPE;
-	if ((err = keyuse_hmac(&use, rq->key, v, hash, data, out)) != HF_OK)
-		return err;
 	*len = hash->size;
-	if (how->output_bytes != 0 && how->output_bytes < *len)
+	return keyuse_hmac(&use, rq->key, v, hash, data, out);
+}
+
+static enum hf_err
+mac_block(struct request *rq, const struct key_version *v,
+    const struct hf_p11_how *how, struct hf_bytes data, uint8_t *out,
+    size_t *len)
+{
+	struct keyuse use = p11_keyuse(rq);
+
+	(void)how;
+	*len = 16;
+	return keyuse_aes_cmac(&use, rq->key, v, data, out);
+}
+
+/* `use` is what the key must have been made for: to make a MAC or check it. */
+static enum hf_err
+mac(struct request *rq, enum hf_p11_use use, const struct key_version *v,
+    const struct hf_p11_how *how, struct hf_bytes data, uint8_t *out,
+    size_t *len)
+{
+	bool hash = text_is(how->mechanism, "hmac");
+	enum hf_err err;
+
+	if (!hash && !text_is(how->mechanism, "aes-cmac"))
+		return p11_refuse(rq, "not a mechanism for MACs");
+	if ((key_purpose(rq->key) & use) == 0)
+		return HF_ERR_KEY_PURPOSE;
+	err = hash ? mac_hash(rq, v, how, data, out, len)
+		   : mac_block(rq, v, how, data, out, len);
+	if (err == HF_OK && how->output_bytes != 0 && how->output_bytes < *len)
 		*len = (size_t)how->output_bytes;
-	return HF_OK;
+	return err;
+}
+
+enum hf_err
+p11_mac_with(struct request *rq, const struct hf_p11_use_in *in,
+    const struct key_version *v, struct hf_p11_use_out *out)
+{
+	uint8_t *buf = request_alloc(rq, CRYPTO_HASH_MAX);
+	enum hf_err err;
+
+	if (buf == NULL)
+		return HF_ERR_NO_MEMORY;
+	err = mac(rq, HF_P11_SIGN, v, &in->how, in->data, buf, &out->data.len);
+	if (err == HF_OK)
+		out->data.ptr = buf;
+	return err;
 }
 
 enum hf_err
@@ -231,17 +278,9 @@ op_p11_mac(struct request *rq, const struct hf_p11_use_in *in,
     struct hf_p11_use_out *out)
 {
 	const struct key_version *v;
-	uint8_t *buf = request_alloc(rq, CRYPTO_HASH_MAX);
-	enum hf_err err;
+	enum hf_err err = p11_version_new(rq, in->key_version, "HMAC", &v);
 
-	if (buf == NULL)
-		return HF_ERR_NO_MEMORY;
-	if ((err = version_new(rq, in->key_version, "HMAC", &v)) != HF_OK ||
-	    (err = mac(rq, v, &in->how, in->data, buf, &out->data.len)) !=
-		HF_OK)
-		return err;
-	out->data.ptr = buf;
-	return HF_OK;
+	return err != HF_OK ? err : p11_mac_with(rq, in, v, out);
 }
 
 /* -- Verification -- */
@@ -252,7 +291,8 @@ verify_mac(struct request *rq, const struct hf_p11_verify_in *in,
 {
 	uint8_t buf[CRYPTO_HASH_MAX];
 	size_t len;
-	enum hf_err err = mac(rq, v, &in->how, in->data, buf, &len);
+	enum hf_err err =
+	    mac(rq, HF_P11_VERIFY, v, &in->how, in->data, buf, &len);
 
 	if (err == HF_OK && !bytes_equal_ct(bytes_of(buf, len), in->signature))
 		err = HF_ERR_SIGNATURE_WRONG;
@@ -270,7 +310,7 @@ verify_raw(struct request *rq, const struct hf_p11_verify_in *in,
 
 	if (rq->key->type->family != FAMILY_RSA)
 		return HF_ERR_KEY_TYPE;
-	if ((err = raw_number(rq, &data)) != HF_OK)
+	if ((err = p11_raw_number(rq, &data)) != HF_OK)
 		return err;
 	if (in->signature.len != data.len ||
 	    crypto_rsa_public(v->pair, in->signature, block) != HF_OK)
@@ -284,7 +324,7 @@ static enum hf_err
 verify_signature(struct request *rq, const struct hf_p11_verify_in *in,
     const struct key_version *v)
 {
-	struct keyuse use = use_of(rq);
+	struct keyuse use = p11_keyuse(rq);
 	struct hf_bytes data = in->data;
 	struct sign_how how;
 	enum hf_err err;
@@ -298,285 +338,52 @@ verify_signature(struct request *rq, const struct hf_p11_verify_in *in,
 }
 
 enum hf_err
-op_p11_verify(struct request *rq, const struct hf_p11_verify_in *in,
-    struct hf_p11_verify_out *out)
+p11_verify_with(struct request *rq, const struct hf_p11_verify_in *in,
+    const struct key_version *v, bool *valid)
 {
-	const struct key_version *v;
-	enum hf_err err = version_old(rq, in->key_version, "signature", &v);
+	enum hf_err err;
 
-	if (err != HF_OK)
-		return err;
-	if (text_is(in->how.mechanism, "hmac"))
+	if (text_is(in->how.mechanism, "hmac") ||
+	    text_is(in->how.mechanism, "aes-cmac"))
 		err = verify_mac(rq, in, v);
 	else if (text_is(in->how.mechanism, "rsa-raw"))
 		err = verify_raw(rq, in, v);
 	else
 		err = verify_signature(rq, in, v);
-	out->valid = err == HF_OK;
+	*valid = err == HF_OK;
 	return err == HF_ERR_SIGNATURE_WRONG ? HF_OK : err;
 }
 
-/* -- Encryption -- */
-
-/*
- * A caller who chooses the nonce can have the key stream of any message made,
- * and so decrypt: encryption with a chosen nonce needs both permissions.
- * Without a nonce the service draws one, and it comes first in the result.
- */
-static enum hf_err
-may_choose_nonce(struct request *rq, const struct key_version *v)
+enum hf_err
+op_p11_verify(struct request *rq, const struct hf_p11_verify_in *in,
+    struct hf_p11_verify_out *out)
 {
-	if ((p11_uses(rq, rq->key, v) & HF_P11_DECRYPT) != 0)
-		return HF_OK;
-	return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED,
-	    "encryption under a "
-	    "nonce of the caller's choice needs the permission to decrypt");
+	const struct key_version *v;
+	enum hf_err err = p11_version_old(rq, in->key_version, "signature", &v);
+
+	return err != HF_OK ? err : p11_verify_with(rq, in, v, &out->valid);
 }
 
-static enum hf_err
-gcm_check(struct request *rq, const struct hf_p11_how *how)
-{
-	if (rq->key->type->family != FAMILY_AEAD)
-		return HF_ERR_KEY_TYPE;
-	if (how->iv.ptr != NULL && how->iv.len != NONCE)
-		return refuse(rq, "GCM: the nonce must have 12 bytes");
-	if (how->tag_bits != 8 * TAG)
-		return refuse(rq, "GCM: the tag must have 128 bits");
-	return HF_OK;
-}
-
-static enum hf_err
-gcm_encrypt(struct request *rq, const struct hf_p11_use_in *in,
-    const struct key_version *v, struct hf_p11_use_out *out)
-{
-	struct keyuse use = use_of(rq);
-	uint8_t *buf = request_alloc(rq, NONCE + in->data.len + TAG);
-	enum hf_err err = gcm_check(rq, &in->how);
-	size_t len = 0;
-
-	if (buf == NULL)
-		return HF_ERR_NO_MEMORY;
-	if (err != HF_OK)
-		return err;
-	if (in->how.iv.ptr == NULL) {
-		err = keyuse_encrypt(&use, rq->key, v, in->how.associated_data,
-		    in->data, buf, &len);
-		out->data = bytes_of(buf, len);
-		return err;
-	}
-	if ((err = may_choose_nonce(rq, v)) != HF_OK)
-		return err;
-	err = keyuse_seal(&use, rq->key, v, in->how.iv, in->how.associated_data,
-	    in->data, buf);
-	out->data = bytes_of(buf, in->data.len + TAG);
-	return err;
-}
-
-static enum hf_err
-gcm_decrypt(struct request *rq, const struct hf_p11_use_in *in,
-    const struct key_version *v, struct hf_p11_use_out *out)
-{
-	struct keyuse use = use_of(rq);
-	uint8_t *sealed = request_alloc(rq, NONCE + in->data.len);
-	uint8_t *buf = request_alloc(rq, in->data.len);
-	size_t len = 0;
-	enum hf_err err = gcm_check(rq, &in->how);
-
-	if (sealed == NULL || buf == NULL)
-		return HF_ERR_NO_MEMORY;
-	if (err != HF_OK)
-		return err;
-	if (in->how.iv.ptr == NULL)
-		return refuse(rq, "GCM: the nonce is missing");
-	memcpy(sealed, in->how.iv.ptr, NONCE);
-	memcpy(sealed + NONCE, in->data.ptr, in->data.len);
-	err = keyuse_decrypt(&use, rq->key, v, in->how.associated_data,
-	    bytes_of(sealed, NONCE + in->data.len), buf, &len);
-	out->data = bytes_of(buf, len);
-	return err;
-}
-
-/* -- RSA: the number by the key, wherever it is; the padding here -- */
-
-static enum hf_err
-rsa_encrypt(struct request *rq, const struct hash_type *oaep,
-    const struct hf_p11_use_in *in, const struct key_version *v,
-    struct hf_p11_use_out *out)
-{
-	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
-
-	if (buf == NULL)
-		return HF_ERR_NO_MEMORY;
-	out->data = bytes_of(buf, rq->key->type->size);
-	return crypto_rsa_encrypt(
-	    v->pair, oaep, in->how.associated_data, in->data, buf);
-}
-
-/* The block as it was before it was encrypted, in the request's arena. */
-static enum hf_err
-rsa_open(struct request *rq, const struct hf_p11_use_in *in,
-    const struct key_version *v, struct hf_bytes *block)
-{
-	struct keyuse use = use_of(rq);
-	size_t size = rq->key->type->size;
-	uint8_t *buf = request_alloc(rq, size);
-	enum hf_err err;
-
-	if (buf == NULL)
-		return HF_ERR_NO_MEMORY;
-	if (rq->key->type->family != FAMILY_RSA)
-		return HF_ERR_KEY_TYPE;
-	if (in->data.len != size)
-		return HF_ERR_BAD_CIPHERTEXT;
-	err = keyuse_rsa_raw(&use, rq->key, v, in->data, buf);
-	*block = bytes_of(buf, size);
-	return err == HF_ERR_BAD_INPUT ? HF_ERR_AUTH_FAILED : err;
-}
-
-static enum hf_err
-oaep_hash(struct request *rq, const struct hf_p11_how *how,
-    const struct hash_type **out)
-{
-	*out = hash_type_by_name(how->hash);
-	return *out == NULL ? refuse(rq, "rsa-oaep needs a hash") : HF_OK;
-}
-
-static enum hf_err
-oaep_encrypt(struct request *rq, const struct hf_p11_use_in *in,
-    const struct key_version *v, struct hf_p11_use_out *out)
-{
-	const struct hash_type *hash;
-	enum hf_err err = oaep_hash(rq, &in->how, &hash);
-
-	if (err == HF_OK && rq->key->type->family != FAMILY_RSA)
-		err = HF_ERR_KEY_TYPE;
-	return err != HF_OK ? err : rsa_encrypt(rq, hash, in, v, out);
-}
-
-static enum hf_err
-oaep_decrypt(struct request *rq, const struct hf_p11_use_in *in,
-    const struct key_version *v, struct hf_p11_use_out *out)
-{
-	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
-	const struct hash_type *hash;
-	struct hf_bytes block;
-	size_t len = 0;
-	enum hf_err err = oaep_hash(rq, &in->how, &hash);
-
-	if (buf == NULL)
-		return HF_ERR_NO_MEMORY;
-	if (err == HF_OK)
-		err = rsa_open(rq, in, v, &block);
-	if (err == HF_OK)
-		err = crypto_oaep_unpad_as(
-		    hash, in->how.associated_data, block, buf, &len);
-	out->data = bytes_of(buf, len);
-	return err;
-}
-
-static enum hf_err
-pkcs1_encrypt(struct request *rq, const struct hf_p11_use_in *in,
-    const struct key_version *v, struct hf_p11_use_out *out)
-{
-	if (rq->key->type->family != FAMILY_RSA)
-		return HF_ERR_KEY_TYPE;
-	return rsa_encrypt(rq, NULL, in, v, out);
-}
-
-static enum hf_err
-pkcs1_decrypt(struct request *rq, const struct hf_p11_use_in *in,
-    const struct key_version *v, struct hf_p11_use_out *out)
-{
-	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
-	struct hf_bytes block;
-	size_t len = 0;
-	enum hf_err err = rsa_open(rq, in, v, &block);
-
-	if (buf == NULL)
-		return HF_ERR_NO_MEMORY;
-	if (err == HF_OK)
-		err = crypto_pkcs1_unpad(block, buf, &len);
-	out->data = bytes_of(buf, len);
-	return err;
-}
-
-static enum hf_err
-raw_encrypt(struct request *rq, const struct hf_p11_use_in *in,
-    const struct key_version *v, struct hf_p11_use_out *out)
-{
-	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
-	struct hf_bytes data = in->data;
-	enum hf_err err;
-
-	if (buf == NULL)
-		return HF_ERR_NO_MEMORY;
-	if (rq->key->type->family != FAMILY_RSA)
-		return HF_ERR_KEY_TYPE;
-	if ((err = raw_number(rq, &data)) == HF_OK)
-		err = crypto_rsa_public(v->pair, data, buf);
-	out->data = bytes_of(buf, data.len);
-	return err;
-}
-
-static enum hf_err
-raw_decrypt(struct request *rq, const struct hf_p11_use_in *in,
-    const struct key_version *v, struct hf_p11_use_out *out)
-{
-	return raw_private(rq, v, in->data, out);
-}
-
-/*
- * Functions, because each mechanism is another piece of cryptography.
- */
-typedef enum hf_err crypt_fn(struct request *rq, const struct hf_p11_use_in *in,
-    const struct key_version *v, struct hf_p11_use_out *out);
-
-static const struct crypt_mech {
-	const char *name;
-	crypt_fn *encrypt, *decrypt;
-} crypt_mechs[] = {
-	{ "aes-gcm", gcm_encrypt, gcm_decrypt },
-	{ "rsa-oaep", oaep_encrypt, oaep_decrypt },
-	{ "rsa-pkcs", pkcs1_encrypt, pkcs1_decrypt },
-	{ "rsa-raw", raw_encrypt, raw_decrypt },
-};
-
-static const struct crypt_mech *
-crypt_mech(struct hf_text name)
-{
-	for (size_t i = 0; i < sizeof(crypt_mechs) / sizeof(crypt_mechs[0]);
-	     i++)
-		if (text_is(name, crypt_mechs[i].name))
-			return &crypt_mechs[i];
-	return NULL;
-}
+/* -- Encryption: op_p11_crypt.c -- */
 
 enum hf_err
 op_p11_encrypt(struct request *rq, const struct hf_p11_use_in *in,
     struct hf_p11_use_out *out)
 {
-	const struct crypt_mech *mech = crypt_mech(in->how.mechanism);
 	const struct key_version *v;
-	enum hf_err err = version_new(rq, in->key_version, "encryption", &v);
+	enum hf_err err =
+	    p11_version_new(rq, in->key_version, "encryption", &v);
 
-	if (err != HF_OK)
-		return err;
-	if (mech == NULL)
-		return refuse(rq, "not a mechanism for encryption");
-	return mech->encrypt(rq, in, v, out);
+	return err != HF_OK ? err : p11_encrypt_with(rq, in, v, out);
 }
 
 enum hf_err
 op_p11_decrypt(struct request *rq, const struct hf_p11_use_in *in,
     struct hf_p11_use_out *out)
 {
-	const struct crypt_mech *mech = crypt_mech(in->how.mechanism);
 	const struct key_version *v;
-	enum hf_err err = version_old(rq, in->key_version, "ciphertext", &v);
+	enum hf_err err =
+	    p11_version_old(rq, in->key_version, "ciphertext", &v);
 
-	if (err != HF_OK)
-		return err;
-	if (mech == NULL)
-		return refuse(rq, "not a mechanism for encryption");
-	return mech->decrypt(rq, in, v, out);
+	return err != HF_OK ? err : p11_decrypt_with(rq, in, v, out);
 }

@@ -15,7 +15,9 @@
 #include "audit.h"
 #include "handlers.h"
 #include "key.h"
+#include "key_purpose.h"
 #include "log.h"
+#include "pin.h"
 #include "request_audit.h"
 #include "request_policy.h"
 #include "server.h"
@@ -75,6 +77,53 @@ request_decode(struct request *rq)
 		 rq->op->in, e.in, rq->arena, rq->in, &rq->why)) == HF_OK)
 		rq->decoded = true;
 	return err;
+}
+
+/* -- PIN and purpose: what policy does not speak about -- */
+
+static const struct hf_bytes *
+request_login_field(const struct request *rq)
+{
+	const struct schema *s = rq->op->in;
+
+	for (size_t i = 0; i < s->count; i++)
+		if (strcmp(s->fields[i].name, "login") == 0 &&
+		    s->fields[i].kind == FIELD_BYTES)
+			return (const void *)((const uint8_t *)rq->in +
+			    s->fields[i].offset);
+	return NULL;
+}
+
+/*
+ * Who has a PIN does more than look at keys only where the request proves it.
+ * An operation that has no field for that is refused: export, for one.
+ */
+static enum hf_err
+request_login(struct request *rq)
+{
+	struct pins *pins = rq->server->pins;
+	const struct hf_bytes *login;
+	struct hf_text path = text_of(rq->op->path);
+	bool looks =
+	    (rq->op->cap == HF_CAP_READ || rq->op->cap == HF_CAP_LIST) &&
+	    text_starts(path, TEXT("transit/keys/"));
+
+	if (looks || text_starts(path, TEXT("sys/")) || pins == NULL ||
+	    !pin_needed(pins, rq->who))
+		return HF_OK;
+	login = request_login_field(rq);
+	if (login == NULL)
+		return HF_ERR_LOGIN_REQUIRED;
+	return pin_check_login(pins, rq->who, rq->may_block, *login);
+}
+
+static enum hf_err
+request_purpose(struct request *rq)
+{
+	if (rq->key == NULL || key_purpose_allows(rq->key, rq->op->path))
+		return HF_OK;
+	return hf_fail(&rq->why, HF_ERR_KEY_PURPOSE,
+	    "key %s was not made for this", rq->key->name);
 }
 
 /* -- Reply -- */
@@ -188,6 +237,8 @@ pipeline_run(struct request *rq)
 	    (result = request_identify(rq)) == HF_OK &&
 	    (result = request_find_key(rq)) == HF_OK &&
 	    (result = request_allow(rq)) == HF_OK &&
+	    (result = request_login(rq)) == HF_OK &&
+	    (result = request_purpose(rq)) == HF_OK &&
 	    (result = request_place(rq)) == HF_OK &&
 	    (result = request_audit_intent(rq)) == HF_OK)
 		result = handlers[op_index(rq)](rq);

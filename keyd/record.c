@@ -44,7 +44,10 @@ SCHEMA_PUBLIC(key_schema, key_record,
 	F(key_record, "creation_time",          creation_time,          0, INT64_MAX, REQUIRED, NULL, ""),
 	F(key_record, "allow_rotation",         allow_rotation,         0, 1, 0, NULL, ""),
 	F(key_record, "derived",                derived,                0, 1, 0, NULL, ""),
-	F(key_record, "convergent",             convergent,             0, 3, 0, NULL, ""));
+	F(key_record, "convergent",             convergent,             0, 3, 0, NULL, ""),
+	F(key_record, "label",                  label,                  0, 256, 0, NULL, ""),
+	F(key_record, "cka_id",                 cka_id,                 0, 256, 0, NULL, ""),
+	F(key_record, "uses",                   uses,                   0, UINT32_MAX, 0, NULL, ""));
 
 SCHEMA_PUBLIC(version_schema, version_record,
 	F(version_record, "version",          version,          1, VERSION_MAX, REQUIRED, NULL, ""),
@@ -64,6 +67,26 @@ SCHEMA_PUBLIC(version_schema, version_record,
 
 SCHEMA_PUBLIC(alias_schema, alias_record,
 	F(alias_record, "target", target, 1, 128, REQUIRED | NAME, NULL, ""));
+
+SCHEMA_PUBLIC(certificate_schema, certificate_record,
+	F(certificate_record, "uid",           uid,           16, 16, REQUIRED, NULL, ""),
+	F(certificate_record, "certificate",   certificate,   1, 8192, REQUIRED, NULL, ""),
+	F(certificate_record, "label",         label,         0, 256, 0, NULL, ""),
+	F(certificate_record, "cka_id",        cka_id,        0, 256, 0, NULL, ""),
+	F(certificate_record, "creation_time", creation_time, 0, INT64_MAX, REQUIRED, NULL, ""));
+
+SCHEMA_PUBLIC(session_schema, session_record,
+	F(session_record, "type",     type,     1, 1000, REQUIRED, NULL, ""),
+	F(session_record, "uses",     uses,     0, UINT32_MAX, REQUIRED, NULL, ""),
+	F(session_record, "material", material, 1, 8192, SECRET | REQUIRED, NULL, ""),
+	F(session_record, "spki",     spki,     0, 1024, 0, NULL, ""));
+
+SCHEMA_PUBLIC(pin_schema, pin_record,
+	F(pin_record, "salt",     salt,     16, 16, REQUIRED, NULL, ""),
+	F(pin_record, "hash",     hash,     32, 32, SECRET | REQUIRED, NULL, ""),
+	F(pin_record, "failures", failures, 0, UINT32_MAX, 0, NULL, ""));
+SCHEMA_PUBLIC(login_schema, login_record,
+	F(login_record, "salt", salt, 16, 16, REQUIRED, NULL, ""));
 /* clang-format on */
 
 enum hf_err

@@ -57,6 +57,10 @@ struct key_record {
 	_Bool allow_rotation; /* of an imported key */
 	_Bool derived;
 	uint64_t convergent; /* version of convergent encryption; 0: none */
+	/* As a PKCS#11 program gave them; absent: the service's own. */
+	struct hf_text label;
+	struct hf_bytes cka_id;
+	uint64_t uses; /* enum hf_p11_use; 0: key_purpose.h decides */
 };
 extern const struct schema key_schema;
 
@@ -95,6 +99,40 @@ struct alias_record {
 	struct hf_text target;
 };
 extern const struct schema alias_schema;
+
+/* cert/<name>, sealed: a certificate that belongs to no key (certificates.h).
+ */
+struct certificate_record {
+	struct hf_bytes uid;
+	struct hf_bytes certificate;
+	struct hf_text label;
+	struct hf_bytes cka_id;
+	uint64_t creation_time;
+};
+extern const struct schema certificate_schema;
+
+/* Not in the store but with a caller, sealed: session_key.h. */
+struct session_record {
+	uint64_t type; /* enum key_type_id */
+	uint64_t uses;
+	struct hf_bytes material;
+	struct hf_bytes spki;
+};
+extern const struct schema session_schema;
+
+/* pin/<subject>, sealed: pin.h. */
+struct pin_record {
+	struct hf_bytes salt;
+	struct hf_bytes hash;
+	uint64_t failures; /* since the PIN was right, or set */
+};
+extern const struct schema pin_schema;
+
+/* Not in the store but with a caller, sealed: a login. */
+struct login_record {
+	struct hf_bytes salt; /* of the PIN that was right */
+};
+extern const struct schema login_schema;
 
 /*
  * Encodes a record into `buf`; `cap` is a constant that fits every record of

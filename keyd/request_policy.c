@@ -299,7 +299,7 @@ may_create(struct request *rq)
 	if ((rq->op->flags & OP_UPSERT) == 0 ||
 	    rq->lookup != HF_ERR_KEY_NOT_FOUND)
 		return false;
-	if (rq->op->id != OP_key_create && !rq->server->upsert)
+	if ((rq->op->flags & OP_MAKES) == 0 && !rq->server->upsert)
 		return false;
 	return allowed(rq, HF_CAP_CREATE);
 }
@@ -320,7 +320,7 @@ request_allow(struct request *rq)
 	rq->may_use = allowed(rq, caps);
 	if (!rq->upsert &&
 	    (!rq->may_use ||
-		(rq->op->id == OP_key_create &&
+		((rq->op->flags & OP_MAKES) != 0 &&
 		    rq->lookup == HF_ERR_KEY_NOT_FOUND)))
 		return HF_ERR_PERMISSION_DENIED;
 	rq->demand_hsm = policy_demands_hsm(rq->grant, text_of(rq->path));

@@ -14,6 +14,7 @@
 #include "transport.h"
 
 struct events;
+struct pins;
 struct settings;
 
 enum {
@@ -31,6 +32,7 @@ struct server {
 	struct store *store;
 	struct hierarchy *hierarchy;
 	struct keys *keys;
+	struct pins *pins;
 	struct policy_store *policy;
 	struct audit *audit;
 	struct transport *transport;

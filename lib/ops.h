@@ -19,6 +19,7 @@ enum op_flag {
 	OP_FILTERED = 16,
 	OP_SECOND = 32, /* the handler asks policy about a second key that
 			   the request names */
+	OP_MAKES = 64,  /* makes the key that it names */
 };
 
 enum op_id {

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <holdfast/bytes.h>
+#include <holdfast/ops_p11.h>
 #include <holdfast/ops_transit.h>
 
 /*
@@ -520,95 +521,6 @@ struct hf_audit_status_out {
 	uint64_t checkpoint;  /* number of the last checkpoint */
 	uint64_t checkpoint_sequence;
 	struct hf_text public_key; /* PEM */
-};
-
-/* PKCS#11 */
-
-/*
- * What a caller may do with an object, by its kind and by policy; bits.
- */
-enum hf_p11_use {
-	HF_P11_SIGN = 1,
-	HF_P11_VERIFY = 2,
-	HF_P11_ENCRYPT = 4,
-	HF_P11_DECRYPT = 8,
-	HF_P11_DERIVE = 16,
-	HF_P11_WRAP = 32,
-	HF_P11_UNWRAP = 64,
-	HF_P11_RAW = 128,     /* modes and paddings without integrity */
-	HF_P11_EXTRACT = 256, /* may be wrapped by another key */
-	HF_P11_MODIFY = 512,
-	HF_P11_DESTROY = 1024,
-};
-
-/*
- * One key version, or one certificate or public key that stands alone. The
- * module makes the PKCS#11 objects of it.
- */
-struct hf_p11_object {
-	struct hf_bytes uid; /* 16 bytes, for ever the same */
-	struct hf_text kind; /* key, certificate, public */
-	struct hf_text name; /* of the key */
-	uint64_t key_version;
-	struct hf_text type; /* of the key, as in key.create */
-	struct hf_text level;
-	uint64_t bits;
-	struct hf_bytes id;          /* CKA_ID */
-	struct hf_text label;        /* CKA_LABEL */
-	struct hf_bytes public_key;  /* SubjectPublicKeyInfo (RFC 5280), DER */
-	struct hf_bytes certificate; /* DER */
-	uint64_t uses;               /* enum hf_p11_use */
-	_Bool imported;
-	uint64_t creation_time;
-};
-
-struct hf_p11_find_in {
-	struct hf_bytes if_version; /* as got last time */
-};
-
-struct hf_p11_find_out {
-	struct hf_bytes version; /* of the whole list, as this caller sees it */
-	_Bool unchanged;         /* it is that of if_version: no list */
-	struct hf_p11_object *objects;
-	size_t objects_count;
-};
-
-/* A mechanism and its parameters; what it does not use is absent. */
-struct hf_p11_how {
-	struct hf_text mechanism;
-	struct hf_text hash; /* of PSS, OAEP, HMAC, or a KDF */
-	struct hf_uint salt_length;
-	struct hf_bytes iv;              /* nonce, initial counter block */
-	struct hf_bytes associated_data; /* GCM; OAEP: label; KDF: info */
-	uint64_t tag_bits;
-	uint64_t output_bytes; /* length of a MAC or a derived value */
-	struct hf_bytes peer;  /* ECDH: the other side's point */
-	struct hf_bytes salt;  /* HKDF */
-};
-
-struct hf_p11_use_in {
-	struct hf_text name;
-	uint64_t key_version;
-	struct hf_p11_how how;
-	struct hf_bytes data;
-	struct hf_bytes login; /* what p11.login gave */
-};
-
-struct hf_p11_use_out {
-	struct hf_bytes data;
-};
-
-struct hf_p11_verify_in {
-	struct hf_text name;
-	uint64_t key_version;
-	struct hf_p11_how how;
-	struct hf_bytes data;
-	struct hf_bytes signature;
-	struct hf_bytes login;
-};
-
-struct hf_p11_verify_out {
-	_Bool valid;
 };
 
 #endif

@@ -244,7 +244,7 @@ describe(struct request *rq, const struct key *key, const struct key_version *v,
 	uint8_t *ids;
 	enum hf_err err;
 
-	out->kind = TEXT("key");
+	out->kind = has_private_half(v) ? TEXT("key") : TEXT("public");
 	out->name = text_of(arena_text(rq->arena, text_of(key->name)));
 	out->label = text_of(label_of(rq, key, v, current));
 	if (out->name.ptr == NULL || out->label.ptr == NULL)

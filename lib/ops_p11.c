@@ -28,7 +28,7 @@ enum {
 
 SCHEMA(schema_p11_object, hf_p11_object,
 	F(hf_p11_object, "uid",           uid,           0, 32, PLAIN, NULL, "stable id of the object"),
-	F(hf_p11_object, "kind",          kind,          0, 16, PLAIN, "key|certificate", "what it is"),
+	F(hf_p11_object, "kind",          kind,          0, 16, PLAIN, "key|public|certificate", "what it is"),
 	F(hf_p11_object, "name",          name,          0, NAME_MAX_BYTES, PLAIN, NULL, "name of the key"),
 	F(hf_p11_object, "key_version",   key_version,   0, VERSION_MAX, PLAIN, NULL, "version of the key"),
 	F(hf_p11_object, "type",          type,          0, 64, PLAIN, NULL, "type of the key"),

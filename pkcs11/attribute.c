@@ -63,8 +63,8 @@ const struct attribute attributes[] = {
 	{ CKA_EC_PARAMS,                     IN_PUB | IN_PRIV,          SRC_BYTES,  AT(ec_params) },
 	{ CKA_EC_POINT,                      IN_PUB | IN_PRIV,          SRC_BYTES,  AT(ec_point) },
 
-	{ CKA_SENSITIVE,                     IN_PRIV | IN_SECR,         SRC_TRUE,   0 },
-	{ CKA_ALWAYS_SENSITIVE,              IN_PRIV | IN_SECR,         SRC_FLAG,   AT(local) },
+	{ CKA_SENSITIVE,                     IN_PRIV | IN_SECR,         SRC_FLAG,   AT(sensitive) },
+	{ CKA_ALWAYS_SENSITIVE,              IN_PRIV | IN_SECR,         SRC_FLAG,   AT(always_sensitive) },
 	{ CKA_EXTRACTABLE,                   IN_PRIV | IN_SECR,         SRC_FLAG,   AT(extractable) },
 	{ CKA_NEVER_EXTRACTABLE,             IN_PRIV | IN_SECR,         SRC_FLAG,   AT(never_extractable) },
 	{ CKA_DECRYPT,                       IN_PRIV | IN_SECR,         SRC_USE,    HF_P11_DECRYPT },

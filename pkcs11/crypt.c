@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
+#include "ask.h"
 #include "error.h"
 #include "mechanism.h"
 #include "object.h"
@@ -45,15 +46,15 @@ present(struct hf_bytes b)
 static CK_RV
 ask(struct session *session, struct operation *op, enum kind kind)
 {
-	enum op_id id = kind == KIND_ENCRYPT ? OP_p11_encrypt : OP_p11_decrypt;
+	enum ask what = kind == KIND_ENCRYPT ? ASK_ENCRYPT : ASK_DECRYPT;
 	struct hf_p11_use_in in = { 0 };
 	struct hf_p11_use_out result;
 	struct call call;
 	enum hf_err err;
 
-	operation_describe(op, &in.name, &in.key_version, &in.how);
+	param_fill(op->mech, &op->param, &in.how);
 	in.data = present(buffer_view(&op->data));
-	err = slot_call(&call, session->slot, id, &in, &result, &session->why);
+	err = ask_use(session, &call, what, op->key, &in, &result);
 	if (err == HF_OK)
 		err = buffer_add(&op->result, result.data);
 	slot_done(&call);
@@ -208,8 +209,7 @@ message_ask(struct session *session, struct operation *op, enum kind kind,
     const struct message *m, CK_BYTE *out, CK_ULONG *out_len)
 {
 	bool seal = kind == KIND_MESSAGE_ENCRYPT;
-	struct hf_p11_use_in in = { .name = op->key->name,
-		.key_version = op->key->key_version };
+	struct hf_p11_use_in in = { 0 };
 	struct hf_p11_use_out result;
 	CK_GCM_MESSAGE_PARAMS p;
 	size_t len = op->data.len;
@@ -227,9 +227,8 @@ message_ask(struct session *session, struct operation *op, enum kind kind,
 	in.how.tag_bits = p.ulTagBits;
 	in.how.associated_data = buffer_view(&op->param.more);
 	in.data = present(buffer_view(&op->data));
-	err = slot_call(&call, session->slot,
-	    seal ? OP_p11_encrypt : OP_p11_decrypt, &in, &result,
-	    &session->why);
+	err = ask_use(session, &call, seal ? ASK_ENCRYPT : ASK_DECRYPT, op->key,
+	    &in, &result);
 	if (err == HF_ERR_AUTH_FAILED)
 		rv = CKR_AEAD_DECRYPT_FAILED;
 	else if (err != HF_OK)

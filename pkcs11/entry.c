@@ -12,6 +12,7 @@
 #include "cryptoki.h"
 #include "digest_call.h"
 #include "error.h"
+#include "make.h"
 #include "mechanism.h"
 #include "module.h"
 #include "object.h"
@@ -20,6 +21,7 @@
 #include "session.h"
 #include "sign.h"
 #include "slot.h"
+#include "wrap.h"
 
 /* Evaluates `call` with `module` in scope. */
 #define WITH_MODULE(call)                                   \
@@ -386,11 +388,8 @@ CK_RV
 C_CreateObject(CK_SESSION_HANDLE h, CK_ATTRIBUTE_PTR template, CK_ULONG count,
     CK_OBJECT_HANDLE_PTR out)
 {
-	(void)template;
-	(void)count;
-	(void)out;
 	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	    h, NEED_NOTHING, make_object(session, template, count, out));
 }
 
 /* CKA_COPYABLE says so; hosts that cache keys in sessions ask all the same. */
@@ -408,9 +407,7 @@ C_CopyObject(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object,
 CK_RV
 C_DestroyObject(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object)
 {
-	(void)object;
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	WITH_SESSION(h, NEED_NOTHING, destroy_object(session, object));
 }
 
 static CK_RV
@@ -463,11 +460,8 @@ CK_RV
 C_SetAttributeValue(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object,
     CK_ATTRIBUTE_PTR template, CK_ULONG count)
 {
-	(void)object;
-	(void)template;
-	(void)count;
 	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	    h, NEED_NOTHING, change_object(session, object, template, count));
 }
 
 CK_RV
@@ -715,12 +709,8 @@ CK_RV
 C_GenerateKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
     CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR out)
 {
-	(void)mech;
-	(void)template;
-	(void)count;
-	(void)out;
 	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	    h, NEED_LOGIN, make_key(session, mech, template, count, out));
 }
 
 CK_RV
@@ -729,15 +719,10 @@ C_GenerateKeyPair(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
     CK_ULONG private_count, CK_OBJECT_HANDLE_PTR public_out,
     CK_OBJECT_HANDLE_PTR private_out)
 {
-	(void)mech;
-	(void)public;
-	(void)public_count;
-	(void)private;
-	(void)private_count;
-	(void)public_out;
-	(void)private_out;
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	struct half pub = { public, public_count, public_out };
+	struct half priv = { private, private_count, private_out };
+
+	WITH_SESSION(h, NEED_LOGIN, make_pair(session, mech, &pub, &priv));
 }
 
 CK_RV
@@ -745,13 +730,8 @@ C_WrapKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
     CK_OBJECT_HANDLE wrapping_key, CK_OBJECT_HANDLE key, CK_BYTE_PTR out,
     CK_ULONG_PTR out_len)
 {
-	(void)mech;
-	(void)wrapping_key;
-	(void)key;
-	(void)out;
-	(void)out_len;
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	WITH_SESSION(h, NEED_LOGIN,
+	    wrap_key(session, mech, wrapping_key, key, out, out_len));
 }
 
 CK_RV
@@ -759,28 +739,19 @@ C_UnwrapKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
     CK_OBJECT_HANDLE unwrapping_key, CK_BYTE_PTR in, CK_ULONG len,
     CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR out)
 {
-	(void)mech;
-	(void)unwrapping_key;
-	(void)in;
-	(void)len;
-	(void)template;
-	(void)count;
-	(void)out;
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	struct hf_bytes wrapped = { in, len };
+
+	WITH_SESSION(h, NEED_LOGIN,
+	    unwrap_key(
+		session, mech, unwrapping_key, wrapped, template, count, out));
 }
 
 CK_RV
 C_DeriveKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE base,
     CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR out)
 {
-	(void)mech;
-	(void)base;
-	(void)template;
-	(void)count;
-	(void)out;
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_FUNCTION_NOT_SUPPORTED));
+	WITH_SESSION(h, NEED_LOGIN,
+	    derive_key(session, mech, base, template, count, out));
 }
 
 /* -- Random -- */

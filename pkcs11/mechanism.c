@@ -5,6 +5,7 @@
 
 #define SV  (CKF_SIGN | CKF_VERIFY)
 #define ED  (CKF_ENCRYPT | CKF_DECRYPT)
+#define WU  (CKF_WRAP | CKF_UNWRAP)
 #define ECF (CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS)
 #define GCM_MESSAGES (CKF_MESSAGE_ENCRYPT | CKF_MESSAGE_DECRYPT)
 
@@ -20,7 +21,7 @@
 #define AES(type, wire, param, traits, flags) \
 	M(type, wire, CKK_AES, 0, param, traits, 16, 32, flags)
 #define HMAC(type, hash, param) \
-	M(type, "hmac", CKK_GENERIC_SECRET, hash, param, MECH_MAC, 16, 512, SV)
+	M(type, "hmac", CKK_GENERIC_SECRET, hash, param, MECH_MAC, 1, 512, SV)
 #define DIGEST(type) \
 	M(type, NULL, 0, type, NONE, 0, 0, 0, CKF_DIGEST)
 
@@ -42,7 +43,14 @@ const struct mech mechs[] = {
 	RSA(CKM_SHA256_RSA_PKCS_PSS,   "rsa-pss",  CKM_SHA256,   PSS,  0,         SV),
 	RSA(CKM_SHA384_RSA_PKCS_PSS,   "rsa-pss",  CKM_SHA384,   PSS,  0,         SV),
 	RSA(CKM_SHA512_RSA_PKCS_PSS,   "rsa-pss",  CKM_SHA512,   PSS,  0,         SV),
-	RSA(CKM_RSA_PKCS_OAEP,         "rsa-oaep", 0,            OAEP, 0,         ED),
+	RSA(CKM_RSA_PKCS_OAEP,         "rsa-oaep", 0,            OAEP, 0,         ED | WU),
+
+	RSA(CKM_SHA3_224_RSA_PKCS_PSS, "rsa-pss",  CKM_SHA3_224, PSS,  0,         SV),
+	RSA(CKM_SHA3_256_RSA_PKCS_PSS, "rsa-pss",  CKM_SHA3_256, PSS,  0,         SV),
+	RSA(CKM_SHA3_384_RSA_PKCS_PSS, "rsa-pss",  CKM_SHA3_384, PSS,  0,         SV),
+	RSA(CKM_SHA3_512_RSA_PKCS_PSS, "rsa-pss",  CKM_SHA3_512, PSS,  0,         SV),
+	RSA(CKM_RSA_AES_KEY_WRAP,      "rsa-aes-kwp", 0,         RSA_AES, 0,      WU),
+	RSA(CKM_RSA_PKCS_KEY_PAIR_GEN, NULL,       0,            NONE, 0,         CKF_GENERATE_KEY_PAIR),
 
 	EC(CKM_ECDSA,          0),
 	EC(CKM_ECDSA_SHA1,     CKM_SHA_1),
@@ -56,13 +64,34 @@ const struct mech mechs[] = {
 	EC(CKM_ECDSA_SHA3_512, CKM_SHA3_512),
 	M(CKM_EDDSA, "eddsa", CKK_EC_EDWARDS, 0, EDDSA, 0, 255, 256, SV | ECF),
 
-	AES(CKM_AES_GCM, "aes-gcm", GCM, 0, ED | GCM_MESSAGES),
+	M(CKM_EC_KEY_PAIR_GEN,         NULL,   CKK_EC,         0, NONE, 0, 256, 521, CKF_GENERATE_KEY_PAIR | ECF),
+	M(CKM_EC_EDWARDS_KEY_PAIR_GEN, NULL,   CKK_EC_EDWARDS, 0, NONE, 0, 255, 256, CKF_GENERATE_KEY_PAIR | ECF),
+	M(CKM_ECDH1_DERIVE,            "ecdh", CKK_EC,         0, ECDH, 0, 256, 521, CKF_DERIVE | ECF),
+
+	AES(CKM_AES_GCM,          "aes-gcm",     GCM,    0, ED | GCM_MESSAGES),
+	AES(CKM_AES_CBC,          "aes-cbc",     IV,     MECH_RAW | MECH_BLOCKS, ED),
+	AES(CKM_AES_CBC_PAD,      "aes-cbc-pad", IV,     MECH_RAW | MECH_PAD, ED),
+	AES(CKM_AES_CTR,          "aes-ctr",     CTR,    MECH_RAW, ED),
+	AES(CKM_AES_ECB,          "aes-ecb",     NONE,   MECH_RAW | MECH_BLOCKS, ED),
+	AES(CKM_AES_CMAC,         "aes-cmac",    NONE,   MECH_MAC, SV),
+	AES(CKM_AES_CMAC_GENERAL, "aes-cmac",    LENGTH, MECH_MAC, SV),
+	AES(CKM_AES_KEY_WRAP,     "aes-kw",      NONE,   0, WU),
+	AES(CKM_AES_KEY_WRAP_PAD, "aes-kwp",     NONE,   0, WU),
+	AES(CKM_AES_KEY_WRAP_KWP, "aes-kwp",     NONE,   0, WU),
+	AES(CKM_AES_KEY_GEN,      NULL,          NONE,   0, CKF_GENERATE),
+
+	M(CKM_GENERIC_SECRET_KEY_GEN, NULL,   CKK_GENERIC_SECRET, 0, NONE, 0, 32, 512, CKF_GENERATE),
+	M(CKM_HKDF_DERIVE,            "hkdf", CKK_GENERIC_SECRET, 0, HKDF, 0, 1, 512, CKF_DERIVE),
 
 	HMAC(CKM_SHA_1_HMAC,             CKM_SHA_1,  NONE),
 	HMAC(CKM_SHA224_HMAC,            CKM_SHA224, NONE),
 	HMAC(CKM_SHA256_HMAC,            CKM_SHA256, NONE),
 	HMAC(CKM_SHA384_HMAC,            CKM_SHA384, NONE),
 	HMAC(CKM_SHA512_HMAC,            CKM_SHA512, NONE),
+	HMAC(CKM_SHA3_224_HMAC,          CKM_SHA3_224, NONE),
+	HMAC(CKM_SHA3_256_HMAC,          CKM_SHA3_256, NONE),
+	HMAC(CKM_SHA3_384_HMAC,          CKM_SHA3_384, NONE),
+	HMAC(CKM_SHA3_512_HMAC,          CKM_SHA3_512, NONE),
 	HMAC(CKM_SHA_1_HMAC_GENERAL,     CKM_SHA_1,  LENGTH),
 	HMAC(CKM_SHA224_HMAC_GENERAL,    CKM_SHA224, LENGTH),
 	HMAC(CKM_SHA256_HMAC_GENERAL,    CKM_SHA256, LENGTH),
@@ -94,8 +123,23 @@ mech_find(CK_MECHANISM_TYPE type)
 	return NULL;
 }
 
+/* Hosts give secrets the type of what they use them for. */
+static bool
+is_generic(CK_KEY_TYPE key)
+{
+	static const CK_KEY_TYPE generic[] = { CKK_GENERIC_SECRET,
+		CKK_SHA_1_HMAC, CKK_SHA224_HMAC, CKK_SHA256_HMAC,
+		CKK_SHA384_HMAC, CKK_SHA512_HMAC, CKK_HKDF };
+
+	for (size_t i = 0; i < sizeof(generic) / sizeof(generic[0]); i++)
+		if (generic[i] == key)
+			return true;
+	return false;
+}
+
 bool
 mech_takes_key(const struct mech *mech, CK_KEY_TYPE key)
 {
-	return mech->key == key;
+	return mech->key == key ||
+	    (mech->key == CKK_GENERIC_SECRET && is_generic(key));
 }

@@ -99,8 +99,8 @@ kind_of(struct hf_text type)
 }
 
 enum {
-	USES_PRIVATE =
-	    HF_P11_SIGN | HF_P11_DECRYPT | HF_P11_DERIVE | HF_P11_UNWRAP,
+	USES_PRIVATE = HF_P11_SIGN | HF_P11_DECRYPT | HF_P11_DERIVE |
+	    HF_P11_UNWRAP | HF_P11_EXTRACT,
 	USES_PUBLIC = HF_P11_VERIFY | HF_P11_ENCRYPT | HF_P11_WRAP,
 	USES_MANAGE = HF_P11_MODIFY | HF_P11_DESTROY,
 };
@@ -115,8 +115,8 @@ struct maker {
 /* Handles of token objects have the top bit of these. */
 enum { HANDLE_BITS = sizeof(CK_ULONG) >= 8 ? 48 : 32 };
 
-static CK_OBJECT_HANDLE
-handle_of(struct hf_bytes uid, CK_OBJECT_CLASS class)
+CK_OBJECT_HANDLE
+object_handle(struct hf_bytes uid, CK_OBJECT_CLASS class)
 {
 	uint8_t seed[64 + 8], hash[DIGEST_MAX];
 	size_t len = uid.len < 64 ? uid.len : 64;
@@ -199,6 +199,22 @@ set_public_parts(struct maker *m, struct object *o)
 	o->ec_point = octet_string(m, spki.key);
 }
 
+static void
+set_certificate(struct maker *m, struct object *o, struct hf_bytes der)
+{
+	uint8_t *check = arena_alloc(m->shelf->arena, DIGEST_MAX);
+
+	o->certificate = der;
+	set_certificate_names(o, der);
+	if (check == NULL) {
+		m->full = true;
+		return;
+	}
+	/* PKCS#11 3.0, 4.6.2: the first three bytes of its SHA-1. */
+	digest_once(digest_by_mech(CKM_SHA_1), der, check);
+	o->check_value = bytes_of(check, 3);
+}
+
 static struct object *
 add(struct maker *m, const struct hf_p11_object *row, CK_OBJECT_CLASS class)
 {
@@ -206,10 +222,11 @@ add(struct maker *m, const struct hf_p11_object *row, CK_OBJECT_CLASS class)
 
 	*o = (struct object){
 		.shelf = m->shelf,
-		.handle = handle_of(row->uid, class),
+		.handle = object_handle(row->uid, class),
 		.class = class,
 		.token = true,
 		.name = row->name,
+		.uid = row->uid,
 		.key_version = row->key_version,
 		.id = row->id,
 		.label = bytes_of(row->label.ptr, row->label.len),
@@ -221,6 +238,10 @@ add(struct maker *m, const struct hf_p11_object *row, CK_OBJECT_CLASS class)
 		.gen_mechanism = CK_UNAVAILABLE_INFORMATION,
 		.uses = row->uses & USES_MANAGE,
 		.certificate_type = CKC_X_509,
+		.sensitive = true,
+		.always_sensitive = !row->imported,
+		.alone = text_is(row->kind, "public") ||
+		    text_is(row->kind, "certificate"),
 	};
 	return o;
 }
@@ -233,6 +254,11 @@ add_key(struct maker *m, const struct hf_p11_object *row,
 
 	o->key_type = kind->key_type;
 	o->uses |= row->uses & (uses | HF_P11_RAW);
+	/* The public half goes with the private one, and not before. */
+	if (class == CKO_PUBLIC_KEY && !o->alone)
+		o->uses &= ~(uint64_t)HF_P11_DESTROY;
+	if (class == CKO_PUBLIC_KEY)
+		o->sensitive = o->always_sensitive = false;
 	o->private = class != CKO_PUBLIC_KEY;
 	o->extractable =
 	    class == CKO_PUBLIC_KEY || (row->uses & HF_P11_EXTRACT) != 0;
@@ -247,17 +273,13 @@ static void
 add_certificate(struct maker *m, const struct hf_p11_object *row)
 {
 	struct object *o = add(m, row, CKO_CERTIFICATE);
-	uint8_t *check = arena_alloc(m->shelf->arena, DIGEST_MAX);
 
-	o->certificate = row->certificate;
-	set_certificate_names(o, row->certificate);
-	if (check == NULL) {
-		m->full = true;
-		return;
-	}
-	/* PKCS#11 3.0, 4.6.2: the first three bytes of its SHA-1. */
-	digest_once(digest_by_mech(CKM_SHA_1), row->certificate, check);
-	o->check_value = bytes_of(check, 3);
+	/* That of a key goes by a change of the key. */
+	if (!o->alone && (o->uses & HF_P11_MODIFY) != 0)
+		o->uses |= HF_P11_DESTROY;
+	else if (!o->alone)
+		o->uses &= ~(uint64_t)HF_P11_DESTROY;
+	set_certificate(m, o, row->certificate);
 }
 
 /* At most three objects, and at least a use that policy allows for a key. */
@@ -279,7 +301,8 @@ add_row(struct maker *m, const struct hf_p11_object *row)
 			    USES_PRIVATE | USES_PUBLIC);
 		return;
 	}
-	if ((row->uses & USES_PRIVATE) != 0 && (show & SHOW_PRIVATE) != 0)
+	if (!text_is(row->kind, "public") && (row->uses & USES_PRIVATE) != 0 &&
+	    (show & SHOW_PRIVATE) != 0)
 		add_key(m, row, kind, CKO_PRIVATE_KEY, USES_PRIVATE);
 	if (row->public_key.len > 0 && (show & SHOW_PUBLIC) != 0)
 		add_key(m, row, kind, CKO_PUBLIC_KEY, USES_PUBLIC);
@@ -527,14 +550,35 @@ token_object(struct session *session, CK_OBJECT_HANDLE handle, CK_RV invalid,
 	return invalid;
 }
 
+/* -- Session objects: each on a shelf of its own -- */
+
+static struct object *
+session_object_find(const struct session *session, CK_OBJECT_HANDLE handle)
+{
+	struct object *o = session->table->objects;
+
+	while (o != NULL && (o->handle != handle || o->slot != session->slot))
+		o = o->next;
+	return o;
+}
+
 CK_RV
 object_get(struct session *session, CK_OBJECT_HANDLE handle, CK_RV invalid,
     struct object **out)
 {
 	CK_RV rv = invalid;
 
-	if (is_token_handle(handle))
+	if (is_token_handle(handle)) {
 		rv = token_object(session, handle, invalid, out);
+	} else {
+		module_lock();
+		*out = session_object_find(session, handle);
+		if (*out != NULL) {
+			(void)shelf_ref((*out)->shelf);
+			rv = CKR_OK;
+		}
+		module_unlock();
+	}
 	if (rv == CKR_OK && (*out)->private && !session_sees_private(session)) {
 		object_put(*out);
 		return invalid;
@@ -542,17 +586,154 @@ object_get(struct session *session, CK_OBJECT_HANDLE handle, CK_RV invalid,
 	return rv;
 }
 
+CK_RV
+object_by_public_key(struct session *session, CK_OBJECT_CLASS class,
+    struct hf_bytes public_key_info, struct object **out)
+{
+	struct shelf *shelf;
+	enum hf_err err =
+	    catalogue(session->slot, false, &shelf, &session->why);
+
+	*out = NULL;
+	if (err != HF_OK)
+		return rv_of(err);
+	for (size_t i = 0; i < shelf->count; i++) {
+		struct object *o = &shelf->objects[i];
+
+		if (o->class == class && o->public_key_info.len > 0 &&
+		    bytes_equal(o->public_key_info, public_key_info)) {
+			*out = o; /* with the shelf's reference */
+			return CKR_OK;
+		}
+	}
+	shelf_put(shelf);
+	return CKR_OK;
+}
+
+void
+catalogue_forget(struct slot *slot)
+{
+	module_lock();
+	slot->catalogue_at = INT64_MIN;
+	module_unlock();
+}
+
+static void
+keep(struct maker *m, struct hf_bytes *view)
+{
+	uint8_t *copy = arena_alloc(m->shelf->arena, view->len + 1);
+
+	if (copy == NULL) {
+		m->full = true;
+		return;
+	}
+	if (view->len > 0)
+		memcpy(copy, view->ptr, view->len);
+	if (view->ptr != NULL)
+		view->ptr = copy;
+}
+
+static void
+session_object_fill(struct maker *m, const struct object *from)
+{
+	struct object *o = m->shelf->objects;
+	struct hf_bytes type;
+
+	*o = *from;
+	o->shelf = m->shelf;
+	o->token = false;
+	o->uses |= HF_P11_DESTROY;
+	keep(m, &o->id);
+	keep(m, &o->label);
+	keep(m, &o->public_key_info);
+	keep(m, &o->value);
+	keep(m, &o->session_key);
+	keep(m, &o->certificate);
+	type = bytes_of_text(from->type);
+	keep(m, &type);
+	o->type = (struct hf_text){ (const char *)type.ptr, type.len };
+	if (m->full)
+		return;
+	set_public_parts(m, o);
+	if (o->certificate.len > 0)
+		set_certificate(m, o, o->certificate);
+}
+
+CK_RV
+session_object_add(
+    struct session *session, const struct object *from, CK_OBJECT_HANDLE *out)
+{
+	static const struct hf_p11_find_out nothing;
+	struct maker m = { 0 };
+	struct object *o;
+	enum hf_err err =
+	    shelf_make(&session->slot->config, &nothing, NULL, &m.shelf);
+
+	if (err != HF_OK)
+		return rv_of(err);
+	m.shelf->objects = arena_array(m.shelf->arena, 1, sizeof(*o));
+	m.shelf->count = 0; /* it is in no catalogue */
+	if (m.shelf->objects != NULL)
+		session_object_fill(&m, from);
+	if (m.shelf->objects == NULL || m.full) {
+		shelf_put(m.shelf);
+		return CKR_HOST_MEMORY;
+	}
+	o = m.shelf->objects;
+	o->slot = session->slot;
+	o->session = session->handle;
+	module_lock();
+	o->handle = session->table->next_object++;
+	o->next = session->table->objects;
+	session->table->objects = o;
+	*out = o->handle;
+	module_unlock();
+	return CKR_OK;
+}
+
+static void
+unlink_object(struct object **link)
+{
+	struct object *o = *link;
+
+	*link = o->next;
+	shelf_put(o->shelf);
+}
+
+bool
+session_object_remove(struct session *session, CK_OBJECT_HANDLE handle)
+{
+	struct object **link = &session->table->objects;
+	bool found;
+
+	module_lock();
+	while (*link != NULL &&
+	    ((*link)->handle != handle || (*link)->slot != session->slot))
+		link = &(*link)->next;
+	found = *link != NULL;
+	if (found)
+		unlink_object(link);
+	module_unlock();
+	return found;
+}
+
 void
 session_objects_drop(struct session_table *table, CK_SESSION_HANDLE session)
 {
-	(void)table;
-	(void)session;
+	struct object **link = &table->objects;
+
+	while (*link != NULL)
+		if ((*link)->session == session)
+			unlink_object(link);
+		else
+			link = &(*link)->next;
 }
 
 void
 session_objects_free(struct session_table *table)
 {
-	(void)table;
+	while (table->objects != NULL)
+		unlink_object(&table->objects);
 }
 
 /* -- Search -- */
@@ -565,6 +746,13 @@ static bool
 needs_daemon(const CK_ATTRIBUTE *template, CK_ULONG count)
 {
 	CK_OBJECT_CLASS class;
+	CK_BBOOL token = CK_FALSE;
+
+	for (CK_ULONG i = 0; i < count; i++)
+		if (template[i].type == CKA_TOKEN &&
+		    template[i].ulValueLen == sizeof(token) &&
+		    memcmp(template[i].pValue, &token, sizeof(token)) == 0)
+			return false; /* session objects */
 
 	for (CK_ULONG i = 0; i < count; i++) {
 		if (template[i].type != CKA_CLASS ||
@@ -601,6 +789,36 @@ names_class(const CK_ATTRIBUTE *template, CK_ULONG count)
 	return false;
 }
 
+static size_t
+session_objects_count(const struct session *session)
+{
+	size_t n = 0;
+
+	module_lock();
+	for (const struct object *o = session->table->objects; o != NULL;
+	     o = o->next)
+		n += o->slot == session->slot;
+	module_unlock();
+	return n;
+}
+
+/* Another thread may have made more since they were counted. */
+static void
+collect_session_objects(struct session *session, size_t room,
+    const CK_ATTRIBUTE *template, CK_ULONG count)
+{
+	bool private = session_sees_private(session);
+
+	module_lock();
+	for (const struct object *o = session->table->objects; o != NULL;
+	     o = o->next)
+		if (o->slot == session->slot && (private || !o->private) &&
+		    session->found_count < room &&
+		    attribute_match(o, template, count))
+			session->found[session->found_count++] = o->handle;
+	module_unlock();
+}
+
 static CK_RV
 collect(struct session *session, const struct shelf *shelf,
     const CK_ATTRIBUTE *template, CK_ULONG count)
@@ -608,8 +826,9 @@ collect(struct session *session, const struct shelf *shelf,
 	bool private = session_sees_private(session);
 	bool hide = hides_ed25519(session, template, count);
 	bool profiles = names_class(template, count);
+	size_t room = shelf->count + session_objects_count(session) + 1;
 
-	session->found = calloc(shelf->count + 1, sizeof(CK_OBJECT_HANDLE));
+	session->found = calloc(room, sizeof(CK_OBJECT_HANDLE));
 	if (session->found == NULL)
 		return CKR_HOST_MEMORY;
 	session->found_count = 0;
@@ -625,6 +844,7 @@ collect(struct session *session, const struct shelf *shelf,
 		if (attribute_match(o, template, count))
 			session->found[session->found_count++] = o->handle;
 	}
+	collect_session_objects(session, room, template, count);
 	session->finding = true;
 	return CKR_OK;
 }

@@ -34,9 +34,13 @@ struct object {
 	CK_ULONG bits, value_len, profile, certificate_type;
 	CK_ULONG gen_mechanism;
 	bool token, private, local, extractable, never_extractable;
+	bool sensitive, always_sensitive;
+	bool alone; /* certificate of no key; public key without its other half
+		     */
 	uint64_t uses; /* of this object: a public key does not sign */
 	struct hf_text name;
 	uint64_t key_version;
+	struct hf_bytes uid; /* of the row */
 	struct hf_bytes id, label, unique_id;
 	struct hf_bytes public_key_info, modulus, exponent;
 	struct hf_bytes ec_params, ec_point;
@@ -45,6 +49,9 @@ struct object {
 	/* Session objects only. */
 	struct object *next;
 	CK_SESSION_HANDLE session;
+	struct slot *slot;
+	struct hf_bytes session_key; /* sealed by the daemon */
+	struct hf_text type;         /* the daemon's, of public_key_info */
 };
 
 /*
@@ -58,6 +65,29 @@ void object_put(struct object *object);
 
 /* Drops a reference. NULL is fine. */
 void shelf_put(struct shelf *shelf);
+
+/* The handle of a token object, by its persistent id. */
+CK_OBJECT_HANDLE object_handle(struct hf_bytes uid, CK_OBJECT_CLASS class);
+
+/* Changes were made: the next search asks the daemon. */
+void catalogue_forget(struct slot *slot);
+
+/*
+ * The token object whose public key is that one, of a class; NULL in *out when
+ * there is none. A reference.
+ */
+CK_RV object_by_public_key(struct session *session, CK_OBJECT_CLASS class,
+    struct hf_bytes public_key_info, struct object **out);
+
+/*
+ * Makes a session object; what the views in `from` point to is copied. The
+ * handle and all that follows from the public key or the certificate is filled
+ * in here.
+ */
+CK_RV session_object_add(
+    struct session *session, const struct object *from, CK_OBJECT_HANDLE *out);
+/* C_DestroyObject; false when there is no such session object. */
+bool session_object_remove(struct session *session, CK_OBJECT_HANDLE handle);
 
 /* Objects that end with their session, or with the module. Under the lock. */
 void session_objects_drop(

@@ -36,14 +36,15 @@ size_fits(const struct mech *mech, const struct object *key)
 	    size <= mech->info.ulMaxKeySize;
 }
 
-static CK_RV
-check_key(const struct mech *mech, enum kind kind, const struct object *key)
+CK_RV
+operation_check_key(
+    const struct mech *mech, enum hf_p11_use use, const struct object *key)
 {
 	if (key->class == CKO_CERTIFICATE || key->class == CKO_PROFILE)
 		return CKR_KEY_HANDLE_INVALID;
 	if (!mech_takes_key(mech, key->key_type))
 		return CKR_KEY_TYPE_INCONSISTENT;
-	if ((key->uses & asks[kind].use) == 0)
+	if ((key->uses & (uint64_t)use) == 0)
 		return CKR_KEY_FUNCTION_NOT_PERMITTED;
 	if ((mech->traits & MECH_RAW) != 0 && (key->uses & HF_P11_RAW) == 0)
 		return CKR_KEY_FUNCTION_NOT_PERMITTED;
@@ -70,7 +71,8 @@ fill(struct session *session, enum kind kind, const struct mech *mech,
 	if (kind == KIND_DIGEST)
 		return CKR_OK;
 	rv = object_get(session, handle, CKR_KEY_HANDLE_INVALID, &op->key);
-	return rv == CKR_OK ? check_key(mech, kind, op->key) : rv;
+	return rv == CKR_OK ? operation_check_key(mech, asks[kind].use, op->key)
+			    : rv;
 }
 
 CK_RV
@@ -143,15 +145,6 @@ operation_finish(struct operation *op, CK_RV rv, bool asked_length)
 	if (rv != CKR_BUFFER_TOO_SMALL && !(rv == CKR_OK && asked_length))
 		operation_end(op);
 	return rv;
-}
-
-void
-operation_describe(const struct operation *op, struct hf_text *name,
-    uint64_t *version, struct hf_p11_how *how)
-{
-	*name = op->key->name;
-	*version = op->key->key_version;
-	param_fill(op->mech, &op->param, how);
 }
 
 CK_RV

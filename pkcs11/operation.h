@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include <holdfast/bytes.h>
+#include <holdfast/ops.h>
 
 #include "../lib/buffer.h"
 #include "cryptoki.h"
@@ -57,6 +58,10 @@ CK_RV operation_begin(struct session *session, enum kind kind,
 CK_RV operation_get(
     struct session *session, enum kind kind, struct operation **out);
 
+/* The part of it that is about the key. */
+CK_RV operation_check_key(
+    const struct mech *mech, enum hf_p11_use use, const struct object *key);
+
 /* Takes in data: into the digest, or into the buffer. */
 CK_RV operation_feed(struct operation *op, const CK_BYTE *in, CK_ULONG len);
 
@@ -66,10 +71,6 @@ void operation_end(struct operation *op);
 /* For every function that ends an operation unless the buffer was too small
  * or only the length was asked for. */
 CK_RV operation_finish(struct operation *op, CK_RV rv, bool asked_length);
-
-/* What is told the daemon: key and mechanism. */
-void operation_describe(const struct operation *op, struct hf_text *name,
-    uint64_t *version, struct hf_p11_how *how);
 
 /*
  * Cryptoki's way to give bytes back: with `out` NULL only the length is told;

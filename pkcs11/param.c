@@ -239,6 +239,26 @@ load_hkdf(const struct mech *mech, const CK_MECHANISM *from, struct param *out,
 	    &out->more, p.pInfo, p.ulInfoLen, AAD_MAX, why, "HKDF: bad info");
 }
 
+static CK_RV
+load_rsa_aes(const struct mech *mech, const CK_MECHANISM *from,
+    struct param *out, struct hf_why *why)
+{
+	CK_RSA_AES_KEY_WRAP_PARAMS p;
+	CK_MECHANISM oaep = { 0 };
+	CK_RV rv;
+
+	if (!take(from, &p, sizeof(p)) || p.pOAEPParams == NULL)
+		return refuse(why, "needs CK_RSA_AES_KEY_WRAP_PARAMS");
+	if (p.ulAESKeyBits != 128 && p.ulAESKeyBits != 192 &&
+	    p.ulAESKeyBits != 256)
+		return refuse(why, "the AES key has 128, 192 or 256 bits");
+	oaep.pParameter = p.pOAEPParams;
+	oaep.ulParameterLen = sizeof(*p.pOAEPParams);
+	rv = load_oaep(mech, &oaep, out, why);
+	out->number = p.ulAESKeyBits / 8;
+	return rv;
+}
+
 /*
  * Functions, because each reads a struct of its own.
  */
@@ -256,6 +276,7 @@ static load_fn *const loaders[PARAM_KINDS] = {
 	[PARAM_EDDSA] = load_eddsa,
 	[PARAM_ECDH] = load_ecdh,
 	[PARAM_HKDF] = load_hkdf,
+	[PARAM_RSA_AES] = load_rsa_aes,
 };
 
 CK_RV
@@ -302,7 +323,11 @@ param_fill(
 		out->salt_length = (struct hf_uint){ param->number, true };
 	if (param->kind == PARAM_GCM || param->kind == PARAM_CTR)
 		out->tag_bits = param->number;
-	if (param->kind == PARAM_LENGTH)
+	if (param->kind == PARAM_HKDF && !param->expand)
+		out->steps = TEXT("extract");
+	if (param->kind == PARAM_HKDF && !param->extract)
+		out->steps = TEXT("expand");
+	if (param->kind == PARAM_LENGTH || param->kind == PARAM_RSA_AES)
 		out->output_bytes = param->number;
 	if (param->kind == PARAM_ECDH)
 		out->peer = optional(&param->iv);

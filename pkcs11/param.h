@@ -14,16 +14,17 @@
  * so that nothing points there once the Init function has returned.
  */
 enum param_kind {
-	PARAM_NONE,   /* must be absent or empty */
-	PARAM_PSS,    /* CK_RSA_PKCS_PSS_PARAMS */
-	PARAM_OAEP,   /* CK_RSA_PKCS_OAEP_PARAMS */
-	PARAM_GCM,    /* CK_GCM_PARAMS */
-	PARAM_IV,     /* 16 bytes */
-	PARAM_CTR,    /* CK_AES_CTR_PARAMS */
-	PARAM_LENGTH, /* CK_MAC_GENERAL_PARAMS */
-	PARAM_EDDSA,  /* absent, or CK_EDDSA_PARAMS for plain Ed25519 */
-	PARAM_ECDH,   /* CK_ECDH1_DERIVE_PARAMS */
-	PARAM_HKDF,   /* CK_HKDF_PARAMS */
+	PARAM_NONE,    /* must be absent or empty */
+	PARAM_PSS,     /* CK_RSA_PKCS_PSS_PARAMS */
+	PARAM_OAEP,    /* CK_RSA_PKCS_OAEP_PARAMS */
+	PARAM_GCM,     /* CK_GCM_PARAMS */
+	PARAM_IV,      /* 16 bytes */
+	PARAM_CTR,     /* CK_AES_CTR_PARAMS */
+	PARAM_LENGTH,  /* CK_MAC_GENERAL_PARAMS */
+	PARAM_EDDSA,   /* absent, or CK_EDDSA_PARAMS for plain Ed25519 */
+	PARAM_ECDH,    /* CK_ECDH1_DERIVE_PARAMS */
+	PARAM_HKDF,    /* CK_HKDF_PARAMS */
+	PARAM_RSA_AES, /* CK_RSA_AES_KEY_WRAP_PARAMS */
 	PARAM_KINDS,
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
+#include "error.h"
 #include "module.h"
 #include "object.h"
 
@@ -133,6 +134,7 @@ session_open(struct module *module, CK_SLOT_ID slot_id, CK_FLAGS flags,
 	if (session == NULL)
 		return CKR_HOST_MEMORY;
 	session->slot = slot;
+	session->table = &module->sessions;
 	session->rw = (flags & CKF_RW_SESSION) != 0;
 	module_lock();
 	rv = table_add(&module->sessions, session);
@@ -145,6 +147,14 @@ session_open(struct module *module, CK_SLOT_ID slot_id, CK_FLAGS flags,
 	if (rv != CKR_OK)
 		free(session);
 	return rv;
+}
+
+static void
+forget_login(struct slot *slot)
+{
+	slot->logged_in = false;
+	slot->login_len = 0;
+	bytes_wipe(slot->login, sizeof(slot->login));
 }
 
 /* Waits for the call that is using it; others find it gone at once. */
@@ -161,7 +171,7 @@ close_locked(struct module *module, struct session *session)
 	slot->sessions--;
 	slot->rw_sessions -= session->rw;
 	if (slot->sessions == 0)
-		slot->logged_in = false;
+		forget_login(slot);
 	session_objects_drop(&module->sessions, session->handle);
 	session_free(session);
 }
@@ -198,7 +208,7 @@ session_close_all(struct module *module, CK_SLOT_ID slot_id)
 		    !session->closing)
 			close_locked(module, session);
 	}
-	slot->logged_in = false;
+	forget_login(slot);
 	module_unlock();
 	return CKR_OK;
 }
@@ -284,6 +294,34 @@ session_sees_private(const struct session *session)
 	return logged_in(session->slot);
 }
 
+/* Has the daemon judge the PIN; it counts the attempts. */
+static CK_RV
+pin_login(struct session *session, const CK_UTF8CHAR *pin, CK_ULONG pin_len)
+{
+	struct slot *slot = session->slot;
+	struct hf_p11_login_in in = { .pin = { pin, pin_len } };
+	struct hf_p11_login_out result;
+	struct call call;
+	enum hf_err err;
+
+	if (pin == NULL && pin_len > 0)
+		return CKR_ARGUMENTS_BAD;
+	if (pin == NULL || pin_len > 255)
+		return CKR_PIN_INCORRECT;
+	err = slot_call(&call, slot, OP_p11_login, &in, &result, &session->why);
+	if (err == HF_OK && result.login.len > LOGIN_MAX)
+		err = HF_ERR_BAD_REPLY;
+	if (err == HF_OK) {
+		module_lock();
+		if (result.login.len > 0)
+			memcpy(slot->login, result.login.ptr, result.login.len);
+		slot->login_len = result.login.len;
+		module_unlock();
+	}
+	slot_done(&call);
+	return rv_of(err);
+}
+
 /*
  * The kernel has told the daemon who we are, and that decides in every mode.
  * In the modes without a PIN a login changes what the host believes of its
@@ -296,14 +334,14 @@ session_login(struct session *session, CK_USER_TYPE user,
 	struct slot *slot = session->slot;
 	CK_RV rv = CKR_OK;
 
-	(void)pin;
-	(void)pin_len;
 	if (user == CKU_CONTEXT_SPECIFIC)
 		return CKR_OK; /* no key of ours asks for it */
 	if (user != CKU_USER)
 		return CKR_USER_TYPE_INVALID;
-	if (slot->config.login == LOGIN_PIN)
-		return CKR_FUNCTION_REJECTED;
+	if (slot->config.login == LOGIN_PIN && !session_sees_private(session))
+		rv = pin_login(session, pin, pin_len);
+	if (rv != CKR_OK)
+		return rv;
 	module_lock();
 	if (slot->logged_in)
 		rv = CKR_USER_ALREADY_LOGGED_IN;
@@ -321,7 +359,7 @@ session_logout(struct session *session)
 	module_lock();
 	if (!slot->logged_in)
 		rv = CKR_USER_NOT_LOGGED_IN;
-	slot->logged_in = false;
+	forget_login(slot);
 	module_unlock();
 	return rv;
 }

@@ -21,6 +21,7 @@ struct slot;
 struct session {
 	CK_SESSION_HANDLE handle;
 	struct slot *slot;
+	struct session_table *table; /* that it is in */
 	bool rw;
 	bool busy;    /* a call is using it */
 	bool closing; /* turns new calls away */

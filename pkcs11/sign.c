@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
+#include "ask.h"
 #include "error.h"
 #include "mechanism.h"
 #include "object.h"
@@ -57,8 +58,7 @@ static CK_RV
 ask_to_sign(struct session *session, struct operation *op, CK_BYTE *out,
     CK_ULONG *out_len)
 {
-	enum op_id id =
-	    (op->mech->traits & MECH_MAC) != 0 ? OP_p11_mac : OP_p11_sign;
+	enum ask what = (op->mech->traits & MECH_MAC) != 0 ? ASK_MAC : ASK_SIGN;
 	struct hf_p11_use_in in = { 0 };
 	struct hf_p11_use_out result;
 	struct input input;
@@ -67,9 +67,9 @@ ask_to_sign(struct session *session, struct operation *op, CK_BYTE *out,
 	CK_RV rv;
 
 	finish_input(op, &input);
-	operation_describe(op, &in.name, &in.key_version, &in.how);
+	param_fill(op->mech, &op->param, &in.how);
 	in.data = input.view;
-	err = slot_call(&call, session->slot, id, &in, &result, &session->why);
+	err = ask_use(session, &call, what, op->key, &in, &result);
 	rv = err == HF_OK ? give(result.data, out, out_len) : rv_of(err);
 	slot_done(&call);
 	return rv;
@@ -149,23 +149,22 @@ ask_to_verify(
     struct session *session, struct operation *op, struct hf_bytes signature)
 {
 	struct hf_p11_verify_in in = { .signature = signature };
-	struct hf_p11_verify_out result;
+	bool valid;
 	struct input input;
 	struct call call;
 	enum hf_err err;
 
 	finish_input(op, &input);
-	operation_describe(op, &in.name, &in.key_version, &in.how);
+	param_fill(op->mech, &op->param, &in.how);
 	in.data = input.view;
-	err = slot_call(
-	    &call, session->slot, OP_p11_verify, &in, &result, &session->why);
+	err = ask_verify(session, &call, op->key, &in, &valid);
 	slot_done(&call);
 	/* Something that cannot be a signature is a wrong one. */
 	if (err == HF_ERR_BAD_SIGNATURE)
 		return CKR_SIGNATURE_INVALID;
 	if (err != HF_OK)
 		return rv_of(err);
-	return result.valid ? CKR_OK : CKR_SIGNATURE_INVALID;
+	return valid ? CKR_OK : CKR_SIGNATURE_INVALID;
 }
 
 CK_RV

@@ -202,8 +202,25 @@ op_by_id(enum op_id id)
 	return &ops[i];
 }
 
+/* Tells who has logged in that he has: a field of most requests. */
+static void
+add_login(struct call *call, const struct op *op, void *in)
+{
+	const struct schema *s = op->in;
+	struct hf_bytes login;
+
+	module_lock();
+	login = bytes_of(call->login, call->slot->login_len);
+	memcpy(call->login, call->slot->login, login.len);
+	module_unlock();
+	for (size_t i = 0; i < s->count && login.len > 0; i++)
+		if (strcmp(s->fields[i].name, "login") == 0)
+			memcpy((uint8_t *)in + s->fields[i].offset, &login,
+			    sizeof(login));
+}
+
 enum hf_err
-slot_call(struct call *call, struct slot *slot, enum op_id id, const void *in,
+slot_call(struct call *call, struct slot *slot, enum op_id id, void *in,
     void *out, struct hf_why *why)
 {
 	const struct op *op = op_by_id(id);
@@ -211,6 +228,7 @@ slot_call(struct call *call, struct slot *slot, enum op_id id, const void *in,
 	enum hf_err err;
 
 	*call = (struct call){ .slot = slot };
+	add_login(call, op, in);
 	if ((err = borrow(slot, &call->client, why)) != HF_OK)
 		return err;
 	for (;;) {
@@ -246,4 +264,5 @@ slot_done(struct call *call)
 	if (!kept)
 		hf_close(call->client);
 	call->client = NULL;
+	bytes_wipe(call->login, sizeof(call->login));
 }

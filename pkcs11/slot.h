@@ -20,7 +20,7 @@
  */
 struct shelf;
 
-enum { CATALOGUE_VERSION = 64 };
+enum { CATALOGUE_VERSION = 64, LOGIN_MAX = 512 };
 
 struct slot {
 	CK_SLOT_ID id;
@@ -32,6 +32,8 @@ struct slot {
 	bool reached;       /* by this process or one it was forked from */
 	int64_t refused_at; /* ms; when nobody listened, before `reached` */
 	bool logged_in;
+	uint8_t login[LOGIN_MAX]; /* what the daemon gave for the PIN */
+	size_t login_len;
 	unsigned long sessions, rw_sessions;
 	struct shelf *catalogue; /* object.c */
 	uint8_t catalogue_version[CATALOGUE_VERSION];
@@ -63,10 +65,12 @@ void slot_token_info(const struct slot *slot, CK_TOKEN_INFO *out);
 struct call {
 	struct slot *slot;
 	struct hf_client *client;
+	uint8_t login[LOGIN_MAX];
 };
 
+/* `in` gets the login of the slot, where there is one. */
 enum hf_err slot_call(struct call *call, struct slot *slot, enum op_id id,
-    const void *in, void *out, struct hf_why *why);
+    void *in, void *out, struct hf_why *why);
 void slot_done(struct call *call);
 
 /* Takes the memory behind the reply out of the call (hf_keep). */

@@ -36,7 +36,8 @@ enum hf_p11_use {
  */
 struct hf_p11_object {
 	struct hf_bytes uid; /* 16 bytes, for ever the same */
-	struct hf_text kind; /* key, certificate */
+	struct hf_text kind; /* key, public (its other half is not here),
+			       certificate */
 	struct hf_text name; /* of the key */
 	uint64_t key_version;
 	struct hf_text type; /* of the key, as in key.create */

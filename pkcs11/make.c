@@ -48,6 +48,11 @@ plan_uses(struct plan *p)
 	/* Flags that were spoken of and all denied leave a key for nothing. */
 	if (p->w.uses_said && p->w.uses == 0)
 		return CKR_TEMPLATE_INCONSISTENT;
+	/* pkcs11-tool says of every secret that it encrypts, and of what it
+	 * derives that it wraps, too: these cannot. */
+	if (p->type != NULL && strcmp(p->type, "hmac") == 0)
+		p->make.uses &=
+		    HF_P11_SIGN | HF_P11_VERIFY | HF_P11_DERIVE;
 	if (p->w.extractable)
 		p->make.uses |= HF_P11_EXTRACT;
 	p->stay.label =
@@ -390,6 +395,7 @@ static CK_RV
 create_secret(struct session *session, struct plan *plan, CK_OBJECT_HANDLE *out)
 {
 	struct hf_bytes value = plan->w.value;
+	CK_RV rv;
 
 	if (value.len == 0 || !said(plan, SAID_KEY_TYPE))
 		return CKR_TEMPLATE_INCOMPLETE;
@@ -399,7 +405,8 @@ create_secret(struct session *session, struct plan *plan, CK_OBJECT_HANDLE *out)
 		return CKR_ATTRIBUTE_VALUE_INVALID;
 	if (strcmp(plan->type, "hmac") == 0)
 		plan->make.key_size = value.len;
-	plan->make.type = text_of(plan->type);
+	if ((rv = plan_uses(plan)) != CKR_OK)
+		return rv;
 	return make_secret(
 	    session, plan, CK_UNAVAILABLE_INFORMATION, value, out);
 }
@@ -424,7 +431,8 @@ create_private(
 		return CKR_ATTRIBUTE_VALUE_INVALID;
 	if (strcmp(plan->type, "ed25519") == 0)
 		plan->w.key_type = CKK_EC_EDWARDS;
-	plan->make.type = text_of(plan->type);
+	if ((rv = plan_uses(plan)) != CKR_OK)
+		return rv;
 	if ((rv = encode_private(&plan->w, &material)) != CKR_OK)
 		return rv;
 	rv = plan->w.token
@@ -469,7 +477,8 @@ create_public(struct session *session, struct plan *plan, CK_OBJECT_HANDLE *out)
 		return CKR_ATTRIBUTE_VALUE_INVALID;
 	if (strcmp(plan->type, "ed25519") == 0)
 		plan->w.key_type = CKK_EC_EDWARDS;
-	plan->make.type = text_of(plan->type);
+	if ((rv = plan_uses(plan)) != CKR_OK)
+		return rv;
 	made.public_key = buffer_view(&spki);
 	if (!plan->w.token)
 		return plan_session_object(session, plan, CKO_PUBLIC_KEY, &made,

@@ -40,6 +40,8 @@ _holdfast_options() {
 	'policy reload') echo '' ;;
 	'policy list') echo '' ;;
 	'audit status') echo '' ;;
+	'pin set') echo '' ;;
+	'pin remove') echo '' ;;
 	'key wrapping-key') echo ' --out --encoding' ;;
 	'key csr') echo '--version --csr --subject --alt-names --out --encoding' ;;
 	'key set-certificate') echo '--version' ;;
@@ -69,6 +71,8 @@ _holdfast_values() {
 	'--capability') echo 'create read update patch delete list sudo' ;;
 	'--mechanism') echo 'rsa-pkcs rsa-pss rsa-oaep rsa-raw ecdsa eddsa hmac aes-gcm aes-cbc aes-cbc-pad aes-ctr aes-ecb aes-cmac aes-kw aes-kwp rsa-aes-kwp ecdh hkdf' ;;
 	'--hash') echo 'sha1 sha2-224 sha2-256 sha2-384 sha2-512 sha3-224 sha3-256 sha3-384 sha3-512' ;;
+	'--steps') echo 'extract expand' ;;
+	'--operation') echo 'sign verify mac encrypt decrypt' ;;
 	'--hash-function') echo 'SHA1 SHA224 SHA256 SHA384 SHA512' ;;
 	'-o') echo 'json table' ;;
 	esac
@@ -118,6 +122,8 @@ hsm rotate-master
 policy reload
 policy list
 audit status
+pin set
+pin remove
 key wrapping-key
 key csr
 key set-certificate

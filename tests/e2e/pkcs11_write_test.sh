@@ -143,6 +143,9 @@ printf 'x' >>"$T/wrapped"
 attack "a changed wrapped key" CKR_WRAPPED_KEY_INVALID \
 	--unwrap -m AES-KEY-WRAP --id 30 -i "$T/wrapped" --key-type AES: --application-id 33
 
+expect "session keys, derivation, and more attacks" quiet \
+	"$BUILD_DIR/tests/session_keys_prog" "$module"
+
 # -- p11tool --
 
 host p11tool --provider "$module" --generate-ecc --curve secp256r1 --label gnutls \

@@ -48,7 +48,7 @@ struct aes_how {
 enum hf_err keyuse_aes(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct aes_how *how, struct hf_bytes in,
     uint8_t *out, size_t *len);
-enum hf_err keyuse_cmac(const struct keyuse *use, const struct key *key,
+enum hf_err keyuse_aes_cmac(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes in, uint8_t out[16]);
 
 /* As crypto_ecdh and crypto_hkdf; level wrapped only. */
@@ -81,7 +81,7 @@ enum hf_err keyuse_hmac(const struct keyuse *use, const struct key *key,
     struct hf_bytes in, uint8_t *out);
 
 /* `out` takes 16 bytes. */
-enum hf_err keyuse_aes_cmac(const struct keyuse *use, const struct key *key,
+enum hf_err keyuse_cmac(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes in, uint8_t *out);
 
 #endif

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../keyd/pin.h"
 #include "../../keyd/audit_backing.h"
 #include "../../keyd/crypto.h"
 #include "../../keyd/pipeline.h"
@@ -79,6 +80,7 @@ open_parts(struct service *s, struct hf_why *why)
 		HF_OK ||
 	    (err = keys_open(v->store, v->hierarchy, v->hsm, 1000, &v->keys)) !=
 		HF_OK ||
+	    (err = pins_open(v->store, v->hierarchy, &v->pins)) != HF_OK ||
 	    (err = policy_open(s->policies, &v->policy, why)) != HF_OK ||
 	    (err = audit_backing_open(v, &audit, &v->audit, why)) != HF_OK ||
 	    (err = transport_open(&sockets, v, &v->transport, why)) != HF_OK)
@@ -143,6 +145,7 @@ service_stop(struct service *s)
 	pipeline_connection_closed(&s->slot);
 	transport_close(v->transport);
 	audit_close(v->audit);
+	pins_close(v->pins);
 	keys_close(v->keys);
 	policy_close(v->policy);
 	hierarchy_close(v->hierarchy);

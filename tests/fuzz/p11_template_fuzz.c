@@ -47,7 +47,7 @@ try_private(const struct wishes *w)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	CK_ATTRIBUTE a[ATTRIBUTES];
+	CK_ATTRIBUTE a[ATTRIBUTES] = { { 0 } };
 	/* Hosts point to memory of their own; so that reading beyond a value
 	 * is seen, each gets a block of its own. */
 	void *values[ATTRIBUTES];

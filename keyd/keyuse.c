@@ -234,6 +234,8 @@ keyuse_encrypt(const struct keyuse *use, const struct key *key,
 	const struct key_type *type = key->type;
 	enum hf_err err;
 
+	if (!type->encrypts)
+		return HF_ERR_KEY_TYPE;
 	if (type->family == FAMILY_RSA) {
 		*len = type->size;
 		return crypto_oaep_encrypt(v->pair, in, out, len);
@@ -271,6 +273,8 @@ keyuse_decrypt(const struct keyuse *use, const struct key *key,
 	const struct key_type *type = key->type;
 	size_t extra = type->nonce + type->tag;
 
+	if (!type->encrypts)
+		return HF_ERR_KEY_TYPE;
 	if (must_defer(use, key, v, type->family == FAMILY_RSA))
 		return HF_ERR_DEFER;
 	if (type->family == FAMILY_RSA) {
@@ -306,6 +310,8 @@ keyuse_sign(const struct keyuse *use, const struct key *key,
 	struct crypto_key *pair;
 	enum hf_err err;
 
+	if (!key->type->signs)
+		return HF_ERR_KEY_TYPE;
 	if (must_defer(use, key, v, true))
 		return HF_ERR_DEFER;
 	if (!key->derived)
@@ -339,6 +345,8 @@ keyuse_verify(const struct keyuse *use, const struct key *key,
 	struct crypto_key *pair;
 	enum hf_err err;
 
+	if (!key->type->signs)
+		return HF_ERR_KEY_TYPE;
 	/* RSA verifies fast; the slow curves are slow both ways. */
 	if (!use->may_block && key->type->slow &&
 	    key->type->family == FAMILY_EC)

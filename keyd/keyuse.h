@@ -11,7 +11,8 @@
  * What a key version does, whatever its protection level: at level wrapped
  * crypto.c does it here, at level hsm the HSM does. HF_ERR_DEFER when
  * `may_block` is false and it would take a worker (the HSM, or long
- * arithmetic). Sizes and errors as in crypto.h.
+ * arithmetic), HF_ERR_KEY_TYPE for what its type does not do. Sizes and other
+ * errors as in crypto.h.
  */
 struct keyuse {
 	struct server *server;

@@ -446,3 +446,96 @@ op_transit_datakey_wrapped(struct request *rq, const struct hf_datakey_in *in,
 {
 	return datakey_run(rq, datakey_wrapped_one, in, out);
 }
+
+/* -- Data key pairs -- */
+
+static enum hf_err
+pair_public(struct request *rq, const struct key_type *type,
+    struct hf_bytes pkcs8, struct hf_text *out)
+{
+	enum { SPKI = 1024, PEM = 2048 };
+	struct crypto_key *key;
+	uint8_t spki[SPKI];
+	char *pem = request_alloc(rq, PEM);
+	size_t len;
+	enum hf_err err;
+
+	if (pem == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((err = crypto_key_private(type, pkcs8, &key)) != HF_OK)
+		return err;
+	err = crypto_key_spki(key, spki, sizeof(spki), &len);
+	crypto_key_free(key);
+	if (err == HF_OK)
+		err = crypto_spki_pem(bytes_of(spki, len), pem, PEM);
+	if (err == HF_OK)
+		*out = text_of(pem);
+	return err;
+}
+
+static enum hf_err
+pair_make(struct request *rq, const struct hf_datakey_pairs_in *in,
+    const struct key_type *type, bool show, struct hf_datakey_pair *out)
+{
+	const struct bound b = { in->associated_data, in->context };
+	AUTO_SECRET pkcs8 = { 0 };
+	uint8_t *copy;
+	enum hf_err err;
+
+	if ((err = crypto_generate(type, 0, &pkcs8)) != HF_OK ||
+	    (err = pair_public(
+		 rq, type, secret_view(&pkcs8), &out->public_key)) != HF_OK ||
+	    (err = seal_one(rq, form_of(in->format), in->key_version, &b,
+		 secret_view(&pkcs8), &out->ciphertext, &out->key_version,
+		 &rq->why)) != HF_OK)
+		return err;
+	if (!show)
+		return HF_OK;
+	copy = request_alloc(rq, pkcs8.len);
+	if (copy == NULL)
+		return HF_ERR_NO_MEMORY;
+	memcpy(copy, pkcs8.ptr, pkcs8.len);
+	out->private_key = bytes_of(copy, pkcs8.len);
+	return HF_OK;
+}
+
+static enum hf_err
+pairs_run(struct request *rq, const struct hf_datakey_pairs_in *in, bool show,
+    struct hf_datakey_pairs_out *out)
+{
+	const struct key_type *type = key_type_by_name(in->type);
+	size_t count = in->count == 0 ? 1 : (size_t)in->count;
+	struct hf_datakey_pair *pairs;
+	enum hf_err err;
+
+	if ((err = must_encrypt(rq, "encryption")) != HF_OK)
+		return err;
+	if (rq->key->type->family == FAMILY_RSA)
+		return hf_fail(&rq->why, HF_ERR_KEY_TYPE,
+		    "a private key is too long to be encrypted with a key of "
+		    "type %s",
+		    rq->key->type->name);
+	pairs = arena_array(rq->arena, count, sizeof(*pairs));
+	if (pairs == NULL)
+		return HF_ERR_NO_MEMORY;
+	for (size_t i = 0; i < count; i++)
+		if ((err = pair_make(rq, in, type, show, &pairs[i])) != HF_OK)
+			return err;
+	out->key_pairs = pairs;
+	out->key_pairs_count = count;
+	return HF_OK;
+}
+
+enum hf_err
+op_transit_datakey_pairs_plaintext(struct request *rq,
+    const struct hf_datakey_pairs_in *in, struct hf_datakey_pairs_out *out)
+{
+	return pairs_run(rq, in, true, out);
+}
+
+enum hf_err
+op_transit_datakey_pairs_wrapped(struct request *rq,
+    const struct hf_datakey_pairs_in *in, struct hf_datakey_pairs_out *out)
+{
+	return pairs_run(rq, in, false, out);
+}

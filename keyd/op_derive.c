@@ -5,7 +5,11 @@
 #include <stdio.h>
 
 #include "../lib/bytes.h"
-#include "keys.h"
+#include "crypto_derive.h"
+#include "fresh.h"
+#include "handlers.h"
+#include "key_select.h"
+#include "op_key.h"
 #include "server.h"
 
 enum hf_err
@@ -52,4 +56,144 @@ other_key(struct request *rq, const char *prefix, struct hf_text name,
 	*demand_hsm = policy_demands_hsm(rq->grant, asked);
 	*out = key;
 	return HF_OK;
+}
+
+/* -- A key by agreement -- */
+
+enum { SPKI_MAX = 1024 };
+
+/* The point at the end of a public key of that type, on its curve. */
+static enum hf_err
+peer_point(struct request *rq, const struct key_type *type, struct hf_bytes pem,
+    uint8_t spki[SPKI_MAX], struct hf_bytes *point)
+{
+	size_t size = 1 + 2 * type->size;
+	struct crypto_key *peer;
+	size_t len;
+	enum hf_err err =
+	    crypto_pem_spki((struct hf_text){ (const char *)pem.ptr, pem.len },
+		spki, SPKI_MAX, &len);
+
+	if (err == HF_OK)
+		err = crypto_key_public(type, bytes_of(spki, len), &peer);
+	if (err == HF_ERR_NO_MEMORY)
+		return err;
+	/* SubjectPublicKeyInfo ends with the point; a compressed one is short.
+	 */
+	if (err == HF_OK) {
+		err = crypto_key_spki(peer, spki, SPKI_MAX, &len);
+		crypto_key_free(peer);
+	}
+	if (err != HF_OK || len <= size || spki[len - size] != 0x04)
+		return hf_fail(&rq->why, HF_ERR_BAD_INPUT,
+		    "peer_public_key: it is not the PEM of a public key of "
+		    "type %s",
+		    type->name);
+	*point = bytes_of(spki + len - size, size);
+	return HF_OK;
+}
+
+static enum hf_err
+agree(struct request *rq, const struct key_version *v,
+    const struct key_type *type, struct hf_bytes peer, struct secret *out)
+{
+	uint8_t spki[SPKI_MAX];
+	struct hf_bytes point;
+	enum hf_err err;
+
+	if (type->family != FAMILY_EC)
+		return hf_fail(&rq->why, HF_ERR_KEY_TYPE,
+		    "key agreement not supported for key type %s", type->name);
+	if (v->level == LEVEL_HSM)
+		return hf_fail(&rq->why, HF_ERR_KEY_LEVEL,
+		    "key agreement is for keys of level wrapped: those of "
+		    "level hsm only sign");
+	if ((err = peer_point(rq, type, peer, spki, &point)) != HF_OK)
+		return err;
+	return crypto_ecdh(v->pair, point, out);
+}
+
+/* The base key stands in for the key of the request while it is chosen. */
+static enum hf_err
+agree_with_base(
+    struct request *rq, const struct hf_derive_key_in *in, struct secret *out)
+{
+	bool demand = false, own_demand = rq->demand_hsm;
+	struct key *base = NULL, *own = rq->key;
+	const struct key_version *v;
+	enum hf_err err = other_key(
+	    rq, "transit/derive-key/", in->base_key_name, &base, &demand);
+
+	if (err != HF_OK)
+		return err;
+	rq->key = base;
+	rq->demand_hsm = demand;
+	err = select_new(rq, in->base_key_version, "derivation", &v, &rq->why);
+	if (err == HF_OK)
+		err = agree(rq, v, base->type, in->peer_public_key, out);
+	rq->key = own;
+	rq->demand_hsm = own_demand;
+	key_unref(base);
+	return err;
+}
+
+static enum hf_err
+material_of(const struct key_type *type, struct hf_bytes shared,
+    struct key_material *out)
+{
+	const struct hkdf how = { .hash = hash_type_by_name(TEXT("sha2-256")),
+		.extract = true,
+		.expand = true };
+	enum hf_err err = secret_alloc(
+	    &out->key, type->family == FAMILY_HMAC ? 32 : type->size);
+
+	return err == HF_OK ? crypto_hkdf(&how, shared, &out->key) : err;
+}
+
+static enum hf_err
+derive_new(struct request *rq, const struct hf_derive_key_in *in,
+    struct key_material *m, struct key **key)
+{
+	const struct hf_key_create_in create = {
+		.name = in->name,
+		.type = in->derived_key_type,
+		.level = in->level,
+		.keyring = in->keyring,
+		.prefix = in->prefix,
+		.exportable = in->exportable,
+		.allow_plaintext_backup = in->allow_plaintext_backup,
+		.deletion_allowed = in->deletion_allowed,
+	};
+	AUTO_SECRET shared = { 0 };
+	struct key_create how;
+	enum hf_err err;
+
+	if ((err = key_create_how(rq, &create, &how)) != HF_OK)
+		return err;
+	if (!key_type_symmetric(how.type))
+		return hf_fail(&rq->why, HF_ERR_KEY_TYPE,
+		    "derived_key_type: keys of type %s cannot be derived",
+		    how.type->name);
+	if ((err = agree_with_base(rq, in, &shared)) != HF_OK ||
+	    (err = material_of(how.type, secret_view(&shared), m)) != HF_OK)
+		return err;
+	how.material = m;
+	err = keys_create(rq->server->keys, &how, key, &rq->why);
+	if (err != HF_ERR_KEY_EXISTS || *key == NULL)
+		return err;
+	key_unref(*key);
+	*key = NULL;
+	return err;
+}
+
+enum hf_err
+op_transit_derive_key(struct request *rq, const struct hf_derive_key_in *in,
+    struct hf_key_info *out)
+{
+	struct key_material m = { 0 };
+	struct key *key = NULL;
+	enum hf_err err = derive_new(rq, in, &m, &key);
+
+	key_material_free(&m);
+	return key_changed(rq, err, "key.derived", key, out);
 }

@@ -154,4 +154,37 @@ SCHEMA_PUBLIC(schema_cmac_out, hf_cmac_out,
 	CMAC_RESULT(hf_cmac_out, result.),
 	LIST(hf_cmac_out, "batch_results", batch_results, BATCH_MAX, &schema_cmac_result, 0, "a result for each item, in order"));
 
+/* -- keys that lead to keys, and pairs -- */
+
+#define PAIR_TYPES "ecdsa-p256|ecdsa-p384|ecdsa-p521|ed25519|rsa-2048|rsa-3072|rsa-4096"
+
+SCHEMA_PUBLIC(schema_derive_key_in, hf_derive_key_in,
+	F(hf_derive_key_in, "name",                   name,                   1, NAME_MAX_BYTES, REQUIRED | PLAIN | KEYNAME, NULL, "name of the new key"),
+	F(hf_derive_key_in, "base_key_name",          base_key_name,          1, NAME_MAX_BYTES, REQUIRED | PLAIN | NAME, NULL, "ECDSA key of this service to agree with"),
+	F(hf_derive_key_in, "base_key_version",       base_key_version,       0, VERSION_MAX, PLAIN, NULL, "its version; the primary one when absent or 0"),
+	F(hf_derive_key_in, "peer_public_key",        peer_public_key,        1, PEM_MAX, REQUIRED, NULL, "PEM of the other party's public key, on the same curve"),
+	F(hf_derive_key_in, "derived_key_type",       derived_key_type,       1, 64, PLAIN, TYPES, "type of the new key; aes256-gcm96 when absent"),
+	F(hf_derive_key_in, "level",                  level,                  1, 16, PLAIN, "wrapped|hsm", "protection level of the new key; the service's default when absent"),
+	F(hf_derive_key_in, "keyring",                keyring,                1, NAME_MAX_BYTES, PLAIN | NAME, NULL, "keyring; default when absent"),
+	F(hf_derive_key_in, "prefix",                 prefix,                 1, 32, PLAIN | NAME, NULL, "what its text ciphertexts start with; vault when absent"),
+	F(hf_derive_key_in, "exportable",             exportable,             0, 1, PLAIN, NULL, "key material may leave; cannot be taken back"),
+	F(hf_derive_key_in, "allow_plaintext_backup", allow_plaintext_backup, 0, 1, PLAIN, NULL, "the key may be backed up; cannot be taken back"),
+	F(hf_derive_key_in, "deletion_allowed",       deletion_allowed,       0, 1, PLAIN, NULL, "the key may be deleted"));
+
+SCHEMA(schema_datakey_pair, hf_datakey_pair,
+	F(hf_datakey_pair, "private_key", private_key, 0, 8192, SECRET, NULL, "private key, PKCS#8 DER"),
+	F(hf_datakey_pair, "ciphertext",  ciphertext,  0, WRAPPED_KEY_MAX, SEALED, NULL, "private key, encrypted; decrypt opens it"),
+	F(hf_datakey_pair, "public_key",  public_key,  0, 4096, 0, NULL, "PEM"),
+	F(hf_datakey_pair, "key_version", key_version, 0, VERSION_MAX, PLAIN, NULL, "version that was used"));
+SCHEMA_PUBLIC(schema_datakey_pairs_in, hf_datakey_pairs_in,
+	KEY_FIELD(hf_datakey_pairs_in),
+	F(hf_datakey_pairs_in, "type",            type,            1, 64, PLAIN | REQUIRED, PAIR_TYPES, "type of the pairs"),
+	F(hf_datakey_pairs_in, "count",           count,           0, 32, PLAIN, NULL, "how many; 1 when absent"),
+	F(hf_datakey_pairs_in, "associated_data", associated_data, 0, AAD_MAX, 0, NULL, "authenticated with each private key, and needed again to decrypt it"),
+	CONTEXT_FIELD(hf_datakey_pairs_in, ),
+	F(hf_datakey_pairs_in, "key_version",     key_version,     0, VERSION_MAX, PLAIN, NULL, "version to use; the primary one when absent or 0"),
+	FORMAT_FIELD(hf_datakey_pairs_in));
+SCHEMA_PUBLIC(schema_datakey_pairs_out, hf_datakey_pairs_out,
+	LIST(hf_datakey_pairs_out, "key_pairs", key_pairs, 32, &schema_datakey_pair, ALWAYS, "the pairs"));
+
 /* clang-format on */

@@ -56,6 +56,9 @@ _holdfast_options() {
 	'key restore-backup') echo '--force' ;;
 	'reencrypt') echo '--destination --associated-data --context --new-associated-data --new-context --key-version --binary --out --encoding' ;;
 	'cmac') echo '--mac-length --key-version --binary --out --encoding' ;;
+	'key derive') echo '--base-key-version --derived-key-type --level --keyring --prefix --exportable --allow-plaintext-backup --deletion-allowed' ;;
+	'datakey-pairs') echo '--count --associated-data --context --key-version --binary' ;;
+	'datakey-pairs-wrapped') echo '--count --associated-data --context --key-version --binary' ;;
 	esac
 }
 
@@ -74,13 +77,14 @@ _holdfast_values() {
 	'--steps') echo 'extract expand' ;;
 	'--operation') echo 'sign verify mac encrypt decrypt' ;;
 	'--hash-function') echo 'SHA1 SHA224 SHA256 SHA384 SHA512' ;;
+	'--derived-key-type') echo 'aes256-gcm96 aes128-gcm96 chacha20-poly1305 xchacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 rsa-2048 rsa-3072 rsa-4096 hmac aes128-cmac aes192-cmac aes256-cmac' ;;
 	'-o') echo 'json table' ;;
 	esac
 }
 
 _holdfast_takes_name() {
 	case "$1" in
-	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore' | 'key csr' | 'key set-certificate' | 'key self-sign' | 'key export-public' | 'key export-chain' | 'key export-encryption' | 'key export-signing' | 'key export-hmac' | 'key byok-export' | 'key backup' | 'key restore-backup' | 'reencrypt' | 'cmac') return 0 ;;
+	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore' | 'key csr' | 'key set-certificate' | 'key self-sign' | 'key export-public' | 'key export-chain' | 'key export-encryption' | 'key export-signing' | 'key export-hmac' | 'key byok-export' | 'key backup' | 'key restore-backup' | 'reencrypt' | 'cmac' | 'key derive' | 'datakey-pairs' | 'datakey-pairs-wrapped') return 0 ;;
 	esac
 	return 1
 }
@@ -138,6 +142,9 @@ key backup
 key restore-backup
 reencrypt
 cmac
+key derive
+datakey-pairs
+datakey-pairs-wrapped
 seal
 open
 hsm init

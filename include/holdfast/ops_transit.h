@@ -202,4 +202,46 @@ struct hf_cmac_out {
 	size_t batch_results_count;
 };
 
+/*
+ * A new key from an agreement of two: ECDH of a key of this service with a
+ * public key of another party, then HKDF-SHA256 without salt and info. The
+ * other party gets the same key with its private key and our public one.
+ */
+struct hf_derive_key_in {
+	struct hf_text name; /* of the new key */
+	struct hf_text base_key_name;
+	struct hf_uint base_key_version;
+	struct hf_bytes peer_public_key; /* PEM */
+	struct hf_text derived_key_type;
+	struct hf_text level;
+	struct hf_text keyring;
+	struct hf_text prefix;
+	_Bool exportable;
+	_Bool allow_plaintext_backup;
+	_Bool deletion_allowed;
+};
+
+/* Key pairs for applications, their private halves encrypted like data keys. */
+struct hf_datakey_pair {
+	struct hf_bytes private_key; /* PKCS#8 DER; absent when only wrapped */
+	struct hf_bytes ciphertext;
+	struct hf_text public_key; /* PEM */
+	uint64_t key_version;
+};
+
+struct hf_datakey_pairs_in {
+	struct hf_text name;
+	struct hf_text type;
+	uint64_t count; /* 0 means 1 */
+	struct hf_bytes associated_data;
+	struct hf_bytes context;
+	struct hf_uint key_version;
+	struct hf_text format;
+};
+
+struct hf_datakey_pairs_out {
+	struct hf_datakey_pair *key_pairs;
+	size_t key_pairs_count;
+};
+
 #endif

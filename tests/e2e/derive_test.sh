@@ -201,6 +201,54 @@ refuse "T31 does not encrypt" 2 "not supported for key type aes128-cmac" holdfas
 refuse "T31 two kinds at once" 2 "provide one of" quiet holdfast verify cmac128-hsm \
 	--cmac "$(cat m)" --hmac "$(cat m)" data
 
+# -- T18: a key by agreement, done by openssl on the other side --
+for curve in 256 384 521; do
+	holdfast key create base$curve --type ecdsa-p$curve >/dev/null
+	json '.keys[0].public_key' holdfast key show base$curve >base.pub
+	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-$curve -out peer.pem
+	openssl pkey -in peer.pem -pubout -out peer.pub
+	openssl pkeyutl -derive -inkey peer.pem -peerkey base.pub -out shared
+	openssl kdf -binary -keylen 32 -kdfopt digest:SHA256 -kdfopt "hexkey:$(xxd -p -c200 shared)" \
+		-out raw HKDF
+	holdfast key derive agreed$curve base$curve @peer.pub --exportable >/dev/null
+	expect "T18 P-$curve: both sides have the same key" cmp -s raw \
+		<(holdfast key export-encryption agreed$curve)
+done
+holdfast key derive agreed-hsm base521 @peer.pub --level hsm >/dev/null
+holdfast key import same raw >/dev/null
+is "T18 into the HSM" "$(cat data)" "$(holdfast encrypt same <data | holdfast decrypt agreed-hsm)"
+refuse "T18 a key that is there" 2 "exists already" holdfast key derive same base521 @peer.pub
+refuse "T18 another curve" 2 "not the PEM of a public key of type ecdsa-p256" \
+	holdfast key derive m base256 @peer.pub
+refuse "T18 no point at all" 2 "not the PEM of a public key" holdfast key derive m base256 rubbish
+refuse "T18 a base that cannot" 2 "key agreement not supported for key type ed25519" \
+	holdfast key derive m ed2 @peer.pub
+refuse "T18 a base that is not there" 2 "there is no key nothing" \
+	holdfast key derive m nothing @peer.pub
+holdfast key create base-hsm --type ecdsa-p521 --level hsm >/dev/null
+refuse "T18 a base of level hsm" 2 "for keys of level wrapped" holdfast key derive m base-hsm @peer.pub
+refuse "T18 only symmetric keys come of it" 2 "cannot be derived" \
+	holdfast key derive m base521 @peer.pub --derived-key-type rsa-2048
+
+# -- T16: data key pairs --
+for type in ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 rsa-2048; do
+	holdfast datakey-pairs plain $type -o json >pair.json
+	jq -r '.key_pairs[0].private_key' pair.json | base64 -d >priv.der
+	jq -rj '.key_pairs[0].public_key' pair.json >pub.pem
+	expect "T16 $type: the halves belong together" cmp -s pub.pem \
+		<(openssl pkey -inform DER -in priv.der -pubout)
+	jq -rj '.key_pairs[0].ciphertext' pair.json >c
+	expect "T16 $type: decrypt opens the private half" cmp -s priv.der <(holdfast decrypt plain <c)
+done
+is "T16 wrapped shows no private half" null \
+	"$(json '.key_pairs[0].private_key' holdfast datakey-pairs-wrapped plain ed25519)"
+is "T16 several" 5 "$(json '.key_pairs | length' holdfast datakey-pairs plain ed25519 --count 5)"
+refuse "T16 too many" 2 "must be 0 to 32" holdfast datakey-pairs plain ed25519 --count 33
+refuse "T16 another type" 2 "must be one of" holdfast datakey-pairs plain hmac
+refuse "T16 a derived key needs a context" 2 "missing 'context'" holdfast datakey-pairs d2 ed25519
+holdfast key create short --type rsa-2048 >/dev/null
+refuse "T16 not under RSA" 2 "too long to be encrypted" holdfast datakey-pairs short ed25519
+
 # -- CK4: from key to key --
 for to in rsa hsm chacha d2 cv-aes256-gcm96; do
 	case $to in

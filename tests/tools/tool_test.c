@@ -714,7 +714,7 @@ make_up(struct server *s, struct server_request *r)
 static void
 arguments_of(const struct op *op, char words[64], const char **args)
 {
-	static char version[] = "1", name[] = "name", option[64];
+	static char version[] = "1", name[] = "name", option[64], choice[64];
 	bool data = false;
 	size_t n = 0;
 
@@ -734,6 +734,11 @@ arguments_of(const struct op *op, char words[64], const char **args)
 			args[n++] = option;
 		}
 		args[n++] = f->kind == FIELD_UINT ? version : name;
+		if (f->values != NULL) {
+			(void)snprintf(choice, sizeof(choice), "%.*s",
+			    (int)strcspn(f->values, "|"), f->values);
+			args[n - 1] = choice;
+		}
 	}
 	args[n] = NULL;
 }

@@ -54,8 +54,10 @@ block_new(size_t payload)
 static void
 block_free(struct block *b)
 {
+	size_t size = b->size; /* is wiped, too */
+
 	bytes_wipe(b, b->used);
-	(void)munmap(b, b->size);
+	(void)munmap(b, size);
 }
 
 enum hf_err

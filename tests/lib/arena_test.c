@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -112,6 +113,37 @@ freeing_nothing_does_nothing(void **state)
 	arena_free(NULL);
 }
 
+/* Pages that this process has, of all kinds. */
+static unsigned long
+pages(void)
+{
+	unsigned long n = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu", &n), 1);
+	assert_int_equal(fclose(f), 0);
+	return n;
+}
+
+static void
+gives_its_memory_back(void **state)
+{
+	enum { ROUNDS = 200, LARGE = 1 << 20, PAGE = 4096 };
+	unsigned long before = pages();
+
+	(void)state;
+	for (int i = 0; i < ROUNDS; i++) {
+		struct arena *a = arena_of(4096, 16 << 20);
+
+		assert_non_null(arena_alloc(a, LARGE));
+		arena_reset(a);
+		assert_non_null(arena_alloc(a, LARGE));
+		arena_free(a);
+	}
+	assert_true(pages() < before + 10 * LARGE / PAGE);
+}
+
 int
 main(void)
 {
@@ -121,6 +153,7 @@ main(void)
 		cmocka_unit_test(the_limit_holds_and_comes_back_with_a_reset),
 		cmocka_unit_test(an_array_whose_size_overflows_is_refused),
 		cmocka_unit_test(texts_are_terminated),
+		cmocka_unit_test(gives_its_memory_back),
 		cmocka_unit_test(freeing_nothing_does_nothing),
 	};
 

@@ -24,13 +24,18 @@ static const struct {
 	[FAMILY_EDDSA] = { SIGNING | HF_P11_EXTRACT, SIGNING },
 	[FAMILY_HMAC] = { SIGNING | HF_P11_DERIVE | HF_P11_EXTRACT,
 	    SIGNING | HF_P11_DERIVE },
+	[FAMILY_CMAC] = { SIGNING | HF_P11_EXTRACT, SIGNING },
 };
+
+_Static_assert(sizeof(families) / sizeof(families[0]) == FAMILY_COUNT,
+    "each family has its row");
 
 /* ChaCha20-Poly1305 wraps nothing and makes no CMAC. */
 static uint64_t
 restrict_to(const struct key_type *type, uint64_t uses)
 {
-	if (type->id == KEY_CHACHA20_POLY1305)
+	if (type->id == KEY_CHACHA20_POLY1305 ||
+	    type->id == KEY_XCHACHA20_POLY1305)
 		return uses & (SECRECY | (uint64_t)HF_P11_EXTRACT);
 	return uses;
 }
@@ -47,7 +52,7 @@ key_purpose(const struct key *key)
 static uint64_t
 with_public_half(const struct key_type *type, uint64_t uses)
 {
-	bool pair = type->family != FAMILY_AEAD && type->family != FAMILY_HMAC;
+	bool pair = !key_type_symmetric(type);
 
 	if (pair && (uses & HF_P11_SIGN) != 0)
 		uses |= HF_P11_VERIFY;

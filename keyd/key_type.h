@@ -19,6 +19,7 @@ enum key_family {
 	FAMILY_EDDSA, /* RFC 8032 */
 	FAMILY_HMAC,
 	FAMILY_CMAC, /* NIST SP 800-38B */
+	FAMILY_COUNT,
 };
 
 enum key_level { LEVEL_WRAPPED, LEVEL_HSM };

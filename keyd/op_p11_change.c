@@ -23,10 +23,11 @@ set_change(void *ctx, const struct key *key, struct key_record *rec,
 	const struct hf_p11_set_in *in = ctx;
 
 	(void)why;
+	/* The name of the key needs no label beside it. */
 	if (in->label.ptr != NULL)
-		rec->label = text_is(in->label, key->name)
-		    ? (struct hf_text){ 0 }
-		    : in->label;
+		rec->label = in->label;
+	if (text_is(rec->label, key->name))
+		rec->label = (struct hf_text){ 0 };
 	if (in->id.ptr != NULL)
 		rec->cka_id = in->id;
 	return HF_OK;

@@ -133,8 +133,8 @@ stay_how(struct request *rq, struct hf_text name,
 	if (err != HF_OK)
 		return err;
 	/* The caller's id and label stay with the version in use. */
-	how->label =
-	    text_equal(stay->label, name) ? (struct hf_text){ 0 } : stay->label;
+	if (!text_equal(stay->label, name))
+		how->label = stay->label;
 	how->cka_id = stay->id;
 	if (how->level == LEVEL_HSM && (make->uses & HF_P11_EXTRACT) != 0)
 		return hf_fail(&rq->why, HF_ERR_BAD_CONFIG,

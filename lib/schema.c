@@ -652,8 +652,8 @@ member_count(const struct field *f, const void *base)
 	    f->count_offset);
 }
 
-static bool
-is_present(const struct field *f, const void *base)
+bool
+field_present(const struct field *f, const void *base)
 {
 	const void *at = member(f, base);
 	bool always = (f->flags & (ALWAYS | REQUIRED)) != 0;
@@ -732,12 +732,12 @@ encode_map(struct writer *w, const struct schema *schema, const void *in)
 	size_t present = 0;
 
 	for (size_t i = 0; i < schema->count; i++)
-		present += is_present(&schema->fields[i], in);
+		present += field_present(&schema->fields[i], in);
 	put_head(w, cbor_encode_map_start, present);
 	for (size_t i = 0; i < schema->count; i++) {
 		const struct field *f = &schema->fields[i];
 
-		if (!is_present(f, in))
+		if (!field_present(f, in))
 			continue;
 		put_text(w, text_of(f->name));
 		encode_value(w, f, in);

@@ -138,6 +138,10 @@ enum hf_err schema_decode(const struct schema *schema, struct hf_bytes in,
 enum hf_err schema_encode(const struct schema *schema, const void *in,
     uint8_t *buf, size_t cap, size_t *len);
 
+/* Whether a member of `base` (a struct of the field's schema) is encoded: an
+ * absent or zero one is left out, unless its row says REQUIRED or ALWAYS. */
+bool field_present(const struct field *f, const void *base);
+
 /* 1 to 128 of a-z A-Z 0-9 . _ -, starting with a letter or digit. */
 bool name_valid(struct hf_text name);
 

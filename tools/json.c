@@ -154,7 +154,7 @@ put_struct(struct json *j, const struct schema *schema, const void *value)
 	for (size_t i = 0; i < schema->count; i++) {
 		const struct field *f = &schema->fields[i];
 
-		if (!value_present(f, value))
+		if (!field_present(f, value))
 			continue;
 		put_literal(j, comma);
 		put_text(j, text_of(f->name));

@@ -22,7 +22,7 @@ only_data(const struct schema *schema, const void *out)
 	for (size_t i = 0; i < schema->count; i++) {
 		const struct field *f = &schema->fields[i];
 
-		if ((f->flags & DATA) == 0 || !value_present(f, out))
+		if ((f->flags & DATA) == 0 || !field_present(f, out))
 			continue;
 		if (only != NULL)
 			return NULL;

@@ -176,7 +176,7 @@ cell_text(const struct field *f, const void *base)
 
 	if (out == NULL)
 		return NULL;
-	if (value_present(f, base))
+	if (field_present(f, base))
 		print_value(out, f, base);
 	else
 		(void)fputc('-', out);
@@ -227,7 +227,7 @@ column_width(
 		const uint8_t *row = items + i * size;
 		char *text;
 
-		if (!value_present(f, row) || is_block(f, row))
+		if (!field_present(f, row) || is_block(f, row))
 			continue;
 		text = cell_text(f, row);
 		if (text != NULL && text_width(text) > width)
@@ -314,7 +314,7 @@ label_width(const struct schema *schema, const void *value)
 	for (size_t i = 0; i < schema->count; i++) {
 		const struct field *f = &schema->fields[i];
 
-		if (value_present(f, value) && f->kind != FIELD_LIST &&
+		if (field_present(f, value) && f->kind != FIELD_LIST &&
 		    text_width(f->name) > width)
 			width = text_width(f->name);
 	}
@@ -330,7 +330,7 @@ table_print(FILE *out, const struct schema *schema, const void *value)
 	for (size_t i = 0; i < schema->count; i++) {
 		const struct field *f = &schema->fields[i];
 
-		if (f->kind == FIELD_LIST || !value_present(f, value))
+		if (f->kind == FIELD_LIST || !field_present(f, value))
 			continue;
 		if (alone && f->kind == FIELD_TEXTS) {
 			print_texts(out, f, value, "\n");
@@ -356,7 +356,7 @@ table_print(FILE *out, const struct schema *schema, const void *value)
 	for (size_t i = 0; i < schema->count; i++) {
 		const struct field *f = &schema->fields[i];
 
-		if (f->kind != FIELD_LIST || !value_present(f, value))
+		if (f->kind != FIELD_LIST || !field_present(f, value))
 			continue;
 		if (!alone && value_count(f, value) > 0)
 			(void)fputc('\n', out);

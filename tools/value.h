@@ -26,9 +26,6 @@ value_items(const struct field *f, const void *base)
 	return *(void *const *)value_at(f, base);
 }
 
-/* Whether there is something to show. */
-bool value_present(const struct field *f, const void *base);
-
 /* FIELD_BYTES or FIELD_TEXT as bytes. */
 struct hf_bytes value_bytes(const struct field *f, const void *base);
 

@@ -196,11 +196,8 @@ asks_for_the_capability_of_the_table_and_no_other(void **state)
 			continue; /* asks about another key too */
 		path_of(op, "there", path);
 		for (size_t k = 0; k < sizeof(caps) / sizeof(caps[0]); k++) {
-			/* What is filtered is for anybody whom a policy names:
-			 * it shows what each may use. */
-			bool enough = (op->flags & OP_FILTERED) != 0 ||
-			    ((unsigned)op->cap == caps[k].cap &&
-				(op->flags & OP_SUDO) == 0);
+			bool enough = (unsigned)op->cap == caps[k].cap &&
+			    (op->flags & OP_SUDO) == 0;
 			enum hf_err err;
 
 			if (enough && (op->flags & OP_CHANGES) != 0 &&

@@ -27,7 +27,11 @@
  * HF_ERR_HSM_PIN, HF_ERR_HSM_UNSUITABLE (the state), HF_ERR_BUSY (too many
  * wait), HF_ERR_TIMEOUT (no session within the deadline), HF_ERR_HSM_MECHANISM
  * (it cannot do this), HF_ERR_HSM_REFUSED (it would not), and
- * HF_ERR_SHUTTING_DOWN. One HSM at a time for each module in a process.
+ * HF_ERR_SHUTTING_DOWN.
+ *
+ * Several HSMs may be open in a process, also tokens of one module: then that
+ * is finalized only when none of them is connected, so that the recovery of
+ * one does not end the sessions of another.
  */
 struct hsm;
 
@@ -101,6 +105,15 @@ enum hsm_role {
  */
 enum hf_err hsm_object_make(struct hsm *hsm, enum hsm_role role,
     const uint8_t id[HSM_ID], const char *label);
+/*
+ * The same with a value that was made outside (a master or wrapping key, 32
+ * bytes): by C_UnwrapKey under a passing AES key, or by C_CreateObject where
+ * the HSM can unwrap no such key. Sensitive and not extractable from then on.
+ * An object that exists already is success only when it has that value, by a
+ * known answer; else HF_ERR_NAME_TAKEN.
+ */
+enum hf_err hsm_object_import(struct hsm *hsm, enum hsm_role role,
+    const uint8_t id[HSM_ID], const char *label, struct hf_bytes value);
 /* HF_OK with *found set; never from a token that lost our login. */
 enum hf_err hsm_object_find(
     struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID], bool *found);

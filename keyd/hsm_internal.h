@@ -19,6 +19,7 @@
  *
  *	hsm.c          open, close, state
  *	hsm_pin.c      where the PIN comes from
+ *	hsm_module.c   modules that several tokens are reached through
  *	hsm_token.c    module, slot, login
  *	hsm_recover.c  the one thread that connects, and connects again
  *	hsm_known.c    known-answer tests
@@ -27,6 +28,7 @@
  *	hsm_handle.c   handles of objects, kept for a generation
  *	hsm_gcm.c      AES-GCM as this HSM wants it
  *	hsm_object.c   the three roles, sealing, audit signatures
+ *	hsm_bring.c    keys of those roles that were made outside
  *	hsm_key.c      keys at level hsm: made, wrapped, checked, dropped
  *	hsm_use.c      what such keys do
  *	hsm_alg.c      key types and templates in the words of PKCS#11
@@ -230,6 +232,13 @@ void call_anchor_give(struct hsm_call *call);
 /* Something is wrong with the connection of that generation. */
 void hsm_lose(struct hsm *hsm, uint64_t generation, CK_RV rv);
 void *recover_main(void *hsm);
+
+/* -- hsm_module.c -- */
+
+/* One user more of that module, or one less; what C_Initialize or C_Finalize
+ * answered where one was needed. */
+CK_RV module_enter(CK_FUNCTION_LIST_PTR fn);
+CK_RV module_leave(CK_FUNCTION_LIST_PTR fn);
 
 /* -- hsm_token.c -- */
 

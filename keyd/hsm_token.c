@@ -122,14 +122,12 @@ step_failed(CK_RV rv, const char *step, struct hf_why *why)
 static enum hf_err
 module_initialize(struct hsm *hsm, struct hf_why *why)
 {
-	CK_C_INITIALIZE_ARGS args = { .flags = CKF_OS_LOCKING_OK };
-	CK_RV rv = hsm->fn->C_Initialize(&args);
+	CK_RV rv = module_enter(hsm->fn);
 
 	if (rv == CKR_CANT_LOCK)
 		return hf_fail(why, HF_ERR_HSM_UNSUITABLE,
 		    "the module is not safe for threads");
-	/* What is left of a finalization that failed. */
-	if (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED)
+	if (rv != CKR_OK)
 		return step_failed(rv, "C_Initialize", why);
 	hsm->initialized = true;
 	return HF_OK;
@@ -274,29 +272,21 @@ token_disconnect(struct hsm *hsm)
 		return;
 	pool_close(hsm);
 	(void)hsm->fn->C_CloseAllSessions(hsm->slot);
-	rv = hsm->fn->C_Finalize(NULL);
+	rv = module_leave(hsm->fn);
 	if (rv != CKR_OK)
 		log_warning(
 		    "HSM: C_Finalize: %s (0x%lx)", ckr_row(rv)->name, rv);
 	hsm->initialized = false;
 }
 
-enum hf_err
-token_connect(struct hsm *hsm, bool login_only, struct hf_why *why)
+static enum hf_err
+connect_anew(struct hsm *hsm, struct hf_why *why)
 {
 	CK_TOKEN_INFO token;
 	enum hf_err err;
 	bool already;
 	CK_RV rv;
 
-	if (login_only && hsm->initialized) {
-		pool_close(hsm);
-		err = token_login(hsm, &already, why);
-		/* Logged in all the time? Then something else is wrong. */
-		if ((err == HF_OK && !already) || err == HF_ERR_HSM_PIN)
-			return err;
-	}
-	token_disconnect(hsm);
 	err = module_initialize(hsm, why);
 	if (err != HF_OK)
 		return err;
@@ -313,5 +303,27 @@ token_connect(struct hsm *hsm, bool login_only, struct hf_why *why)
 	err = token_login(hsm, &already, why);
 	if (err == HF_OK)
 		info_fill(hsm, &token);
+	return err;
+}
+
+enum hf_err
+token_connect(struct hsm *hsm, bool login_only, struct hf_why *why)
+{
+	enum hf_err err;
+	bool already;
+
+	if (login_only && hsm->initialized) {
+		pool_close(hsm);
+		err = token_login(hsm, &already, why);
+		/* Logged in all the time? Then something else is wrong. */
+		if ((err == HF_OK && !already) || err == HF_ERR_HSM_PIN)
+			return err;
+	}
+	token_disconnect(hsm);
+	err = connect_anew(hsm, why);
+	/* Whoever is not connected does not keep the module from being
+	 * initialized anew, which some need to see a token again. */
+	if (err != HF_OK)
+		token_disconnect(hsm);
 	return err;
 }

@@ -56,20 +56,21 @@ write_file(const char *path, const char *text)
 
 /* Its own tool in a process of its own, so that this one has not touched the
  * module before the test does. */
-static bool
-token_init(void)
+bool
+softhsm_add(const char *token)
 {
 	static char tool[] = "softhsm2-util", init[] = "--init-token",
 		    free_slot[] = "--free", label[] = "--label",
-		    name[] = SOFTHSM_LABEL, so[] = "--so-pin",
-		    so_pin[] = "12345678", user[] = "--pin",
+		    so[] = "--so-pin", so_pin[] = "12345678", user[] = "--pin",
 		    pin[] = SOFTHSM_PIN;
+	char name[64];
 	char *argv[] = { tool, init, free_slot, label, name, so, so_pin, user,
 		pin, NULL };
 	posix_spawn_file_actions_t quiet;
 	pid_t pid;
 	int status = -1, err;
 
+	(void)snprintf(name, sizeof(name), "%s", token);
 	(void)posix_spawn_file_actions_init(&quiet);
 	(void)posix_spawn_file_actions_addopen(
 	    &quiet, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
@@ -99,7 +100,8 @@ softhsm_start(struct softhsm *s)
 	    "directories.tokendir = %s\nlog.level = ERROR\n", s->tokens);
 	if (mkdir(s->tokens, 0700) != 0 || !write_file(path, text) ||
 	    !write_file(s->pin_file, SOFTHSM_PIN "\n") ||
-	    setenv("SOFTHSM2_CONF", path, 1) != 0 || !token_init()) {
+	    setenv("SOFTHSM2_CONF", path, 1) != 0 ||
+	    !softhsm_add(SOFTHSM_LABEL)) {
 		(void)fprintf(stderr, "the SoftHSM token was not made\n");
 		softhsm_stop(s);
 		return false;

@@ -19,12 +19,20 @@ struct softhsm {
 	char uri[160];
 };
 
+/* The URI of a token by its label. */
+#define SOFTHSM_URI(label) \
+	"pkcs11:token=" label "?module-path=/usr/lib/softhsm/libsofthsm2.so"
+
 #define SOFTHSM_LABEL "holdfast-test"
 #define SOFTHSM_PIN "1234"
 
 /* False when it could not be made; stderr says why. */
 bool softhsm_start(struct softhsm *s);
 void softhsm_stop(struct softhsm *s);
+
+/* One more token in the same folder, with the same PIN; before the module is
+ * first used. */
+bool softhsm_add(const char *label);
 
 /* Takes the token away, and puts it back. */
 bool softhsm_hide(struct softhsm *s);

@@ -268,8 +268,9 @@ op_key_import_version(struct request *rq,
 		    "half only");
 	err = bring(rq, &b, rq->key->type, &m);
 	if (err == HF_OK)
-		err = keys_import_version(rq->server->keys, in->name, &m,
-		    in->version, rq->demand_hsm, &key, &rq->why);
+		err = keys_import_version(rq->server->keys,
+		    text_of(rq->key->name), &m, in->version, rq->demand_hsm,
+		    &key, &rq->why);
 	key_material_free(&m);
 	if (err == HF_OK)
 		rq->key_version = in->version != 0 ? in->version : key->latest;

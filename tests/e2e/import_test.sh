@@ -280,6 +280,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 b = open('body', 'rb').read()
 print(AESGCM(open('raw32b', 'rb').read()).decrypt(b[:12], b[12:], None).decode())")"
 done
+holdfast alias set raw32-alias raw32-wrapped >/dev/null
+is "T11 through an alias" 3 \
+	"$(json .latest_version holdfast key import-version raw32-alias raw32)"
 refuse "T11 a version of another size" 2 "has 32 bytes, this one has 16" \
 	holdfast key import-version raw32-wrapped raw16
 holdfast key create born >/dev/null

@@ -41,6 +41,7 @@ struct aead {
 /* clang-format off */
 static const struct aead aeads[] = {
 	{ KEY_AES256_GCM96,      "AES-256-GCM" },
+	{ KEY_AES192_GCM96,      "AES-192-GCM" },
 	{ KEY_AES128_GCM96,      "AES-128-GCM" },
 	{ KEY_CHACHA20_POLY1305, "ChaCha20-Poly1305" },
 };

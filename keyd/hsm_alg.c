@@ -20,6 +20,7 @@ static const uint8_t ed25519[] = { 0x06, 0x03, 0x2b, 0x65, 0x70 };
 #define OID(x) { x, sizeof(x) }
 static const struct hsm_alg algs[] = {
 	{ KEY_AES256_GCM96, CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             AEAD,     { NULL, 0 } },
+	{ KEY_AES192_GCM96, CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             AEAD,     { NULL, 0 } },
 	{ KEY_AES128_GCM96, CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             AEAD,     { NULL, 0 } },
 	{ KEY_ECDSA_P256,   CKK_EC,             CKO_PRIVATE_KEY, CKM_EC_KEY_PAIR_GEN,         USE_SIGN, OID(p256) },
 	{ KEY_ECDSA_P384,   CKK_EC,             CKO_PRIVATE_KEY, CKM_EC_KEY_PAIR_GEN,         USE_SIGN, OID(p384) },

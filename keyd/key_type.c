@@ -11,6 +11,7 @@
 /* clang-format off */
 const struct key_type key_types[] = {
 	{ .id = KEY_AES256_GCM96,       .name = "aes256-gcm96",       .short_name = "aes256-gcm96",       .family = FAMILY_AEAD,  .size = 32,  .bits = 256,  .nonce = 12, .tag = 16, .encrypts = true,                .derives = true,               .hsm = true },
+	{ .id = KEY_AES192_GCM96,       .name = "aes192-gcm96",       .short_name = "aes192-gcm96",       .family = FAMILY_AEAD,  .size = 24,  .bits = 192,  .nonce = 12, .tag = 16, .encrypts = true,                .derives = true,               .hsm = true },
 	{ .id = KEY_AES128_GCM96,       .name = "aes128-gcm96",       .short_name = "aes128-gcm96",       .family = FAMILY_AEAD,  .size = 16,  .bits = 128,  .nonce = 12, .tag = 16, .encrypts = true,                .derives = true,               .hsm = true },
 	{ .id = KEY_CHACHA20_POLY1305,  .name = "chacha20-poly1305",  .short_name = "chacha20-poly1305",  .family = FAMILY_AEAD,  .size = 32,  .bits = 256,  .nonce = 12, .tag = 16, .encrypts = true,                .derives = true },
 	{ .id = KEY_XCHACHA20_POLY1305, .name = "xchacha20-poly1305", .short_name = "xchacha20-poly1305", .family = FAMILY_AEAD,  .size = 32,  .bits = 256,  .nonce = 24, .tag = 16, .encrypts = true,                .derives = true },

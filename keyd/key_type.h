@@ -40,6 +40,7 @@ enum key_type_id {
 	KEY_AES128_CMAC = 13,
 	KEY_AES192_CMAC = 14,
 	KEY_AES256_CMAC = 15,
+	KEY_AES192_GCM96 = 16, /* ours: Vault has none */
 };
 
 struct key_type {

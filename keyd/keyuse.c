@@ -387,7 +387,8 @@ keyuse_cmac(const struct keyuse *use, const struct key *key,
 static bool
 is_aes(const struct key_type *type)
 {
-	return type->id == KEY_AES256_GCM96 || type->id == KEY_AES128_GCM96;
+	return type->id == KEY_AES256_GCM96 || type->id == KEY_AES192_GCM96 ||
+	    type->id == KEY_AES128_GCM96;
 }
 
 static enum hf_err

@@ -19,10 +19,10 @@ enum {
 	CHAIN_PEM_MAX = 32768,
 };
 
-#define TYPES                                                                                   \
-	"aes256-gcm96|aes128-gcm96|chacha20-poly1305|xchacha20-poly1305|ecdsa-p256|ecdsa-p384|" \
-	"ecdsa-p521|ed25519|rsa-2048|rsa-3072|rsa-4096|hmac|aes128-cmac|"                       \
-	"aes192-cmac|aes256-cmac"
+#define TYPES                                                                          \
+	"aes256-gcm96|aes192-gcm96|aes128-gcm96|chacha20-poly1305|xchacha20-poly1305|" \
+	"ecdsa-p256|ecdsa-p384|ecdsa-p521|ed25519|rsa-2048|rsa-3072|rsa-4096|hmac|"    \
+	"aes128-cmac|aes192-cmac|aes256-cmac"
 #define HASHES                                                        \
 	"sha1|sha2-224|sha2-256|sha2-384|sha2-512|sha3-224|sha3-256|" \
 	"sha3-384|sha3-512"

@@ -171,6 +171,7 @@ static const struct {
 	{ CKK_RSA,            3072, "rsa-3072" },
 	{ CKK_RSA,            4096, "rsa-4096" },
 	{ CKK_AES,            16,   "aes128-gcm96" },
+	{ CKK_AES,            24,   "aes192-gcm96" },
 	{ CKK_AES,            32,   "aes256-gcm96" },
 	{ CKK_GENERIC_SECRET, 0,    "hmac" },
 	{ CKK_SHA_1_HMAC,     0,    "hmac" },
@@ -224,6 +225,7 @@ static const struct {
 	{ "ecdsa-p521", 521, USES_EC },
 	{ "ed25519", 256, HF_P11_SIGN | HF_P11_VERIFY },
 	{ "aes128-gcm96", 128, USES_RSA },
+	{ "aes192-gcm96", 192, USES_RSA },
 	{ "aes256-gcm96", 256, USES_RSA },
 	{ "hmac", 0, USES_EC },
 };

@@ -136,7 +136,8 @@ candidates(const struct wishes *w, const char *out[4])
 	static const char *const rsa[] = { "rsa-2048", "rsa-3072", "rsa-4096" };
 	static const char *const ec[] = { "ecdsa-p256", "ecdsa-p384",
 		"ecdsa-p521" };
-	static const char *const aes[] = { "aes256-gcm96", "aes128-gcm96" };
+	static const char *const aes[] = { "aes256-gcm96", "aes192-gcm96",
+		"aes128-gcm96" };
 	const char *said = type_of_key(w->key_type, w->value_len, w->ec_params);
 	size_t n = 0;
 
@@ -145,7 +146,7 @@ candidates(const struct wishes *w, const char *out[4])
 	else if (w->key_type == CKK_EC_EDWARDS)
 		out[n++] = "ed25519";
 	else if (w->key_type == CKK_AES && w->value_len == 0)
-		for (; n < 2; n++)
+		for (; n < 3; n++)
 			out[n] = aes[n];
 	else if (w->key_type == CKK_RSA || w->key_type == CKK_EC)
 		for (; n < 3; n++)

@@ -64,7 +64,7 @@ _holdfast_options() {
 
 _holdfast_values() {
 	case "$1" in
-	'--type') echo 'aes256-gcm96 aes128-gcm96 chacha20-poly1305 xchacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 rsa-2048 rsa-3072 rsa-4096 hmac aes128-cmac aes192-cmac aes256-cmac' ;;
+	'--type') echo 'aes256-gcm96 aes192-gcm96 aes128-gcm96 chacha20-poly1305 xchacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 rsa-2048 rsa-3072 rsa-4096 hmac aes128-cmac aes192-cmac aes256-cmac' ;;
 	'--algorithm') echo 'sha1 sha2-224 sha2-256 sha2-384 sha2-512 sha3-224 sha3-256 sha3-384 sha3-512' ;;
 	'--hash-algorithm') echo 'sha1 sha2-224 sha2-256 sha2-384 sha2-512 sha3-224 sha3-256 sha3-384 sha3-512 none' ;;
 	'--signature-algorithm') echo 'pss pkcs1v15' ;;
@@ -77,7 +77,7 @@ _holdfast_values() {
 	'--steps') echo 'extract expand' ;;
 	'--operation') echo 'sign verify mac encrypt decrypt' ;;
 	'--hash-function') echo 'SHA1 SHA224 SHA256 SHA384 SHA512' ;;
-	'--derived-key-type') echo 'aes256-gcm96 aes128-gcm96 chacha20-poly1305 xchacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 rsa-2048 rsa-3072 rsa-4096 hmac aes128-cmac aes192-cmac aes256-cmac' ;;
+	'--derived-key-type') echo 'aes256-gcm96 aes192-gcm96 aes128-gcm96 chacha20-poly1305 xchacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 rsa-2048 rsa-3072 rsa-4096 hmac aes128-cmac aes192-cmac aes256-cmac' ;;
 	'-o') echo 'json table' ;;
 	esac
 }

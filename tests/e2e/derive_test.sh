@@ -30,7 +30,7 @@ cat >kdf.py <<-'END'
 	from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 	from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 	kind, key, context, what = sys.argv[1], open(sys.argv[2], "rb").read(), open(sys.argv[3], "rb").read(), sys.argv[4]
-	size = 16 if kind == "aes128-gcm96" else 32
+	size = int(kind[3:6]) // 8 if "gcm" in kind else 32
 	def kdf(n):
 	    return HKDF(hashes.SHA256(), n, None, context).derive(key)
 	aead = ChaCha20Poly1305 if "chacha" in kind else AESGCM
@@ -53,8 +53,10 @@ kdf() {
 # -- FM11: symmetric keys --
 head -c 32 /dev/urandom >raw32
 head -c 16 /dev/urandom >raw16
-for type in aes256-gcm96 aes128-gcm96 chacha20-poly1305; do
+head -c 24 /dev/urandom >raw24
+for type in aes256-gcm96 aes192-gcm96 aes128-gcm96 chacha20-poly1305; do
 	raw=raw32
+	[ $type = aes192-gcm96 ] && raw=raw24
 	[ $type = aes128-gcm96 ] && raw=raw16
 	holdfast key import d-$type $raw --type $type --derived >/dev/null
 	kdf $type $raw context seal data >c
@@ -102,8 +104,9 @@ is "T12 and without one does not" false \
 	"$(holdfast encrypt upserted2 <data >/dev/null && json .derived holdfast key show upserted2)"
 
 # -- FM12: convergent encryption --
-for type in aes256-gcm96 aes128-gcm96 chacha20-poly1305; do
+for type in aes256-gcm96 aes192-gcm96 aes128-gcm96 chacha20-poly1305; do
 	raw=raw32
+	[ $type = aes192-gcm96 ] && raw=raw24
 	[ $type = aes128-gcm96 ] && raw=raw16
 	holdfast key create cv-$type --type $type --derived --convergent-encryption --exportable >/dev/null
 	holdfast key export-encryption cv-$type >raw
@@ -296,7 +299,7 @@ refuse "CK4 nor who may not re-encrypt from here" 2 "permission denied" \
 
 # -- T1: every type, level and combination has an answer of its own --
 # (GHSA-8w8f-r2xv-4q4j: an RSA key with derived=true brought a service down.)
-for type in aes256-gcm96 aes128-gcm96 chacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 \
+for type in aes256-gcm96 aes192-gcm96 aes128-gcm96 chacha20-poly1305 ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 \
 	rsa-2048 rsa-3072 rsa-4096 hmac xchacha20-poly1305 aes128-cmac aes192-cmac aes256-cmac; do
 	case $type in
 	*gcm96 | *poly1305) derives=yes converges=yes ;;

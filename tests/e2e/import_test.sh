@@ -34,6 +34,7 @@ expect "T9 and stays the same" cmp wrapping.pem again.pem
 # -- T10: every type and level, by the command line --
 head -c 32 /dev/urandom >raw32
 head -c 16 /dev/urandom >raw16
+head -c 24 /dev/urandom >raw24
 head -c 100 /dev/urandom >raw100
 for bits in 2048 3072 4096; do
 	openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:$bits -out rsa-$bits.pem 2>/dev/null
@@ -56,6 +57,7 @@ import() { # import TYPE FILE
 	done
 }
 import aes256-gcm96 raw32
+import aes192-gcm96 raw24
 import aes128-gcm96 raw16
 holdfast key import chacha raw32 --type chacha20-poly1305 >/dev/null
 import hmac raw100

@@ -19,11 +19,11 @@ enum { PAIRS = sizeof(pair_names) / sizeof(pair_names[0]) };
 static void
 generates_symmetric_keys_of_their_size(void **state)
 {
-	static const char *const names[] = { "aes256-gcm96", "aes128-gcm96",
-		"chacha20-poly1305" };
+	static const char *const names[] = { "aes256-gcm96", "aes192-gcm96",
+		"aes128-gcm96", "chacha20-poly1305" };
 
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		AUTO_SECRET one = { 0 };
 		AUTO_SECRET two = { 0 };
 

@@ -10,8 +10,9 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
-static const char *const aead_names[] = { "aes256-gcm96", "aes128-gcm96",
-	"chacha20-poly1305" };
+static const char *const aead_names[] = { "aes256-gcm96", "aes192-gcm96",
+	"aes128-gcm96", "chacha20-poly1305" };
+enum { AEAD_NAMES = sizeof(aead_names) / sizeof(aead_names[0]) };
 
 /* -- Set-up -- */
 
@@ -409,6 +410,15 @@ static const struct aead_vector aead_vectors[] = {
 	    "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
 	    "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
 	    "76fc6ece0f4e1768cddf8853bb2d551b" },
+	/* Test case 10. */
+	{ "aes192-gcm96", "feffe9928665731c6d6a8f9467308308feffe9928665731c",
+	    "cafebabefacedbaddecaf888",
+	    "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+	    "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+	    "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
+	    "3980ca0b3c00e841eb06fac4872a2757859e1ceaa6efd984628593b40ca1e19c"
+	    "7d773d00c144c525ac619d18c84a3f4718e2448b2fe324d9ccda2710"
+	    "2519498e80f1478f37ba55bd6d27618c" },
 	{ "aes128-gcm96", "feffe9928665731c6d6a8f9467308308",
 	    "cafebabefacedbaddecaf888",
 	    "feedfacedeadbeeffeedfacedeadbeefabaddad2",
@@ -503,7 +513,7 @@ static void
 open_refuses_a_change_of_any_bit(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < AEAD_NAMES; i++) {
 		struct letter l = letter_seal(aead_names[i]);
 
 		assert_spoilt_by_each_bit(&l, l.sealed, sizeof(l.sealed));
@@ -517,7 +527,7 @@ static void
 open_refuses_each_shorter_length(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < AEAD_NAMES; i++) {
 		struct letter l = letter_seal(aead_names[i]);
 
 		for (size_t len = 0; len < sizeof(l.sealed); len++)
@@ -538,7 +548,7 @@ seals_nothing_with_nothing(void **state)
 	uint8_t key[32] = { 1 }, nonce[12] = { 2 }, out[16];
 
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < AEAD_NAMES; i++) {
 		const struct key_type *type = type_of(aead_names[i]);
 		struct hf_bytes k = bytes_of(key, type->size);
 		struct hf_bytes n = bytes_of(nonce, sizeof(nonce));
@@ -657,7 +667,7 @@ threads_do_not_disturb_each_other(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 6; i++) {
-		letters[i] = letter_seal(aead_names[i % 3]);
+		letters[i] = letter_seal(aead_names[i % AEAD_NAMES]);
 		assert_int_equal(
 		    pthread_create(&threads[i], NULL, open_often, &letters[i]),
 		    0);

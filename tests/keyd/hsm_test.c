@@ -540,14 +540,15 @@ decrypts_what_was_encrypted_to_the_rsa_key(void **state)
 static void
 encrypts_with_aes(void **state)
 {
-	static const char *const types[] = { "aes256-gcm96", "aes128-gcm96" };
+	static const char *const types[] = { "aes256-gcm96", "aes192-gcm96",
+		"aes128-gcm96" };
 	static const uint8_t nonce[12] = { 1, 2, 3 }, aad[] = "context";
 	struct fixture *f = *state;
 	struct hf_bytes n = bytes_of(nonce, 12), a = bytes_of(aad, 7);
 	uint8_t sealed[sizeof(message) + 16], plain[sizeof(message)];
 	static struct made m;
 
-	for (size_t t = 0; t < 2; t++) {
+	for (size_t t = 0; t < 3; t++) {
 		key_make(f->hsm, types[t], &m);
 		assert_int_equal(
 		    m.key.wrapped.len, m.key.type->size + 8); /* KWP */
@@ -817,6 +818,7 @@ imported_keys_do_what_the_material_would(void **state)
 		size_t hmac_size;
 	} cases[] = {
 		{ KEY_AES256_GCM96, 0 },
+		{ KEY_AES192_GCM96, 0 },
 		{ KEY_AES128_GCM96, 0 },
 		{ KEY_HMAC, 32 },
 		{ KEY_AES128_CMAC, 0 },

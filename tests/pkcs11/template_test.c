@@ -80,7 +80,8 @@ knows_the_types_of_the_daemon(void **state)
 	assert_string_equal(type_of_key(CKK_RSA, 2048, none), "rsa-2048");
 	assert_null(type_of_key(CKK_RSA, 1024, none));
 	assert_string_equal(type_of_key(CKK_AES, 16, none), "aes128-gcm96");
-	assert_null(type_of_key(CKK_AES, 24, none));
+	assert_string_equal(type_of_key(CKK_AES, 24, none), "aes192-gcm96");
+	assert_null(type_of_key(CKK_AES, 20, none));
 	assert_string_equal(type_of_key(CKK_GENERIC_SECRET, 7, none), "hmac");
 	assert_string_equal(
 	    type_of_key(CKK_EC, 0, bytes_of(p256, sizeof(p256))), "ecdsa-p256");

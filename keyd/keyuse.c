@@ -419,7 +419,8 @@ keyuse_aes_cmac(const struct keyuse *use, const struct key *key,
 {
 	enum hf_err err = need_wrapped(v);
 
-	(void)use;
+	if (key->type->family == FAMILY_CMAC)
+		return keyuse_cmac(use, key, v, in, out);
 	if (!is_aes(key->type))
 		return HF_ERR_KEY_TYPE;
 	return err != HF_OK ? err

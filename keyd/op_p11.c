@@ -22,7 +22,8 @@
  */
 enum {
 	PAIRS = 1 << FAMILY_RSA | 1 << FAMILY_EC | 1 << FAMILY_EDDSA,
-	SECRETS = 1 << FAMILY_HMAC | 1 << FAMILY_AEAD,
+	BLOCKS = 1 << FAMILY_AEAD | 1 << FAMILY_CMAC, /* with the AES */
+	SECRETS = 1 << FAMILY_HMAC | BLOCKS,
 	CIPHERS = 1 << FAMILY_RSA | 1 << FAMILY_AEAD,
 	DERIVERS = 1 << FAMILY_EC | 1 << FAMILY_HMAC,
 };
@@ -35,7 +36,8 @@ static const struct {
 	bool makes_new;
 } uses[] = {
 	{ HF_P11_SIGN, "transit/sign/", PAIRS, true, true },
-	{ HF_P11_SIGN, "transit/hmac/", SECRETS, true, true },
+	{ HF_P11_SIGN, "transit/hmac/", 1 << FAMILY_HMAC, true, true },
+	{ HF_P11_SIGN, "transit/cmac/", BLOCKS, true, true },
 	{ HF_P11_VERIFY, "transit/verify/", PAIRS | SECRETS, false, false },
 	{ HF_P11_ENCRYPT, "transit/encrypt/", CIPHERS, false, true },
 	{ HF_P11_DECRYPT, "transit/decrypt/", CIPHERS, true, false },

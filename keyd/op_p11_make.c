@@ -11,12 +11,6 @@
 
 enum { SECRET_MAX = 512 };
 
-static bool
-is_secret(const struct key_type *type)
-{
-	return type->family == FAMILY_AEAD || type->family == FAMILY_HMAC;
-}
-
 static enum hf_err
 make_type(struct request *rq, const struct hf_p11_make *make,
     const struct key_type **out)
@@ -43,7 +37,7 @@ material_check(struct request *rq, const struct key_type *type,
 		return material.len >= 1 && material.len <= SECRET_MAX
 		    ? HF_OK
 		    : HF_ERR_BAD_INPUT;
-	if (type->family == FAMILY_AEAD)
+	if (key_type_symmetric(type))
 		return material.len == type->size ? HF_OK : HF_ERR_BAD_INPUT;
 	if ((err = crypto_key_private(type, material, &pair)) != HF_OK)
 		return hf_fail(&rq->why, err,
@@ -73,7 +67,7 @@ p11_make_session(struct request *rq, const struct hf_p11_make *make,
 		 type, make->uses, inside, &uses, &rq->why)) != HF_OK ||
 	    (err = material_check(rq, type, material, spki, &len)) != HF_OK)
 		return err;
-	out->key_size = is_secret(type) ? material.len : 0;
+	out->key_size = key_type_symmetric(type) ? material.len : 0;
 	if (len > 0)
 		out->public_key = bytes_of(spki, len);
 	return session_key_seal(
@@ -157,7 +151,7 @@ stay_made(struct request *rq, const struct key *key, struct hf_p11_made *out)
 	out->uid = bytes_of(ids, 16);
 	out->key_version = v->number;
 	out->name = text_of(arena_text(rq->arena, text_of(key->name)));
-	out->key_size = is_secret(key->type) && key->type->size == 0
+	out->key_size = key_type_symmetric(key->type) && key->type->size == 0
 	    ? key->key_size
 	    : key->type->size;
 	spki = request_alloc(rq, v->spki_len);
@@ -199,7 +193,7 @@ bring(struct request *rq, const struct key_type *type, struct hf_bytes material,
 		    rq, type, material, out->spki, &out->spki_len);
 		return err != HF_OK ? err : secret_copy(&out->key, material);
 	}
-	if (is_secret(type) || public_key.len > sizeof(out->spki))
+	if (key_type_symmetric(type) || public_key.len > sizeof(out->spki))
 		return HF_ERR_BAD_INPUT;
 	if ((err = crypto_key_public(type, public_key, &key)) != HF_OK)
 		return err;
@@ -268,10 +262,10 @@ derived_size(struct request *rq, const struct hf_p11_make *make, size_t natural,
 
 	if (err != HF_OK)
 		return err;
-	if (!is_secret(type))
+	if (!key_type_symmetric(type))
 		return hf_fail(&rq->why, HF_ERR_BAD_CONFIG,
 		    "what is derived is a secret key");
-	*out = type->family == FAMILY_AEAD ? type->size
+	*out = type->family != FAMILY_HMAC ? type->size
 	    : make->key_size != 0          ? (size_t)make->key_size
 					   : natural;
 	return *out >= 1 && *out <= SECRET_MAX ? HF_OK : HF_ERR_BAD_INPUT;

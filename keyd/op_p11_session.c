@@ -17,8 +17,7 @@ public_open(struct request *rq, const struct hf_p11_session_use_in *in,
 		.level = LEVEL_WRAPPED,
 		.spki = in->public_key };
 
-	if (type == NULL || type->family == FAMILY_AEAD ||
-	    type->family == FAMILY_HMAC)
+	if (type == NULL || key_type_symmetric(type))
 		return hf_fail(&rq->why, HF_ERR_BAD_VALUE,
 		    "public_key needs the type of a pair");
 	return key_passing(type, &rec, HF_P11_VERIFY | HF_P11_ENCRYPT, out);

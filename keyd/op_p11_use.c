@@ -238,7 +238,10 @@ mac_block(struct request *rq, const struct key_version *v,
 	return keyuse_aes_cmac(&use, rq->key, v, data, out);
 }
 
-/* `use` is what the key must have been made for: to make a MAC or check it. */
+/*
+ * `use` is what the key must have been made for: to make a MAC or check it.
+ * Each kind has a path of its own for policy, as in transit.
+ */
 static enum hf_err
 mac(struct request *rq, enum hf_p11_use use, const struct key_version *v,
     const struct hf_p11_how *how, struct hf_bytes data, uint8_t *out,
@@ -273,14 +276,30 @@ p11_mac_with(struct request *rq, const struct hf_p11_use_in *in,
 	return err;
 }
 
+static enum hf_err
+mac_of_kind(struct request *rq, const struct hf_p11_use_in *in,
+    const char *mechanism, struct hf_p11_use_out *out)
+{
+	const struct key_version *v;
+	enum hf_err err = p11_version_new(rq, in->key_version, "MAC", &v);
+
+	if (err == HF_OK && !text_is(in->how.mechanism, mechanism))
+		err = p11_refuse(rq, "not the mechanism of this operation");
+	return err != HF_OK ? err : p11_mac_with(rq, in, v, out);
+}
+
 enum hf_err
 op_p11_mac(struct request *rq, const struct hf_p11_use_in *in,
     struct hf_p11_use_out *out)
 {
-	const struct key_version *v;
-	enum hf_err err = p11_version_new(rq, in->key_version, "HMAC", &v);
+	return mac_of_kind(rq, in, "hmac", out);
+}
 
-	return err != HF_OK ? err : p11_mac_with(rq, in, v, out);
+enum hf_err
+op_p11_cmac(struct request *rq, const struct hf_p11_use_in *in,
+    struct hf_p11_use_out *out)
+{
+	return mac_of_kind(rq, in, "aes-cmac", out);
 }
 
 /* -- Verification -- */

@@ -8,7 +8,8 @@ static const struct {
 	const char *operation; /* of p11.session_use */
 } asks[] = {
 	[ASK_SIGN] = { OP_p11_sign, "sign" },
-	[ASK_MAC] = { OP_p11_mac, "mac" },
+	[ASK_HMAC] = { OP_p11_mac, "mac" },
+	[ASK_CMAC] = { OP_p11_cmac, "mac" },
 	[ASK_ENCRYPT] = { OP_p11_encrypt, "encrypt" },
 	[ASK_DECRYPT] = { OP_p11_decrypt, "decrypt" },
 };

@@ -12,7 +12,7 @@
  * Uses of a key, wherever it is: a key of the service is named, a session key
  * or a public key of the host's is sent along. slot_done(call) must follow.
  */
-enum ask { ASK_SIGN, ASK_MAC, ASK_ENCRYPT, ASK_DECRYPT };
+enum ask { ASK_SIGN, ASK_HMAC, ASK_CMAC, ASK_ENCRYPT, ASK_DECRYPT };
 
 /* `in` without the name of the key. */
 enum hf_err ask_use(struct session *session, struct call *call, enum ask what,

@@ -42,16 +42,32 @@ present(struct hf_bytes b)
 	return b.len == 0 ? bytes_of(nothing, 0) : b;
 }
 
+/* What is no whole block in a mode of blocks needs no daemon to be wrong. */
+static CK_RV
+check_length(const struct operation *op, enum kind kind)
+{
+	unsigned whole =
+	    kind == KIND_ENCRYPT ? MECH_BLOCKS : MECH_BLOCKS | MECH_PAD;
+
+	if ((op->mech->traits & whole) == 0 || op->data.len % BLOCK == 0)
+		return CKR_OK;
+	return kind == KIND_ENCRYPT ? CKR_DATA_LEN_RANGE
+				    : CKR_ENCRYPTED_DATA_LEN_RANGE;
+}
+
 /* Has the daemon do it; the result stays in the operation. */
 static CK_RV
 ask(struct session *session, struct operation *op, enum kind kind)
 {
 	enum ask what = kind == KIND_ENCRYPT ? ASK_ENCRYPT : ASK_DECRYPT;
+	CK_RV rv = check_length(op, kind);
 	struct hf_p11_use_in in = { 0 };
 	struct hf_p11_use_out result;
 	struct call call;
 	enum hf_err err;
 
+	if (rv != CKR_OK)
+		return rv;
 	param_fill(op->mech, &op->param, &in.how);
 	in.data = present(buffer_view(&op->data));
 	err = ask_use(session, &call, what, op->key, &in, &result);

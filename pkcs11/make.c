@@ -43,11 +43,13 @@ is_readable(const struct plan *p)
 CK_RV
 plan_uses(struct plan *p)
 {
-	p->make.type = text_of(p->type);
-	p->make.uses = p->w.uses;
 	/* Flags that were spoken of and all denied leave a key for nothing. */
 	if (p->w.uses_said && p->w.uses == 0)
 		return CKR_TEMPLATE_INCONSISTENT;
+	if (p->type != NULL)
+		p->type = type_for_uses(p->type, p->w.uses);
+	p->make.type = text_of(p->type);
+	p->make.uses = p->w.uses;
 	/* pkcs11-tool says of every secret that it encrypts, and of what it
 	 * derives that it wraps, too: these cannot. */
 	if (p->type != NULL && strcmp(p->type, "hmac") == 0)

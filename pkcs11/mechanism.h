@@ -13,7 +13,7 @@
  * tells, what each Init function checks, and what the daemon is asked for.
  */
 enum mech_trait {
-	MECH_MAC = 1,    /* by a secret key: p11.mac, not p11.sign */
+	MECH_MAC = 1,    /* by a secret key: p11.mac or p11.cmac */
 	MECH_INFO = 2,   /* the digest goes into a DigestInfo (PKCS#1 v1.5) */
 	MECH_RAW = 4,    /* no integrity, no padding of its own: HF_P11_RAW */
 	MECH_BLOCKS = 8, /* the data must be whole blocks of 16 bytes */

@@ -58,7 +58,9 @@ static CK_RV
 ask_to_sign(struct session *session, struct operation *op, CK_BYTE *out,
     CK_ULONG *out_len)
 {
-	enum ask what = (op->mech->traits & MECH_MAC) != 0 ? ASK_MAC : ASK_SIGN;
+	enum ask what = (op->mech->traits & MECH_MAC) == 0 ? ASK_SIGN
+	    : op->mech->key == CKK_AES                     ? ASK_CMAC
+							   : ASK_HMAC;
 	struct hf_p11_use_in in = { 0 };
 	struct hf_p11_use_out result;
 	struct input input;

@@ -209,6 +209,7 @@ enum {
 	USES_RSA =
 	    HF_P11_SIGN | HF_P11_VERIFY | HF_P11_ENCRYPT | HF_P11_DECRYPT,
 	USES_EC = HF_P11_SIGN | HF_P11_VERIFY | HF_P11_DERIVE,
+	USES_MAC = HF_P11_SIGN | HF_P11_VERIFY,
 };
 
 /* As key_purpose.c of the daemon has it. */
@@ -227,8 +228,30 @@ static const struct {
 	{ "aes128-gcm96", 128, USES_RSA },
 	{ "aes192-gcm96", 192, USES_RSA },
 	{ "aes256-gcm96", 256, USES_RSA },
+	{ "aes128-cmac", 128, USES_MAC },
+	{ "aes192-cmac", 192, USES_MAC },
+	{ "aes256-cmac", 256, USES_MAC },
 	{ "hmac", 0, USES_EC },
 };
+
+const char *
+type_for_uses(const char *type, uint64_t uses)
+{
+	static const struct {
+		const char *type, *mac;
+	} macs[] = {
+		{ "aes128-gcm96", "aes128-cmac" },
+		{ "aes192-gcm96", "aes192-cmac" },
+		{ "aes256-gcm96", "aes256-cmac" },
+	};
+
+	if (uses == 0 || (uses & ~(uint64_t)USES_MAC) != 0)
+		return type;
+	for (size_t i = 0; i < sizeof(macs) / sizeof(macs[0]); i++)
+		if (strcmp(type, macs[i].type) == 0)
+			return macs[i].mac;
+	return type;
+}
 
 CK_ULONG
 bits_of_type(const char *type)

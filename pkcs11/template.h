@@ -60,6 +60,12 @@ const char *curve_by_params(struct hf_bytes params);
 const char *type_of_key(
     CK_KEY_TYPE key_type, CK_ULONG size, struct hf_bytes ec_params);
 
+/*
+ * The type that an AES key has when it is to do nothing but these uses: one for
+ * MACs alone is a key of transit's CMAC. `type` itself for all others.
+ */
+const char *type_for_uses(const char *type, uint64_t uses);
+
 /* Bits of a pair of that type, and what keys of it do by default. */
 CK_ULONG bits_of_type(const char *type);
 uint64_t uses_of_type(const char *type);

@@ -88,6 +88,23 @@ knows_the_types_of_the_daemon(void **state)
 	assert_null(type_of_key(CKK_EC, 0, bytes_of(p256, 5)));
 }
 
+/* An AES key for MACs alone is the key that "holdfast cmac" uses, too. */
+static void
+makes_cmac_keys_of_aes_keys_for_macs(void **state)
+{
+	uint64_t mac = HF_P11_SIGN | HF_P11_VERIFY;
+
+	(void)state;
+	assert_string_equal(type_for_uses("aes192-gcm96", mac), "aes192-cmac");
+	assert_string_equal(
+	    type_for_uses("aes256-gcm96", HF_P11_SIGN), "aes256-cmac");
+	assert_string_equal(type_for_uses("aes256-gcm96", 0), "aes256-gcm96");
+	assert_string_equal(type_for_uses("aes256-gcm96", mac | HF_P11_ENCRYPT),
+	    "aes256-gcm96");
+	assert_string_equal(type_for_uses("hmac", mac), "hmac");
+	assert_true(uses_of_type("aes128-cmac") == mac);
+}
+
 /* From the attributes of a public key the very same DER comes back. */
 static void
 puts_public_keys_together(void **state)
@@ -130,6 +147,7 @@ main(void)
 		cmocka_unit_test(reads_what_it_knows),
 		cmocka_unit_test(refuses_what_makes_no_sense),
 		cmocka_unit_test(knows_the_types_of_the_daemon),
+		cmocka_unit_test(makes_cmac_keys_of_aes_keys_for_macs),
 		cmocka_unit_test(puts_public_keys_together),
 		cmocka_unit_test(misses_the_parts_of_private_keys),
 	};

@@ -3,16 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "store.h"
 
 enum {
@@ -136,10 +135,10 @@ store_file_make(const char *path, bool fresh, struct hf_why *why)
 	return HF_OK;
 }
 
-static enum hf_err
-sync_one(const char *path, int flags, struct hf_why *why)
+enum hf_err
+store_file_sync(const char *path, struct hf_why *why)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	enum hf_err err = HF_OK;
 
 	if (fd < 0 || fsync(fd) != 0)
@@ -147,28 +146,16 @@ sync_one(const char *path, int flags, struct hf_why *why)
 		    why, HF_ERR_STORE, "store: %s: %s", path, strerror(errno));
 	if (fd >= 0)
 		(void)close(fd);
-	return err;
-}
-
-enum hf_err
-store_file_sync(const char *path, struct hf_why *why)
-{
-	enum hf_err err = sync_one(path, 0, why);
-
 	return err == HF_OK ? store_file_sync_name(path, why) : err;
 }
 
 enum hf_err
 store_file_sync_name(const char *path, struct hf_why *why)
 {
-	char *copy = strdup(path); /* dirname(3) writes into it */
-	enum hf_err err;
-
-	if (copy == NULL)
-		return HF_ERR_NO_MEMORY;
-	err = sync_one(dirname(copy), O_DIRECTORY, why);
-	free(copy);
-	return err;
+	if (!folder_sync_name(path))
+		return hf_fail(why, HF_ERR_STORE, "store: the folder of %s: %s",
+		    path, strerror(errno));
+	return HF_OK;
 }
 
 /*

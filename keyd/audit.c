@@ -513,24 +513,26 @@ note_damage(
 		log_error("audit log %s: no room for a note", a->path);
 }
 
-/* The file ends with a whole line when this succeeds. */
+/*
+ * The file ends with the last line that is right when this succeeds. Half a
+ * line, of which nobody can have had an answer, is cut off; more is kept beside
+ * the log: it may be what somebody did to it.
+ */
 static enum hf_err
 close_off(struct audit *a, const struct audit_tail *tail, struct hf_why *why)
 {
-	bool ok = true;
+	enum hf_err err = HF_OK;
 
 	a->size = tail->size;
-	if (tail->torn > AUDIT_LONGEST) {
-		/* Not a line of ours, so not ours to throw away. */
-		ok = write(a->fd, "\n", 1) == 1;
-		a->size += (off_t)tail->torn + 1;
-	} else if (tail->torn > 0) {
-		ok = ftruncate(a->fd, tail->size) == 0;
-	}
-	if (ok)
+	if (tail->torn == 0)
 		return HF_OK;
-	return hf_fail(
-	    why, HF_ERR_AUDIT, "audit log %s: %s", a->path, strerror(errno));
+	if (!tail->half)
+		err = audit_put_aside(a->path, a->fd, tail->size, tail->torn,
+		    tail->head.sequence, why);
+	if (err == HF_OK && ftruncate(a->fd, tail->size) != 0)
+		err = hf_fail(why, HF_ERR_AUDIT, "audit log %s: %s", a->path,
+		    strerror(errno));
+	return err;
 }
 
 static void

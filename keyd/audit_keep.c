@@ -17,6 +17,7 @@
 #include "../lib/bytes.h"
 #include "audit_log.h"
 #include "crypto.h"
+#include "folder.h"
 #include "log.h"
 
 enum hf_err
@@ -42,8 +43,62 @@ audit_file_open(const char *path, int *fd, struct hf_why *why)
 		return hf_fail(why, HF_ERR_AUDIT,
 		    "audit log %s: another process is writing it", path);
 	}
+	/* Its lines are synced as they come; that there is a file is not. */
+	if (!folder_sync_name(path)) {
+		int cause = errno;
+
+		(void)close(file);
+		return hf_fail(why, HF_ERR_AUDIT,
+		    "the folder of audit log %s: %s", path, strerror(cause));
+	}
 	*fd = file;
 	return HF_OK;
+}
+
+static bool
+copy_range(int from, off_t at, size_t len, int to)
+{
+	char buf[8192];
+
+	while (len > 0) {
+		size_t part = len < sizeof(buf) ? len : sizeof(buf);
+		ssize_t n = pread(from, buf, part, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || write(to, buf, (size_t)n) != n)
+			return false;
+		at += n;
+		len -= (size_t)n;
+	}
+	return fsync(to) == 0;
+}
+
+enum hf_err
+audit_put_aside(const char *path, int fd, off_t from, size_t len,
+    uint64_t sequence, struct hf_why *why)
+{
+	char aside[PATH_MAX];
+	int n = snprintf(aside, sizeof(aside), "%s.torn-%llu", path,
+	    (unsigned long long)sequence);
+	int file, cause;
+	bool ok;
+
+	if (n < 0 || (size_t)n >= sizeof(aside))
+		return HF_ERR_SYSTEM;
+	errno = 0;
+	file = open(
+	    aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	ok = file >= 0 && copy_range(fd, from, len, file) &&
+	    folder_sync_name(aside);
+	cause = errno == 0 ? EIO : errno;
+	if (file >= 0)
+		(void)close(file);
+	if (ok)
+		return HF_OK;
+	return hf_fail(why, HF_ERR_AUDIT,
+	    "the torn end of the audit log cannot be kept in %s: %s", aside,
+	    strerror(cause));
 }
 
 void
@@ -292,7 +347,8 @@ audit_publish_key(const char *path, struct hf_bytes spki)
 		return HF_ERR_SYSTEM;
 	if ((err = crypto_spki_pem(spki, pem, sizeof(pem))) != HF_OK)
 		return err;
-	return write_file(fresh, pem) && rename(fresh, path) == 0
+	return write_file(fresh, pem) && rename(fresh, path) == 0 &&
+		folder_sync_name(path)
 	    ? HF_OK
 	    : HF_ERR_SYSTEM;
 }

@@ -165,6 +165,10 @@ void audit_reader_start(struct audit_reader *r, int fd, off_t offset);
  */
 enum hf_err audit_reader_next(struct audit_reader *r, struct hf_text *line);
 
+/* Copies `len` bytes of the log to PATH.torn-SEQUENCE, on the disk. */
+enum hf_err audit_put_aside(const char *path, int fd, off_t from, size_t len,
+    uint64_t sequence, struct hf_why *why);
+
 /* -- audit_tail.c -- */
 
 enum audit_found {
@@ -178,8 +182,9 @@ enum audit_found {
 struct audit_tail {
 	enum audit_found found;
 	struct audit_head head; /* where the chain goes on */
-	off_t size;             /* up to the last newline */
+	off_t size;             /* up to the last line that is right */
 	size_t torn;            /* bytes after it */
+	bool half;              /* they may be half a line, and no more */
 };
 
 /* Compares what is in the file with what is remembered. */

@@ -95,7 +95,8 @@ may_start_file(const struct audit_entry *entry)
 
 /*
  * Walks from the remembered line, or from the start of a file that was begun
- * after it, to the end.
+ * after it, to the end, or to the first line that is not what was written:
+ * when the power goes, any part of what was not synced yet may be there.
  */
 static enum hf_err
 walk(struct audit_reader *r, const struct audit_head *remembered,
@@ -105,11 +106,12 @@ walk(struct audit_reader *r, const struct audit_head *remembered,
 	struct audit_entry entry;
 	struct hf_text line = { 0 };
 	bool reached = false;
+	off_t start;
 
-	while (r->offset < out->size) {
+	while ((start = r->offset) < out->size) {
 		if (!next_entry(r, &line, &entry)) {
 			out->found = AUDIT_DIFFERENT;
-			return HF_OK;
+			break;
 		}
 		if (!reached && entry.seq < remembered->sequence) {
 			from_start = false;
@@ -121,23 +123,27 @@ walk(struct audit_reader *r, const struct audit_head *remembered,
 			    remembered->sequence != 0 &&
 			    !(from_start && may_start_file(&entry))) {
 			out->found = AUDIT_DIFFERENT;
-			return HF_OK;
+			break;
 		}
 		if (crypto_sha256(bytes_of_text(line), head.hash) != HF_OK)
 			return HF_ERR_CRYPTO;
 		if (entry.seq == remembered->sequence &&
 		    memcmp(head.hash, remembered->hash, 32) != 0) {
 			out->found = AUDIT_DIFFERENT;
-			return HF_OK;
+			break;
 		}
 		reached = true;
 		head.sequence = entry.seq;
 		if (entry.is_checkpoint && entry.number > head.checkpoint)
 			head.checkpoint = entry.number;
 	}
-	out->found = reached ? AUDIT_CONTINUED : AUDIT_SHORTER;
-	if (reached)
+	if (reached || remembered->sequence == 0) {
+		out->found = reached ? AUDIT_CONTINUED : AUDIT_NEW;
 		out->head = head;
+		out->half = out->half && start == out->size;
+		out->torn += (size_t)(out->size - start);
+		out->size = start;
+	}
 	return HF_OK;
 }
 
@@ -155,6 +161,7 @@ audit_tail_find(
 	if (err != HF_OK)
 		return err;
 	out->torn = (size_t)(st.st_size - out->size);
+	out->half = out->torn <= AUDIT_LONGEST;
 	if (out->size == 0) {
 		out->found =
 		    remembered->sequence == 0 ? AUDIT_NEW : AUDIT_MISSING;
@@ -169,6 +176,7 @@ audit_tail_find(
 	off_t near = near_line(r, fd, out->size, remembered->sequence);
 
 	audit_reader_start(r, fd, near);
+	out->found = AUDIT_SHORTER;
 	err = walk(r, remembered, near == 0, out);
 	free(r);
 	return err;

@@ -930,6 +930,71 @@ cuts_off_a_torn_line_and_notes_it(void **state)
 	assert_int_equal(f->report.notes, 1);
 }
 
+/* Where the nth line starts, from 1; its end for one too many. */
+static char *
+nth_line(char *text, unsigned n)
+{
+	while (n-- > 1)
+		text = strchr(text, '\n') + 1;
+	return text;
+}
+
+/* What was not synced when the power went may be there in part. */
+static void
+keeps_a_torn_end_beside_the_log(void **state)
+{
+	struct fixture *f = *state;
+	char aside[sizeof(f->file) + 32];
+	char *text, *torn;
+	size_t len, rest;
+
+	log_some(f, 2);
+	close_log(f);
+	open_log(f);
+	log_some(f, 3);
+	crash_log(f);
+	text = contents(f->file);
+	len = strlen(text);
+	torn = nth_line(text, 8) + 20; /* in the second of the three */
+	rest = len - (size_t)(nth_line(text, 8) - text);
+	memset(torn, 0, 100);
+	replace_contents(f->file, text, len);
+	open_log(f);
+	assert_true(log_has(f, "\"found\":\"torn\",\"bytes\""));
+	assert_int_equal(verify_both(f, f->file, NULL, &f->saved), HF_OK);
+	assert_int_equal(f->report.notes, 1);
+	(void)snprintf(aside, sizeof(aside), "%s.torn-7", f->file);
+
+	struct stat st;
+
+	assert_int_equal(stat(aside, &st), 0);
+	assert_int_equal(st.st_size, rest);
+	assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void
+refuses_to_start_when_a_torn_end_cannot_be_kept(void **state)
+{
+	struct fixture *f = *state;
+	char aside[sizeof(f->file) + 32];
+	char *text;
+
+	log_some(f, 2);
+	crash_log(f);
+	text = contents(f->file);
+	(void)snprintf(aside, sizeof(aside), "%s.torn-2", f->file);
+	assert_int_equal(symlink("/dev/null", aside), 0);
+	nth_line(text, 3)[10] ^= 1;
+	replace_contents(f->file, text, strlen(text));
+	assert_int_equal(
+	    audit_open(&f->settings, &f->backing, &f->audit, &f->why),
+	    HF_ERR_AUDIT);
+	assert_non_null(strstr(f->why.text, "audit.log.torn-2"));
+	assert_int_equal(unlink(aside), 0);
+	open_log(f);
+	assert_true(log_has(f, "\"found\":\"torn\""));
+}
+
 static void
 notes_that_the_file_is_missing(void **state)
 {
@@ -945,15 +1010,6 @@ notes_that_the_file_is_missing(void **state)
 	assert_int_equal(f->report.notes, 1);
 	/* Where it was moved away only, the chain over both is whole. */
 	assert_int_equal(verify_both(f, f->older, f->file, NULL), HF_OK);
-}
-
-/* Where the nth line starts, from 1; its end for one too many. */
-static char *
-nth_line(char *text, unsigned n)
-{
-	while (n-- > 1)
-		text = strchr(text, '\n') + 1;
-	return text;
 }
 
 static void
@@ -1408,6 +1464,8 @@ main(void)
 		TEST(notices_that_its_file_was_cut),
 		TEST(refuses_while_no_file_can_be_made),
 		TEST(cuts_off_a_torn_line_and_notes_it),
+		TEST(keeps_a_torn_end_beside_the_log),
+		TEST(refuses_to_start_when_a_torn_end_cannot_be_kept),
 		TEST(notes_that_the_file_is_missing),
 		TEST(notes_that_the_file_is_shorter),
 		TEST(notes_that_the_file_is_different),

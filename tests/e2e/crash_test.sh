@@ -6,6 +6,8 @@
 # by itself with everything that it had said yes to, and with a whole audit log.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/acked.sh
+. "$(dirname "$0")/acked.sh"
 
 export CRASH_UNDER="$T/state/:$T/audit.log"
 export CRASH_LOG="$T/steps" CRASH_WHEN="$T/armed"
@@ -34,62 +36,6 @@ ended() {
 	DAEMON_PID=
 }
 
-# -- Work, and what of it was acknowledged --
-# $T/acked has lines of: name, a ciphertext of it whose plaintext is the name.
-# It takes the newest version, so that it shows a rotation too.
-acknowledge() { # acknowledge NAME
-	local sealed
-	sealed=$(printf %s "$1" | holdfast encrypt "$1" 2>/dev/null) || return
-	echo "$1 $sealed" >>"$T/acked"
-}
-
-# work NAME [LEVEL]: until the daemon is gone
-work() {
-	quiet holdfast key create "$1" --level "${2:-wrapped}" || return
-	acknowledge "$1" || return
-	quiet holdfast key rotate "$1" || return
-	acknowledge "$1" || return
-	quiet holdfast key config "$1" --deletion-allowed yes || return
-	echo "$1" >>"$T/configured"
-	quiet holdfast alias set "also-$1" --target "$1" || return
-	echo "$1" >>"$T/aliased"
-} 2>/dev/null
-
-# want TEXT REQUEST: what the answer must have in it
-want() {
-	printf '%s\n' "$1" >>"$T/wanted"
-	printf '%s\n' "$2" >>"$T/asked"
-}
-
-# check WHAT: everything acknowledged is there, and nothing is half there
-check() {
-	local name sealed
-	touch "$T/acked" "$T/configured" "$T/aliased"
-	want ready '{"op": "sys.status"}'
-	while read -r name sealed; do
-		want "\"plaintext\": h'$(printf %s "$name" | xxd -p -c256)'" \
-			'{"op": "transit.decrypt", "in": {"name": "'"$name"'", "ciphertext": '"'$sealed'}}"
-		grep -q "\"path\":\"transit/keys/${name}[/\"]" "$T/audit.log" ||
-			fail "$1: $name is not in the audit log"
-	done <"$T/acked"
-	while read -r name; do
-		want '"deletion_allowed": true' '{"op": "key.read", "in": {"name": "'"$name"'"}}'
-	done <"$T/configured"
-	while read -r name; do
-		want '"out"' '{"op": "transit.hmac", "in": {"name": "also-'"$name"'", "input": '"'x'}}"
-	done <"$T/aliased"
-	# What was not acknowledged is there or it is not, but never in part.
-	for name in $(holdfast key list --limit 1000 2>/dev/null); do
-		want '"out"' '{"op": "transit.encrypt", "in": {"name": "'"$name"'", "plaintext": '"'x'}}"
-	done
-	"$E2E/nng_client" "ipc://$HOLDFAST_SOCKET" <"$T/asked" >"$T/answers" || fail "$1: no answers"
-	paste -d'\t' "$T/wanted" "$T/answers" "$T/asked" |
-		awk -F'\t' 'index($2, $1) == 0' >"$T/out"
-	[ ! -s "$T/out" ] || fail "$1: lost or in part: $(head -3 "$T/out")"
-	holdfast audit verify "$T/audit.log" >"$T/out" 2>&1 || fail "$1: $(cat "$T/out")"
-	rm -f "$T/acked" "$T/configured" "$T/aliased" "$T/wanted" "$T/asked"
-}
-
 # -- Killed at a step of its writing, before, in the middle or after it --
 AUDIT='checkpoint_lines = 7'
 start_service
@@ -101,6 +47,7 @@ total=$(steps)
 ended $((total + 1000)) && fail "it ended by itself"
 start_daemon
 check "no crash"
+forget
 stop_daemon
 [ "$total" -ge 40 ] || fail "only $total steps: does the shim see them?"
 ok "a round of work takes $total writes and syncs"
@@ -116,6 +63,7 @@ for at in $(seq 1 $((total / 16 + 1)) "$total"); do
 	! ended "$at" || count=$((count + 1))
 	start_daemon
 	check "killed $how step $at"
+	forget
 	stop_daemon
 done
 [ "$count" -ge 12 ] || fail "killed only $count times"
@@ -241,6 +189,7 @@ for _ in $(seq 10); do
 	DAEMON_PID=
 	start_daemon
 	check "kill -9 under load, round $round"
+	forget
 	stop_daemon
 done
 ok "kill -9 ten times under load: nothing acknowledged was lost"

@@ -12,7 +12,7 @@ printf data >"$T/data"
 make_token
 make_policy
 make_config
-logins() { wc -l <"$P11_LOG"; }
+logins() { grep -c " C_Login = " "$P11_LOG"; }
 state() { json .hsm_state holdfast status; }
 is_state() { [ "$(state)" = "$1" ]; }
 
@@ -103,7 +103,7 @@ until_true 15 is_state ready || fail "it does not find its HSM: $(state)"
 is "when the HSM comes it recovers" data "$(holdfast decrypt payments "$T/sealed")"
 expect "with its keys inside" quiet holdfast sign inside "$T/data"
 
-echo device_error no_slots >"$P11_FAULTS"
+echo no-token >"$P11_FAULTS"
 refuse "the HSM is lost while it runs" 2 "hsm_" holdfast sign inside "$T/data"
 is "what is open goes on" data "$(holdfast decrypt payments "$T/sealed")"
 expect "and new data too" quiet holdfast encrypt payments "$T/data"
@@ -115,7 +115,7 @@ ok "and comes back by itself"
 stop_daemon
 
 # -- One that must not be used --
-echo same_iv >"$P11_FAULTS"
+echo gcm-iv same >"$P11_FAULTS"
 refuse "an HSM whose GCM repeats is refused at the start" 1 "AES-GCM" \
 	holdfast-keyd --config "$T/keyd.conf"
 refuse "by hsm init too" 1 "AES-GCM" holdfast hsm init

@@ -127,7 +127,7 @@ hsm_away() {
 }
 begin_load
 away
-echo device_error no_slots >"$P11_FAULTS"
+echo no-token >"$P11_FAULTS"
 until_true 10 hsm_away || fail "the HSM is gone, and nobody noticed"
 sleep 2
 rm "$P11_FAULTS"

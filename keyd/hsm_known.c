@@ -227,6 +227,9 @@ gcm_open_test(struct known *k, const struct gcm_sample *sample)
 
 	if (err != HF_OK)
 		return err;
+	/* A sick token says what it would say of a wrong tag: try again. */
+	if (!good && k->call.class == CLASS_AMBIGUOUS)
+		return HF_ERR_HSM_REFUSED;
 	if (!good)
 		return unsuitable(k, "AES-GCM does not give back the text");
 	err = sample_open(k, sample, sizeof(known_aad) - 1, &good);
@@ -366,6 +369,19 @@ wrap_vector(struct known *k, CK_MECHANISM_TYPE type, bool *right)
 	return HF_OK;
 }
 
+/* What is ambiguous is the HSM's answer when it says so twice. */
+static enum hf_err
+wrap_vector_sure(struct known *k, CK_MECHANISM_TYPE type, bool *right)
+{
+	enum hf_err err = wrap_vector(k, type, right);
+
+	if (err == HF_OK || k->call.class != CLASS_AMBIGUOUS)
+		return err;
+	call_forgive(&k->call);
+	err = call_renew(&k->call);
+	return err == HF_OK ? wrap_vector(k, type, right) : err;
+}
+
 /*
  * RFC 5649 has the number 0x210b since PKCS#11 3.0. Before that 0x210a was
  * used, for this (SoftHSM) or for another padding, so that one must give the
@@ -384,7 +400,7 @@ wrap_test(struct known *k)
 
 		if (!wrap_offered(k, type))
 			continue;
-		err = wrap_vector(k, type, &right);
+		err = wrap_vector_sure(k, type, &right);
 		if (err != HF_OK && k->call.class != CLASS_DATA &&
 		    k->call.class != CLASS_AMBIGUOUS)
 			return err;

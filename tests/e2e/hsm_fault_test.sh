@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What the HSM may do to us: every class of error at each step of an operation,
+# and the habits of other vendors' devices, through p11_shim.c before SoftHSM.
+# Each row says what the caller is told, how often the call is made, and
+# whether there is a new connection.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+MODULE=$E2E/p11_shim.so
+export P11_FAULTS="$T/faults" P11_LOG="$T/p11.log"
+AUDIT='checkpoint_lines = 100000
+  checkpoint_seconds = 86400'
+printf data >"$T/data"
+start_service
+sed -i 's/^hsm {/&\n  deadline_ms = 3000/' "$T/keyd.conf"
+stop_daemon
+start_daemon
+
+status() { json ".$1" holdfast hsm status; }
+is_state() { [ "$(status state)" = "$1" ]; }
+
+# faults LINE...: from now on, all at once
+faults() {
+	printf '%s\n' "$@" >"$T/faults.new"
+	: >"$P11_LOG"
+	mv "$T/faults.new" "$P11_FAULTS"
+}
+
+# Without faults, and the HSM is well again.
+calm() {
+	rm -f "$P11_FAULTS"
+	until_true 20 is_state ready || fail "$1: the HSM stays $(status state): $(status reason)"
+}
+
+# how COMMAND...: "ok", or the name of the error
+how() {
+	if "$@" >"$T/out" 2>"$T/err"; then
+		echo ok
+	else
+		sed -nE 's/.*\b([a-z0-9_]+)\)?$/\1/p' "$T/err" | head -1
+	fi
+}
+
+called() { grep -c " $1 = " "$P11_LOG" || true; }
+
+holdfast key create payments >/dev/null
+holdfast key create inside --type ecdsa-p256 --level hsm >/dev/null
+holdfast key create sealed --level hsm >/dev/null
+holdfast key create resident --type ed25519 --level hsm >/dev/null
+holdfast encrypt payments "$T/data" >"$T/payments"
+holdfast encrypt sealed "$T/data" >"$T/sealed"
+holdfast sign inside "$T/data" >/dev/null
+
+# -- The classes of errors: a signature whose call fails once, and always --
+
+# row CLASS FUNCTION ONCE CALLS GENERATIONS ALWAYS CALLS VALUE...
+row() {
+	local class=$1 function=$2 once=$3 calls=$4 generations=$5 always=$6 all_calls=$7 value before
+	shift 7
+	for value in "$@"; do
+		before=$(status generation)
+		faults "$function 1 $value"
+		[ "$(how holdfast sign inside "$T/data")" = "$once" ] ||
+			fail "$class: $value once from $function: $(cat "$T/err")"
+		[ "$(called "$function")" = "$calls" ] ||
+			fail "$class: $value once: $(called "$function") calls of $function"
+		is_state ready || fail "$class: $value once: $(status state)"
+		[ "$(status generation)" = $((before + generations)) ] ||
+			fail "$class: $value once: $(($(status generation) - before)) connections"
+		faults "$function * $value"
+		[ "$(how holdfast sign inside "$T/data")" = "$always" ] ||
+			fail "$class: $value always from $function: $(cat "$T/err")"
+		[ "$(called "$function")" = "$all_calls" ] ||
+			fail "$class: $value always: $(called "$function") calls of $function"
+		[ "$(holdfast decrypt payments "$T/payments")" = data ] ||
+			fail "$class: $value always: keys of level wrapped"
+		calm "$class: $value"
+		quiet holdfast sign inside "$T/data" || fail "$class: after $value"
+	done
+	ok "$class, $function: $once in $calls calls and $generations connections; always: $always in $all_calls: $*"
+}
+
+for function in C_SignInit C_Sign; do
+	row data $function bad_input 1 0 bad_input 1 CKR_DATA_INVALID CKR_DATA_LEN_RANGE
+	row data $function hsm_mechanism 1 0 hsm_mechanism 1 \
+		CKR_MECHANISM_INVALID CKR_MECHANISM_PARAM_INVALID CKR_KEY_TYPE_INCONSISTENT
+	row data $function hsm_refused 1 0 hsm_refused 1 CKR_KEY_FUNCTION_NOT_PERMITTED \
+		CKR_ATTRIBUTE_VALUE_INVALID CKR_TEMPLATE_INCONSISTENT CKR_BUFFER_TOO_SMALL
+	row "ambiguous, and the known answer is right" $function hsm_refused 1 0 hsm_refused 1 \
+		CKR_GENERAL_ERROR CKR_FUNCTION_FAILED 0x80000001
+	row session $function ok 2 0 hsm_unavailable 3 CKR_SESSION_HANDLE_INVALID \
+		CKR_SESSION_CLOSED CKR_OPERATION_ACTIVE CKR_OPERATION_NOT_INITIALIZED
+	row handle $function ok 2 0 hsm_refused 3 CKR_OBJECT_HANDLE_INVALID CKR_KEY_HANDLE_INVALID
+	row login $function ok 2 1 hsm_unavailable 3 CKR_USER_NOT_LOGGED_IN
+	row device $function ok 2 1 hsm_unavailable 3 CKR_DEVICE_ERROR CKR_DEVICE_REMOVED \
+		CKR_DEVICE_MEMORY CKR_HOST_MEMORY CKR_TOKEN_NOT_PRESENT \
+		CKR_TOKEN_NOT_RECOGNIZED CKR_CRYPTOKI_NOT_INITIALIZED CKR_SLOT_ID_INVALID
+done
+
+# -- Bad data or a sick token --
+
+# With another letter in the middle.
+whole=$(cat "$T/sealed")
+other=A
+[ "${whole:30:1}" != A ] || other=B
+echo "${whole:0:30}$other${whole:31}" >"$T/tampered"
+generation=$(status generation)
+for answer in CKR_GENERAL_ERROR CKR_FUNCTION_FAILED CKR_ENCRYPTED_DATA_INVALID 0x80000002; do
+	faults "gcm-error $answer"
+	is "a ciphertext that was changed, answered with $answer" authentication_failed \
+		"$(how holdfast decrypt sealed "$T/tampered")"
+done
+is "and nobody takes the HSM for sick" "$generation ready" "$(status generation) $(status state)"
+faults 'C_Decrypt * CKR_GENERAL_ERROR'
+is "a token that fails its known answer" hsm_unavailable "$(how holdfast decrypt sealed "$T/sealed")"
+[ "$(status generation)" = "$generation" ] || fail "a sick token was connected"
+! is_state ready || fail "a sick token is called ready"
+has "is said to be sick" "CKR_GENERAL_ERROR" <(holdfast hsm status)
+is "and the service goes on" data "$(holdfast decrypt payments "$T/payments")"
+is "in its state of need" degraded "$(json .state holdfast status)"
+calm "a sick token"
+is "and afterwards all is well" data "$(holdfast decrypt sealed "$T/sealed")"
+
+# -- Every step of a connection, failing once --
+for step in Initialize GetSlotList GetTokenInfo OpenSession Login GenerateRandom GenerateKey \
+	EncryptInit Encrypt DecryptInit Decrypt CreateObject UnwrapKey; do
+	for value in CKR_DEVICE_ERROR CKR_GENERAL_ERROR; do
+		faults 'C_SignInit 1 CKR_DEVICE_REMOVED' "C_$step 1 $value"
+		is "a connection whose first C_$step answers $value" ok "$(how holdfast sign inside "$T/data")"
+	done
+done
+for value in CKR_PIN_INCORRECT CKR_PIN_LOCKED; do
+	faults 'C_SignInit 1 CKR_DEVICE_REMOVED' "C_Login * $value"
+	is "a connection whose login answers $value" hsm_pin_refused "$(how holdfast sign inside "$T/data")"
+	sleep 1
+	is "is not tried again" "1 pin_refused" "$(called C_Login) $(status state)"
+	has "and says why" "$value" <(holdfast hsm status)
+	is "what is open goes on" data "$(holdfast decrypt payments "$T/payments")"
+	rm -f "$P11_FAULTS"
+	stop_daemon
+	start_daemon
+	calm "a PIN that was refused"
+done
+echo "$checks checks"

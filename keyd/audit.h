@@ -132,6 +132,9 @@ void audit_line_bool(struct audit_line *line, const char *name, bool v);
 /* "hmac-sha256:<hex>" with the key of this log. */
 void audit_line_hashed(struct audit_line *line, struct audit *audit,
     const char *name, struct hf_bytes value);
+/* "name":{"hmac-sha256:<hex>":"hmac-sha256:<hex>", ...}: names and values. */
+void audit_line_pairs(struct audit_line *line, struct audit *audit,
+    const char *name, const struct hf_pair *pairs, size_t count);
 /*
  * "name":{ ... }: what is added until audit_line_end stands inside, where no
  * name is taken. One level; for the parameters of a request, whose names the

@@ -177,22 +177,47 @@ audit_line_bool(struct audit_line *line, const char *name, bool v)
 	member_end(line, &c);
 }
 
+static void
+add_hashed(struct cursor *c, struct audit *audit, struct hf_bytes value)
+{
+	uint8_t mac[32];
+	char hex[2 * sizeof(mac) + 1];
+
+	if (audit_hash_value(audit, value, mac) != HF_OK) {
+		c->full = true;
+		return;
+	}
+	hex_encode(mac, sizeof(mac), hex);
+	add(c, "\"hmac-sha256:", 13);
+	add(c, hex, 2 * sizeof(mac));
+	add(c, "\"", 1);
+}
+
 void
 audit_line_hashed(struct audit_line *line, struct audit *audit,
     const char *name, struct hf_bytes value)
 {
 	struct cursor c = member_start(line, name);
-	uint8_t mac[32];
-	char hex[2 * sizeof(mac) + 1];
 
-	if (audit_hash_value(audit, value, mac) != HF_OK) {
-		line->full = true;
-		return;
+	add_hashed(&c, audit, value);
+	member_end(line, &c);
+}
+
+void
+audit_line_pairs(struct audit_line *line, struct audit *audit, const char *name,
+    const struct hf_pair *pairs, size_t count)
+{
+	struct cursor c = member_start(line, name);
+
+	add(&c, "{", 1);
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			add(&c, ",", 1);
+		add_hashed(&c, audit, bytes_of_text(pairs[i].name));
+		add(&c, ":", 1);
+		add_hashed(&c, audit, bytes_of_text(pairs[i].value));
 	}
-	hex_encode(mac, sizeof(mac), hex);
-	add(&c, "\"hmac-sha256:", 13);
-	add(&c, hex, 2 * sizeof(mac));
-	add(&c, "\"", 1);
+	add(&c, "}", 1);
 	member_end(line, &c);
 }
 

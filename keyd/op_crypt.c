@@ -3,7 +3,9 @@
 #include "handlers.h"
 
 #include "../lib/bytes.h"
+#include "../lib/context.h"
 #include "batch.h"
+#include "bound.h"
 #include "key_select.h"
 #include "keyuse.h"
 #include "op_transit.h"
@@ -12,7 +14,19 @@
 /* What a ciphertext is bound to, and needed again to open it. */
 struct bound {
 	struct hf_bytes aad, context;
+	const struct hf_pair *pairs; /* the encryption context */
+	size_t pairs_count;
 };
+
+/* From an item, whichever it is: they have the same names. */
+#define BOUND(it)                                                            \
+	{                                                                    \
+		(it)->associated_data, (it)->context,                        \
+		    (it)->encryption_context, (it)->encryption_context_count \
+	}
+#define BOUND_GIVEN(it)                                                    \
+	((it)->associated_data.ptr != NULL || (it)->context.ptr != NULL || \
+	    (it)->encryption_context != NULL)
 
 static struct keyuse
 use_of(const struct request *rq, const struct bound *b)
@@ -37,10 +51,12 @@ check_bound(const struct request *rq, const struct bound *b, struct hf_why *why)
 {
 	const struct key *key = rq->key;
 
-	if (b->aad.len > 0 && key->type->family != FAMILY_AEAD)
+	if ((b->aad.len > 0 || b->pairs_count > 0) &&
+	    key->type->family != FAMILY_AEAD)
 		return hf_fail(why, HF_ERR_BAD_VALUE,
-		    "associated_data: keys of type %s cannot authenticate data "
+		    "%s: keys of type %s cannot authenticate data "
 		    "that they do not encrypt",
+		    b->aad.len > 0 ? "associated_data" : "encryption_context",
 		    key->type->name);
 	return check_context(rq, b->context, why);
 }
@@ -51,11 +67,12 @@ static enum hf_err
 check_convergent(
     const struct request *rq, const struct bound *b, struct hf_why *why)
 {
-	if (b->aad.len > 0 && rq->key->convergent)
+	if ((b->aad.len > 0 || b->pairs_count > 0) && rq->key->convergent)
 		return hf_fail(why, HF_ERR_BAD_VALUE,
-		    "associated_data: convergent encryption makes nonces of "
+		    "%s: convergent encryption makes nonces of "
 		    "plaintexts, which is not safe with it; put it into the "
-		    "context");
+		    "context",
+		    b->aad.len > 0 ? "associated_data" : "encryption_context");
 	return HF_OK;
 }
 
@@ -64,13 +81,14 @@ check_convergent(
 /* Whether what is given out can be sent in again, with its associated data and
  * the names around it. */
 static bool
-text_fits(const struct request *rq, size_t body, size_t aad)
+text_fits(const struct request *rq, size_t body, const struct bound *b)
 {
 	enum { AROUND = 1024 };
 	size_t limit = rq->server->message_limit;
+	size_t bound = b->aad.len + (b->pairs_count > 0 ? CONTEXT_BYTES : 0);
 
 	return limit == 0 ||
-	    base64_length(BASE64_STD, body) + aad + AROUND <= limit;
+	    base64_length(BASE64_STD, body) + bound + AROUND <= limit;
 }
 
 static enum hf_err
@@ -80,23 +98,26 @@ seal_one(struct request *rq, enum form form, struct hf_uint asked,
 {
 	struct keyuse use = use_of(rq, b);
 	const struct key_version *v;
+	struct hf_bytes aad;
 	size_t len;
 	uint8_t *buf;
 	enum hf_err err;
 
 	if ((err = check_bound(rq, b, why)) != HF_OK ||
 	    (err = check_convergent(rq, b, why)) != HF_OK ||
+	    (err = bound_aad(rq->arena, b->pairs, b->pairs_count, b->aad, &aad,
+		 why)) != HF_OK ||
 	    (err = select_new(rq, asked, "encryption", &v, why)) != HF_OK)
 		return err;
 	len = keyuse_sealed_size(rq->key->type, plaintext.len);
-	if (form == FORM_TEXT && !text_fits(rq, len, b->aad.len))
+	if (form == FORM_TEXT && !text_fits(rq, len, b))
 		return hf_fail(why, HF_ERR_TOO_LARGE,
 		    "the text form would be longer than a request may be, and "
 		    "could not be decrypted; ask for the binary form");
 	buf = request_alloc(rq, FORM_HEADER + len);
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = keyuse_encrypt(&use, rq->key, v, b->aad, plaintext,
+	if ((err = keyuse_encrypt(&use, rq->key, v, aad, plaintext,
 		 buf + FORM_HEADER, &len)) != HF_OK)
 		return err;
 	*version = v->number;
@@ -111,11 +132,14 @@ open_one(struct request *rq, struct hf_bytes ciphertext, const struct bound *b,
 	struct keyuse use = use_of(rq, b);
 	const struct key_version *v;
 	struct versioned in;
+	struct hf_bytes aad;
 	uint8_t *buf;
 	size_t len;
 	enum hf_err err;
 
 	if ((err = check_bound(rq, b, why)) != HF_OK ||
+	    (err = bound_aad(rq->arena, b->pairs, b->pairs_count, b->aad, &aad,
+		 why)) != HF_OK ||
 	    (err = form_read(rq->arena, ciphertext, rq->key->prefix, BASE64_STD,
 		 "ciphertext", HF_ERR_BAD_CIPHERTEXT, &in, why)) != HF_OK ||
 	    (err = select_old(rq, in.version, "ciphertext",
@@ -124,8 +148,8 @@ open_one(struct request *rq, struct hf_bytes ciphertext, const struct bound *b,
 	buf = request_alloc(rq, in.body.len);
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = keyuse_decrypt(
-		 &use, rq->key, v, b->aad, in.body, buf, &len)) != HF_OK)
+	if ((err = keyuse_decrypt(&use, rq->key, v, aad, in.body, buf, &len)) !=
+	    HF_OK)
 		return err;
 	*version = v->number;
 	*out = bytes_of(buf, len);
@@ -140,7 +164,7 @@ encrypt_one(struct request *rq, const void *ctx, const void *item, void *result,
 {
 	const struct hf_encrypt_in *in = ctx;
 	const struct hf_encrypt_item *it = item;
-	const struct bound b = { it->associated_data, it->context };
+	const struct bound b = BOUND(it);
 	struct hf_encrypt_result *res = result;
 	struct hf_uint asked =
 	    it->key_version.present ? it->key_version : in->item.key_version;
@@ -197,9 +221,7 @@ op_transit_encrypt(struct request *rq, const struct hf_encrypt_in *in,
 {
 	/* In a batch, key_version beside it is for items without their own. */
 	bool given = in->item.plaintext.ptr != NULL ||
-	    (in->batch_input != NULL &&
-		(in->item.associated_data.ptr != NULL ||
-		    in->item.context.ptr != NULL));
+	    (in->batch_input != NULL && BOUND_GIVEN(&in->item));
 	enum hf_err err;
 
 	if (rq->key == NULL && rq->upsert &&
@@ -219,7 +241,7 @@ decrypt_one(struct request *rq, const void *ctx, const void *item, void *result,
     struct hf_why *why)
 {
 	const struct hf_decrypt_item *it = item;
-	const struct bound b = { it->associated_data, it->context };
+	const struct bound b = BOUND(it);
 	struct hf_decrypt_result *res = result;
 
 	(void)ctx;
@@ -232,9 +254,7 @@ op_transit_decrypt(struct request *rq, const struct hf_decrypt_in *in,
     struct hf_decrypt_out *out)
 {
 	bool given = in->item.ciphertext.ptr != NULL ||
-	    (in->batch_input != NULL &&
-		(in->item.associated_data.ptr != NULL ||
-		    in->item.context.ptr != NULL));
+	    (in->batch_input != NULL && BOUND_GIVEN(&in->item));
 	enum hf_err err;
 
 	if ((err = must_encrypt(rq, "decryption")) != HF_OK)
@@ -252,7 +272,7 @@ rewrap_one(struct request *rq, const void *ctx, const void *item, void *result,
 {
 	const struct hf_rewrap_in *in = ctx;
 	const struct hf_rewrap_item *it = item;
-	const struct bound b = { it->associated_data, it->context };
+	const struct bound b = BOUND(it);
 	struct hf_encrypt_result *res = result;
 	struct hf_uint asked =
 	    it->key_version.present ? it->key_version : in->item.key_version;
@@ -272,9 +292,7 @@ op_transit_rewrap(struct request *rq, const struct hf_rewrap_in *in,
     struct hf_rewrap_out *out)
 {
 	bool given = in->item.ciphertext.ptr != NULL ||
-	    (in->batch_input != NULL &&
-		(in->item.associated_data.ptr != NULL ||
-		    in->item.context.ptr != NULL));
+	    (in->batch_input != NULL && BOUND_GIVEN(&in->item));
 	enum hf_err err;
 
 	if ((err = must_encrypt(rq, "encryption")) != HF_OK)
@@ -315,10 +333,14 @@ seal_other(struct request *rq, const struct reencrypt_ctx *rc,
 static struct bound
 bound_anew(const struct reencrypt_ctx *rc, const struct hf_reencrypt_item *it)
 {
-	struct bound b = { it->associated_data, it->context };
+	struct bound b = BOUND(it);
 
 	if (it->new_associated_data.ptr != NULL)
 		b.aad = it->new_associated_data;
+	if (it->new_encryption_context != NULL) {
+		b.pairs = it->new_encryption_context;
+		b.pairs_count = it->new_encryption_context_count;
+	}
 	if (it->new_context.ptr != NULL)
 		b.context = it->new_context;
 	else if (!rc->destination->derived)
@@ -332,7 +354,7 @@ reencrypt_one(struct request *rq, const void *ctx, const void *item,
 {
 	const struct reencrypt_ctx *rc = ctx;
 	const struct hf_reencrypt_item *it = item;
-	const struct bound old = { it->associated_data, it->context };
+	const struct bound old = BOUND(it);
 	const struct bound new = bound_anew(rc, it);
 	struct hf_uint asked = it->key_version.present
 	    ? it->key_version
@@ -353,9 +375,7 @@ op_transit_reencrypt(struct request *rq, const struct hf_reencrypt_in *in,
 {
 	struct reencrypt_ctx rc = { .in = in };
 	bool given = in->item.ciphertext.ptr != NULL ||
-	    (in->batch_input != NULL &&
-		(in->item.associated_data.ptr != NULL ||
-		    in->item.context.ptr != NULL));
+	    (in->batch_input != NULL && BOUND_GIVEN(&in->item));
 	enum hf_err err;
 
 	if ((err = must_encrypt(rq, "decryption")) != HF_OK ||
@@ -381,7 +401,7 @@ datakey_make(struct request *rq, const struct hf_datakey_in *in,
     const struct hf_datakey_item *it, struct hf_bytes *plaintext,
     struct hf_datakey_result *res, struct hf_why *why)
 {
-	const struct bound b = { it->associated_data, it->context };
+	const struct bound b = BOUND(it);
 	struct hf_uint asked =
 	    it->key_version.present ? it->key_version : in->item.key_version;
 	uint64_t bits = it->bits != 0 ? it->bits : 256;
@@ -424,8 +444,7 @@ datakey_run(struct request *rq, batch_fn *each, const struct hf_datakey_in *in,
     struct hf_datakey_out *out)
 {
 	bool given = in->batch_input == NULL || in->item.bits != 0 ||
-	    in->item.associated_data.ptr != NULL ||
-	    in->item.context.ptr != NULL;
+	    BOUND_GIVEN(&in->item);
 	enum hf_err err;
 
 	if ((err = must_encrypt(rq, "encryption")) != HF_OK)
@@ -477,7 +496,7 @@ static enum hf_err
 pair_make(struct request *rq, const struct hf_datakey_pairs_in *in,
     const struct key_type *type, bool show, struct hf_datakey_pair *out)
 {
-	const struct bound b = { in->associated_data, in->context };
+	const struct bound b = BOUND(in);
 	AUTO_SECRET pkcs8 = { 0 };
 	uint8_t *copy;
 	enum hf_err err;

@@ -3,6 +3,7 @@
 #include "op_p11.h"
 
 #include "../lib/bytes.h"
+#include "bound.h"
 
 enum { NONCE = 12, TAG = 16 };
 
@@ -23,8 +24,10 @@ may_choose_nonce(struct request *rq, const struct key_version *v)
 	    "nonce of the caller's choice needs the permission to decrypt");
 }
 
+/* PKCS#11 has no contexts, and nothing that looks like one. */
 static enum hf_err
-gcm_check(struct request *rq, const struct hf_p11_how *how)
+gcm_check(
+    struct request *rq, const struct hf_p11_how *how, struct hf_bytes *aad)
 {
 	if (rq->key->type->family != FAMILY_AEAD)
 		return HF_ERR_KEY_TYPE;
@@ -32,7 +35,8 @@ gcm_check(struct request *rq, const struct hf_p11_how *how)
 		return p11_refuse(rq, "GCM: the nonce must have 12 bytes");
 	if (how->tag_bits != 8 * TAG)
 		return p11_refuse(rq, "GCM: the tag must have 128 bits");
-	return HF_OK;
+	return bound_aad(
+	    rq->arena, NULL, 0, how->associated_data, aad, &rq->why);
 }
 
 static enum hf_err
@@ -41,7 +45,8 @@ gcm_encrypt(struct request *rq, const struct hf_p11_use_in *in,
 {
 	struct keyuse use = p11_keyuse(rq);
 	uint8_t *buf = request_alloc(rq, NONCE + in->data.len + TAG);
-	enum hf_err err = gcm_check(rq, &in->how);
+	struct hf_bytes aad = { 0 };
+	enum hf_err err = gcm_check(rq, &in->how, &aad);
 	size_t len = 0;
 
 	if (buf == NULL)
@@ -49,15 +54,14 @@ gcm_encrypt(struct request *rq, const struct hf_p11_use_in *in,
 	if (err != HF_OK)
 		return err;
 	if (in->how.iv.ptr == NULL) {
-		err = keyuse_encrypt(&use, rq->key, v, in->how.associated_data,
-		    in->data, buf, &len);
+		err =
+		    keyuse_encrypt(&use, rq->key, v, aad, in->data, buf, &len);
 		out->data = bytes_of(buf, len);
 		return err;
 	}
 	if ((err = may_choose_nonce(rq, v)) != HF_OK)
 		return err;
-	err = keyuse_seal(&use, rq->key, v, in->how.iv, in->how.associated_data,
-	    in->data, buf);
+	err = keyuse_seal(&use, rq->key, v, in->how.iv, aad, in->data, buf);
 	out->data = bytes_of(buf, in->data.len + TAG);
 	return err;
 }
@@ -69,8 +73,9 @@ gcm_decrypt(struct request *rq, const struct hf_p11_use_in *in,
 	struct keyuse use = p11_keyuse(rq);
 	uint8_t *sealed = request_alloc(rq, NONCE + in->data.len);
 	uint8_t *buf = request_alloc(rq, in->data.len);
+	struct hf_bytes aad = { 0 };
 	size_t len = 0;
-	enum hf_err err = gcm_check(rq, &in->how);
+	enum hf_err err = gcm_check(rq, &in->how, &aad);
 
 	if (sealed == NULL || buf == NULL)
 		return HF_ERR_NO_MEMORY;
@@ -80,7 +85,7 @@ gcm_decrypt(struct request *rq, const struct hf_p11_use_in *in,
 		return p11_refuse(rq, "GCM: the nonce is missing");
 	memcpy(sealed, in->how.iv.ptr, NONCE);
 	memcpy(sealed + NONCE, in->data.ptr, in->data.len);
-	err = keyuse_decrypt(&use, rq->key, v, in->how.associated_data,
+	err = keyuse_decrypt(&use, rq->key, v, aad,
 	    bytes_of(sealed, NONCE + in->data.len), buf, &len);
 	out->data = bytes_of(buf, len);
 	return err;

@@ -6,9 +6,22 @@
 #include "server.h"
 
 enum {
-	LINE_BUFFER = 8192, /* names, paths and hashes fit; nothing else is
-			       in a line */
+	LINE_BUFFER = 16384, /* names, paths, hashes and a context fit; nothing
+				else is in a line */
 };
+
+static void
+audit_pairs(struct audit_line *line, struct audit *audit, const struct field *f,
+    const void *base)
+{
+	const uint8_t *at = base;
+	const struct hf_pair *pairs =
+	    *(const struct hf_pair *const *)(const void *)(at + f->offset);
+	size_t count = *(const size_t *)(const void *)(at + f->count_offset);
+
+	if (pairs != NULL)
+		audit_line_pairs(line, audit, f->name, pairs, count);
+}
 
 static void
 audit_field(struct audit_line *line, struct audit *audit, const struct field *f,
@@ -66,6 +79,9 @@ audit_field(struct audit_line *line, struct audit *audit, const struct field *f,
 			    *(const size_t *)(const void *)((const uint8_t *)
 								base +
 				f->count_offset));
+		break;
+	case FIELD_PAIRS:
+		audit_pairs(line, audit, f, base);
 		break;
 	}
 }

@@ -190,6 +190,7 @@ params_add_field(struct params *p, const struct field *f, const void *base)
 		params_add_texts(p, f, base, *(struct hf_text *const *)at);
 		break;
 	case FIELD_LIST:
+	case FIELD_PAIRS:
 		if (*(void *const *)at != NULL)
 			params_add(p, f->name, TEXT(""));
 		break;

@@ -2,7 +2,8 @@
 #ifndef LIB_CONTEXT_H
 #define LIB_CONTEXT_H
 
-#include <holdfast/stream.h>
+#include <holdfast/bytes.h>
+#include <holdfast/err.h>
 
 /*
  * A context is a map of strings. Its bytes are authenticated, so there is one
@@ -11,7 +12,7 @@
  * order of their encodings. No pairs at all is no bytes at all.
  */
 enum {
-	CONTEXT_PAIRS = HF_STREAM_CONTEXT_MAX,
+	CONTEXT_PAIRS = 32,
 	CONTEXT_NAME_MAX = 128,
 	CONTEXT_VALUE_MAX = 1024,
 	CONTEXT_BYTES = 4096,

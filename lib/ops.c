@@ -15,6 +15,7 @@
 #define ENCRYPT_ITEM(s, at, need) \
 	F(s, "plaintext",       at plaintext,       0, DATA_MAX, SECRET | DATA | (need), NULL, "data to encrypt; may be empty"), \
 	F(s, "associated_data", at associated_data, 0, AAD_MAX, 0, NULL, "authenticated with the data, and needed again to decrypt it"), \
+	BOUND_FIELD(s, at, "names and values that the ciphertext is bound to; needed again to decrypt it"), \
 	CONTEXT_FIELD(s, at), \
 	F(s, "key_version",     at key_version,     0, VERSION_MAX, PLAIN, NULL, "version to use; the primary one when absent or 0")
 #define ENCRYPT_RESULT(s, at) \
@@ -39,6 +40,7 @@ SCHEMA_PUBLIC(schema_encrypt_out, hf_encrypt_out,
 #define DECRYPT_ITEM(s, at, need) \
 	F(s, "ciphertext",      at ciphertext,      0, DATA_MAX, DATA | SEALED | (need), NULL, "what encrypt gave, in either form"), \
 	F(s, "associated_data", at associated_data, 0, AAD_MAX, 0, NULL, "as given to encrypt"), \
+	BOUND_FIELD(s, at, "as given to encrypt"), \
 	CONTEXT_FIELD(s, at)
 #define DECRYPT_RESULT(s, at) \
 	F(s, "plaintext",   at plaintext,   0, DATA_MAX, SECRET | DATA, NULL, "the decrypted data"), \
@@ -60,6 +62,7 @@ SCHEMA_PUBLIC(schema_decrypt_out, hf_decrypt_out,
 #define REWRAP_ITEM(s, at, need) \
 	F(s, "ciphertext",      at ciphertext,      0, DATA_MAX, DATA | SEALED | (need), NULL, "what encrypt gave, in either form"), \
 	F(s, "associated_data", at associated_data, 0, AAD_MAX, 0, NULL, "as given to encrypt; kept"), \
+	BOUND_FIELD(s, at, "as given to encrypt; kept"), \
 	CONTEXT_FIELD(s, at), \
 	F(s, "key_version",     at key_version,     0, VERSION_MAX, PLAIN, NULL, "version to encrypt under; the primary one when absent or 0")
 
@@ -77,6 +80,7 @@ SCHEMA_PUBLIC(schema_rewrap_out, hf_rewrap_out,
 #define DATAKEY_ITEM(s, at) \
 	F(s, "bits",            at bits,            0, 512, PLAIN, NULL, "size of the data key: 128, 256 or 512; 256 when absent"), \
 	F(s, "associated_data", at associated_data, 0, AAD_MAX, 0, NULL, "authenticated with the data key, and needed again to decrypt it"), \
+	BOUND_FIELD(s, at, "names and values that the ciphertext is bound to; needed again to decrypt it"), \
 	CONTEXT_FIELD(s, at), \
 	F(s, "key_version",     at key_version,     0, VERSION_MAX, PLAIN, NULL, "version to use; the primary one when absent or 0")
 #define DATAKEY_RESULT(s, at) \
@@ -356,7 +360,8 @@ SCHEMA_PUBLIC(schema_policy_test_in, hf_policy_test_in,
 	F(hf_policy_test_in, "name",       name,       1, NAME_MAX_BYTES, PLAIN | NAME, NULL, "name of the key it is about"),
 	F(hf_policy_test_in, "path",       path,       1, 512, PLAIN, NULL, "path, instead of operation and name"),
 	F(hf_policy_test_in, "capability", capability, 1, 16, PLAIN, "create|read|update|patch|delete|list|sudo", "capability, with path"),
-	TEXTS(hf_policy_test_in, "subjects", subjects, 64, PLAIN | REQUIRED, "who, as uid:1001 or unit:nginx.service"));
+	TEXTS(hf_policy_test_in, "subjects", subjects, 64, PLAIN | REQUIRED, "who, as uid:1001 or unit:nginx.service"),
+	PAIRS(hf_policy_test_in, "encryption_context", encryption_context, 0, "context that the request would have", "context"));
 SCHEMA_PUBLIC(schema_policy_test_out, hf_policy_test_out,
 	F(hf_policy_test_out, "allowed",    allowed,    0, 1, PLAIN | ALWAYS, NULL, "whether it is allowed"),
 	F(hf_policy_test_out, "path",       path,       0, 512, PLAIN, NULL, "path that was asked about"),

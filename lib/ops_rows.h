@@ -33,7 +33,9 @@ enum {
 #define KEY_FIELD(s) \
 	F(s, "name", name, 1, NAME_MAX_BYTES, REQUIRED | PLAIN | KEYNAME, NULL, "name of the key")
 #define CONTEXT_FIELD(s, at) \
-	F(s, "context", at context, 0, CONTEXT_MAX, 0, NULL, "of a derived key: leads to the key that is used")
+	F_AS(s, "context", at context, 0, CONTEXT_MAX, 0, NULL, "of a derived key: leads to the key that is used", "derivation-context")
+#define BOUND_FIELD(s, at, doc) \
+	PAIRS(s, "encryption_context", at encryption_context, CONTEXT, doc, "context")
 #define FORMAT_FIELD(s) \
 	F(s, "format", format, 1, 16, PLAIN | HIDDEN, FORMATS, "form of what comes out; binary when absent")
 #define STATUS_FIELDS(s, at) \

@@ -111,9 +111,11 @@ SCHEMA_PUBLIC(schema_key_restore_in, hf_key_restore_in,
 #define REENCRYPT_ITEM(s, at, need) \
 	F(s, "ciphertext",          at ciphertext,          0, DATA_MAX, DATA | SEALED | (need), NULL, "what encrypt gave, in either form"), \
 	F(s, "associated_data",     at associated_data,     0, AAD_MAX, 0, NULL, "as given to encrypt"), \
+	BOUND_FIELD(s, at, "as given to encrypt"), \
 	CONTEXT_FIELD(s, at), \
 	F(s, "new_associated_data", at new_associated_data, 0, AAD_MAX, 0, NULL, "for the new ciphertext; the old one's when absent"), \
-	F(s, "new_context",         at new_context,         0, CONTEXT_MAX, 0, NULL, "for a destination that is derived; the old one's when absent"), \
+	F_AS(s, "new_context",      at new_context,         0, CONTEXT_MAX, 0, NULL, "for a destination that is derived; the old one's when absent", "new-derivation-context"), \
+	PAIRS(s, "new_encryption_context", at new_encryption_context, 0, "for the new ciphertext; the old one's when absent, none when empty", "new-context"), \
 	F(s, "key_version",         at key_version,         0, VERSION_MAX, PLAIN, NULL, "version of the destination; the primary one when absent or 0")
 #define REENCRYPT_RESULT(s, at) \
 	F(s, "ciphertext",  at ciphertext,  0, DATA_MAX, DATA | SEALED, NULL, "the data under the destination"), \
@@ -181,6 +183,7 @@ SCHEMA_PUBLIC(schema_datakey_pairs_in, hf_datakey_pairs_in,
 	F(hf_datakey_pairs_in, "type",            type,            1, 64, PLAIN | REQUIRED, PAIR_TYPES, "type of the pairs"),
 	F(hf_datakey_pairs_in, "count",           count,           0, 32, PLAIN, NULL, "how many; 1 when absent"),
 	F(hf_datakey_pairs_in, "associated_data", associated_data, 0, AAD_MAX, 0, NULL, "authenticated with each private key, and needed again to decrypt it"),
+	BOUND_FIELD(hf_datakey_pairs_in, , "names and values that each private key is bound to; needed again to decrypt it"),
 	CONTEXT_FIELD(hf_datakey_pairs_in, ),
 	F(hf_datakey_pairs_in, "key_version",     key_version,     0, VERSION_MAX, PLAIN, NULL, "version to use; the primary one when absent or 0"),
 	FORMAT_FIELD(hf_datakey_pairs_in));

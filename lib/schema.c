@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "bytes.h"
+#include "context.h"
 
 /* -- Reading: one CBOR item at a time, nothing allocated, nothing copied -- */
 
@@ -464,6 +465,63 @@ decode_texts(struct decode *d, const struct field *f, uint8_t *base)
 	return HF_OK;
 }
 
+static enum hf_err
+decode_string(struct decode *d, const struct field *f, struct hf_text *out)
+{
+	struct item it;
+	enum hf_err err = item_next(&d->r, &it, d->why);
+
+	if (err != HF_OK)
+		return err;
+	if (it.kind != ITEM_TEXT)
+		return fail_field(d, HF_ERR_BAD_TYPE, f,
+		    "must be a map of text strings to text strings");
+	*out = (struct hf_text){ (const char *)it.ptr, (size_t)it.value };
+	return HF_OK;
+}
+
+/* A context in whatever order: that it has a canonical form is what it takes
+ * to be one. */
+static enum hf_err
+check_context(const struct decode *d, const struct field *f,
+    const struct hf_pair *pairs, size_t count)
+{
+	uint8_t canonical[CONTEXT_BYTES];
+	struct hf_why why = { "" };
+	size_t len;
+	enum hf_err err = context_encode(pairs, count, canonical, &len, &why);
+
+	return err == HF_OK ? HF_OK : fail_field(d, err, f, why.text);
+}
+
+static enum hf_err
+decode_pairs(struct decode *d, const struct field *f, uint8_t *base)
+{
+	struct item it;
+	struct hf_pair *pairs;
+	enum hf_err err = item_next(&d->r, &it, d->why);
+
+	if (err != HF_OK)
+		return err;
+	if (it.kind != ITEM_MAP)
+		return fail_field(d, HF_ERR_BAD_TYPE, f, "must be a map");
+	if (it.value > f->max)
+		return check_bounds(d, f, it.value, " pairs");
+	pairs = arena_array(d->arena, (size_t)it.value, sizeof(*pairs));
+	if (pairs == NULL)
+		return hf_fail(d->why, HF_ERR_TOO_LARGE,
+		    "%s: more than one request may hold", f->name);
+	for (size_t i = 0; i < it.value; i++)
+		if ((err = decode_string(d, f, &pairs[i].name)) != HF_OK ||
+		    (err = decode_string(d, f, &pairs[i].value)) != HF_OK)
+			return err;
+	if ((err = check_context(d, f, pairs, (size_t)it.value)) != HF_OK)
+		return err;
+	*(void **)(void *)(base + f->offset) = pairs;
+	*(size_t *)(void *)(base + f->count_offset) = (size_t)it.value;
+	return HF_OK;
+}
+
 /* The row of that name, looked for from the row after the last one found. */
 static const struct field *
 field_find(const struct schema *schema, struct hf_text name, size_t *hint)
@@ -515,6 +573,8 @@ decode_field(struct decode *d, const struct schema *schema, uint8_t *base,
 		return decode_list(d, f, base);
 	if (f->kind == FIELD_TEXTS)
 		return decode_texts(d, f, base);
+	if (f->kind == FIELD_PAIRS)
+		return decode_pairs(d, f, base);
 	return decode_scalar(d, f, base + f->offset);
 }
 
@@ -673,6 +733,7 @@ field_present(const struct field *f, const void *base)
 		return *(const enum hf_tri *)at != HF_UNSET;
 	case FIELD_LIST:
 	case FIELD_TEXTS:
+	case FIELD_PAIRS:
 		return always || *(void *const *)at != NULL;
 	}
 	return false;
@@ -721,6 +782,17 @@ encode_value(struct writer *w, const struct field *f, const void *base)
 		put_head(w, cbor_encode_array_start, count);
 		for (size_t i = 0; i < count; i++)
 			put_text(w, items[i]);
+		break;
+	}
+	case FIELD_PAIRS: {
+		const struct hf_pair *pairs = *(void *const *)at;
+		size_t count = member_count(f, base);
+
+		put_head(w, cbor_encode_map_start, count);
+		for (size_t i = 0; i < count; i++) {
+			put_text(w, pairs[i].name);
+			put_text(w, pairs[i].value);
+		}
 		break;
 	}
 	}

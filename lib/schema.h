@@ -10,6 +10,7 @@
 #include <holdfast/err.h>
 
 #include "arena.h"
+#include "context.h"
 
 /*
  * A schema says how a plain C struct stands as a CBOR map (RFC 8949): one row
@@ -30,6 +31,7 @@ enum field_kind {
 	FIELD_TRI,   /* enum hf_tri      bool, may be absent */
 	FIELD_LIST,  /* T *x; size_t x_count    [* map of the item schema] */
 	FIELD_TEXTS, /* struct hf_text *x; size_t x_count    [* tstr] */
+	FIELD_PAIRS, /* struct hf_pair *x; size_t x_count    {* tstr => tstr} */
 };
 
 enum field_flag {
@@ -44,6 +46,7 @@ enum field_flag {
 	SEALED = 256, /* a ciphertext, signature or MAC: binary or text form */
 	TIME = 512,   /* seconds since 1970-01-01 UTC */
 	SECONDS = 1024, /* a stretch of time */
+	CONTEXT = 2048, /* the context that policy and the audit speak about */
 };
 
 struct schema;
@@ -58,6 +61,7 @@ struct field {
 	const char *values;        /* FIELD_TEXT: "a|b|c", or NULL for any */
 	const struct schema *item; /* FIELD_LIST */
 	const char *doc;           /* half a sentence */
+	const char *option; /* on the command line; NULL: the name, with "-" */
 };
 
 struct schema {
@@ -84,6 +88,15 @@ struct schema {
 		.min = (lo), .max = (hi), .values = (vals), .doc = (text) \
 	}
 
+/* F_AS(...): the same, with another name on the command line. */
+#define F_AS(type, wire, member, lo, hi, flag, vals, text, as)             \
+	{                                                                  \
+		.name = (wire), .kind = FIELD_KIND(struct type, member),   \
+		.flags = (flag), .offset = offsetof(struct type, member),  \
+		.min = (lo), .max = (hi), .values = (vals), .doc = (text), \
+		.option = (as)                                             \
+	}
+
 /* LIST(struct, "wire name", member, max items, item schema, flags, doc) */
 #define LIST(type, wire, member, hi, of, flag, text)                   \
 	{                                                              \
@@ -100,6 +113,15 @@ struct schema {
 		.offset = offsetof(struct type, member),               \
 		.count_offset = offsetof(struct type, member##_count), \
 		.max = (hi), .doc = (text)                             \
+	}
+
+/* PAIRS(struct, "wire name", member, flags, doc, option): a context */
+#define PAIRS(type, wire, member, flag, text, as)                      \
+	{                                                              \
+		.name = (wire), .kind = FIELD_PAIRS, .flags = (flag),  \
+		.offset = offsetof(struct type, member),               \
+		.count_offset = offsetof(struct type, member##_count), \
+		.max = CONTEXT_PAIRS, .doc = (text), .option = (as)    \
 	}
 
 /* Decoding marks in 64 bits which fields it has seen. */

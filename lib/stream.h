@@ -6,6 +6,7 @@
 
 #include <holdfast/stream.h>
 
+#include "context.h"
 #include "stream_crypto.h"
 
 /*
@@ -29,6 +30,9 @@ enum {
 	STREAM_START = 16, /* bytes that tell how long a header is */
 	STREAM_WRAPPED_MAX = 1024,
 };
+
+_Static_assert((int)HF_STREAM_CONTEXT_MAX == (int)CONTEXT_PAIRS,
+    "a file has the context that its data key has");
 
 /* How many chunks a file can have: what the counter in the nonce counts. */
 #define STREAM_CHUNKS (UINT64_C(1) << 32)

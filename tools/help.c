@@ -55,6 +55,7 @@ print_option(const struct field *f)
 	const char *value = f->kind == FIELD_BOOL           ? ""
 	    : f->kind == FIELD_TRI                          ? "=yes|no"
 	    : f->kind == FIELD_UINT || f->kind == FIELD_OPT ? " N"
+	    : f->kind == FIELD_PAIRS                        ? " NAME=VALUE"
 	    : (f->flags & SEALED) != 0                      ? " VALUE|FILE"
 	    : f->kind == FIELD_BYTES                        ? " TEXT|@FILE"
 							    : " TEXT";

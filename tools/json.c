@@ -103,6 +103,23 @@ put_items(struct json *j, const struct field *f, const void *base)
 }
 
 static void
+put_pairs(struct json *j, const struct field *f, const void *base)
+{
+	const struct hf_pair *pairs = (const void *)value_items(f, base);
+	size_t count = value_count(f, base);
+
+	put_literal(j, "{");
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			put_literal(j, ",");
+		put_text(j, pairs[i].name);
+		put_literal(j, ":");
+		put_text(j, pairs[i].value);
+	}
+	put_literal(j, "}");
+}
+
+static void
 put_bytes(struct json *j, const struct field *f, struct hf_bytes b)
 {
 	struct hf_text t = { (const char *)b.ptr, b.len };
@@ -141,6 +158,9 @@ put_value(struct json *j, const struct field *f, const void *base)
 	case FIELD_LIST:
 	case FIELD_TEXTS:
 		put_items(j, f, base);
+		break;
+	case FIELD_PAIRS:
+		put_pairs(j, f, base);
 		break;
 	}
 }

@@ -46,3 +46,15 @@ option_is(const struct options *o, const char *name)
 {
 	return o->name != NULL && strcmp(o->name, name) == 0;
 }
+
+bool
+option_pair(const char *s, struct hf_pair *out)
+{
+	const char *equals = s == NULL ? NULL : strchr(s, '=');
+
+	if (equals == NULL || equals == s)
+		return false;
+	out->name = (struct hf_text){ s, (size_t)(equals - s) };
+	out->value = (struct hf_text){ equals + 1, strlen(equals + 1) };
+	return true;
+}

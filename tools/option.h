@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include <holdfast/bytes.h>
+
 /*
  * A walk over arguments: "--name value" and "--name=value" are options, "--"
  * ends them, "-" and everything else stands for itself.
@@ -24,6 +26,9 @@ bool options_next(struct options *o);
 /* The value of the present option: what its "=" gives, or the next argument.
  * NULL when there is none. */
 const char *options_value(struct options *o);
+
+/* "NAME=VALUE", a pair of a context; views into `s`, which may be NULL. */
+bool option_pair(const char *s, struct hf_pair *out);
 
 /* Whether the present option is `name`. */
 bool option_is(const struct options *o, const char *name);

@@ -19,6 +19,7 @@ static const char *const kinds[] = { "uid", "user", "gid", "group", "unit",
 struct question {
 	struct hf_policy_test_in in;
 	struct hf_text subjects[SUBJECTS];
+	struct hf_pair context[CONTEXT_PAIRS];
 	struct arena *arena;
 	const char *operation, *name;
 };
@@ -42,6 +43,21 @@ add_subject(struct question *q, const char *kind, const char *value)
 	return STATUS_OK;
 }
 
+static int
+add_context(struct question *q, const char *s)
+{
+	size_t *count = &q->in.encryption_context_count;
+
+	if (*count == CONTEXT_PAIRS)
+		return fail_usage(
+		    "more than %d pairs of context", CONTEXT_PAIRS);
+	if (!option_pair(s, &q->context[*count]))
+		return fail_usage("--context takes NAME=VALUE");
+	q->in.encryption_context = q->context;
+	(*count)++;
+	return STATUS_OK;
+}
+
 static bool
 is_kind(const char *name)
 {
@@ -62,6 +78,8 @@ take(struct question *q, struct options *o)
 		q->in.path = text_of(options_value(o));
 	else if (option_is(o, "capability"))
 		q->in.capability = text_of(options_value(o));
+	else if (option_is(o, "context"))
+		return add_context(q, options_value(o));
 	else if (o->name != NULL && is_kind(o->name))
 		return add_subject(q, o->name, options_value(o));
 	else

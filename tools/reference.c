@@ -26,6 +26,7 @@ print_kind(const struct field *f)
 		[FIELD_TRI] = "bool",
 		[FIELD_LIST] = "list",
 		[FIELD_TEXTS] = "list of text",
+		[FIELD_PAIRS] = "map of text",
 	};
 
 	(void)fputs(names[f->kind], stdout);
@@ -43,6 +44,7 @@ print_bounds(const struct field *f)
 {
 	const char *unit = f->kind == FIELD_BYTES || f->kind == FIELD_TEXT
 	    ? " bytes"
+	    : f->kind == FIELD_PAIRS                          ? " pairs"
 	    : f->kind == FIELD_LIST || f->kind == FIELD_TEXTS ? " items"
 							      : "";
 

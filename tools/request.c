@@ -27,7 +27,7 @@ field_is_positional(const struct op *op, const struct field *f)
 		return true;
 	return (f->flags & (REQUIRED | DATA | HIDDEN)) == REQUIRED &&
 	    f->kind != FIELD_LIST && f->kind != FIELD_TEXTS &&
-	    field_data(op->in) == NULL;
+	    f->kind != FIELD_PAIRS && field_data(op->in) == NULL;
 }
 
 bool
@@ -41,10 +41,11 @@ field_is_option(const struct op *op, const struct field *f)
 void
 field_option_name(const struct field *f, char out[64])
 {
+	const char *name = f->option != NULL ? f->option : f->name;
 	size_t i = 0;
 
-	for (; i < 63 && f->name[i] != '\0'; i++)
-		out[i] = f->name[i] == '_' ? '-' : f->name[i];
+	for (; i < 63 && name[i] != '\0'; i++)
+		out[i] = name[i] == '_' ? '-' : name[i];
 	out[i] = '\0';
 }
 
@@ -175,6 +176,29 @@ add_text(struct request *r, const struct field *f, const char *s)
 	return STATUS_OK;
 }
 
+static int bad_value(const struct field *f, const char *s, const char *wanted);
+
+/* Nothing at all is the empty context, which is not the same as none. */
+static int
+add_pair(struct request *r, const struct field *f, const char *s)
+{
+	void **items = member(r, f);
+	size_t *count = (size_t *)(void *)((uint8_t *)r->in + f->count_offset);
+	struct hf_pair pair;
+
+	if (*items == NULL)
+		*items = arena_array(
+		    r->arena, CONTEXT_PAIRS, sizeof(struct hf_pair));
+	if (*items == NULL || *count == CONTEXT_PAIRS)
+		return fail_usage("too many values for %s", f->name);
+	if (*s == '\0' && *count == 0)
+		return STATUS_OK;
+	if (!option_pair(s, &pair))
+		return bad_value(f, s, "NAME=VALUE");
+	((struct hf_pair *)*items)[(*count)++] = pair;
+	return STATUS_OK;
+}
+
 static int
 bad_value(const struct field *f, const char *s, const char *wanted)
 {
@@ -231,6 +255,8 @@ set_field(struct request *r, const struct field *f, const char *s)
 		return set_yes(r, f, s);
 	case FIELD_TEXTS:
 		return add_text(r, f, s);
+	case FIELD_PAIRS:
+		return add_pair(r, f, s);
 	case FIELD_LIST:
 		break;
 	}

@@ -20,17 +20,14 @@ enum { BLOCK = 256 << 10 };
 static int
 add_context(struct job *job, const char *s)
 {
-	const char *equals = s == NULL ? NULL : strchr(s, '=');
+	struct hf_pair pair;
 
-	if (equals == NULL || equals == s)
+	if (!option_pair(s, &pair))
 		return fail_usage("--context takes NAME=VALUE");
 	if (job->context_count == HF_STREAM_CONTEXT_MAX)
 		return fail_usage(
 		    "more than %d pairs of context", HF_STREAM_CONTEXT_MAX);
-	job->context[job->context_count++] = (struct hf_pair){
-		.name = { s, (size_t)(equals - s) },
-		.value = text_of(equals + 1),
-	};
+	job->context[job->context_count++] = pair;
 	return STATUS_OK;
 }
 

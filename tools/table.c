@@ -115,6 +115,21 @@ print_texts(
 	}
 }
 
+static void
+print_pairs(FILE *out, const struct field *f, const void *base)
+{
+	const struct hf_pair *pairs = (const void *)value_items(f, base);
+	size_t count = value_count(f, base);
+
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			(void)fputs(", ", out);
+		print_clean(out, pairs[i].name, false);
+		(void)fputc('=', out);
+		print_clean(out, pairs[i].value, false);
+	}
+}
+
 /* A line each, below each other. */
 static void
 print_lines(FILE *out, const struct field *f, const void *base, int indent)
@@ -159,6 +174,9 @@ print_value(FILE *out, const struct field *f, const void *base)
 		break;
 	case FIELD_TEXTS:
 		print_texts(out, f, base, ", ");
+		break;
+	case FIELD_PAIRS:
+		print_pairs(out, f, base);
 		break;
 	case FIELD_LIST:
 		(void)fprintf(out, "%zu", value_count(f, base));

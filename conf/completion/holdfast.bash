@@ -3,14 +3,14 @@
 
 _holdfast_options() {
 	case "$1" in
-	'encrypt') echo '--associated-data --context --key-version --type --binary --out --encoding' ;;
-	'decrypt') echo '--associated-data --context --out --encoding' ;;
-	'rewrap') echo '--associated-data --context --key-version --binary --out --encoding' ;;
-	'datakey') echo '--bits --associated-data --context --key-version --binary --out --encoding' ;;
-	'datakey-wrapped') echo '--bits --associated-data --context --key-version --binary --out --encoding' ;;
+	'encrypt') echo '--associated-data --context --derivation-context --key-version --type --binary --out --encoding' ;;
+	'decrypt') echo '--associated-data --context --derivation-context --out --encoding' ;;
+	'rewrap') echo '--associated-data --context --derivation-context --key-version --binary --out --encoding' ;;
+	'datakey') echo '--bits --associated-data --context --derivation-context --key-version --binary --out --encoding' ;;
+	'datakey-wrapped') echo '--bits --associated-data --context --derivation-context --key-version --binary --out --encoding' ;;
 	'hmac') echo '--algorithm --key-version --binary --out --encoding' ;;
-	'sign') echo '--context --hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length --key-version --binary --out --encoding' ;;
-	'verify') echo '--signature --hmac --cmac --context --hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length --mac-length' ;;
+	'sign') echo '--derivation-context --hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length --key-version --binary --out --encoding' ;;
+	'verify') echo '--signature --hmac --cmac --derivation-context --hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length --mac-length' ;;
 	'random') echo '--bytes --source --out --encoding' ;;
 	'hash') echo '--algorithm --out --encoding' ;;
 	'key create') echo '--type --level --keyring --prefix --key-size --derived --convergent-encryption --exportable --allow-plaintext-backup --deletion-allowed' ;;
@@ -54,11 +54,11 @@ _holdfast_options() {
 	'key byok-export') echo '--version --out --encoding' ;;
 	'key backup') echo '--recipient --out --encoding' ;;
 	'key restore-backup') echo '--force' ;;
-	'reencrypt') echo '--destination --associated-data --context --new-associated-data --new-context --key-version --binary --out --encoding' ;;
+	'reencrypt') echo '--destination --associated-data --context --derivation-context --new-associated-data --new-derivation-context --new-context --key-version --binary --out --encoding' ;;
 	'cmac') echo '--mac-length --key-version --binary --out --encoding' ;;
 	'key derive') echo '--base-key-version --derived-key-type --level --keyring --prefix --exportable --allow-plaintext-backup --deletion-allowed' ;;
-	'datakey-pairs') echo '--count --associated-data --context --key-version --binary' ;;
-	'datakey-pairs-wrapped') echo '--count --associated-data --context --key-version --binary' ;;
+	'datakey-pairs') echo '--count --associated-data --context --derivation-context --key-version --binary' ;;
+	'datakey-pairs-wrapped') echo '--count --associated-data --context --derivation-context --key-version --binary' ;;
 	esac
 }
 

@@ -21,6 +21,15 @@ struct hf_text {
 	size_t len; /* bytes, not characters */
 };
 
+/*
+ * One pair of a context: what data is about, in clear and bound to it, such as
+ * tenant = acme. Names are unique, 1 to 128 bytes; values take up to 1,024; a
+ * context has up to 32 pairs and 4,096 bytes with its framing.
+ */
+struct hf_pair {
+	struct hf_text name, value;
+};
+
 /* A yes or no that may be left out of a request. */
 enum hf_tri { HF_UNSET = 0, HF_FALSE = 1, HF_TRUE = 2 };
 

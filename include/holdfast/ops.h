@@ -33,11 +33,20 @@ enum hf_cap {
 	HF_CAP_DENY = 128,
 };
 
-/* An operation takes `item`, or else a list of items in `batch_input`. */
+/*
+ * An operation takes `item`, or else a list of items in `batch_input`.
+ *
+ * `encryption_context` is bound to what is encrypted (authenticated with it,
+ * like `associated_data`), named in policies and the audit, and needed again to
+ * decrypt. `context` is another thing, Vault's: it leads from a derived key to
+ * the key that is used.
+ */
 
 struct hf_encrypt_item {
 	struct hf_bytes plaintext;
 	struct hf_bytes associated_data;
+	const struct hf_pair *encryption_context;
+	size_t encryption_context_count;
 	struct hf_bytes context;
 	struct hf_uint key_version;
 	struct hf_text reference;
@@ -67,6 +76,8 @@ struct hf_encrypt_out {
 struct hf_decrypt_item {
 	struct hf_bytes ciphertext;
 	struct hf_bytes associated_data;
+	const struct hf_pair *encryption_context;
+	size_t encryption_context_count;
 	struct hf_bytes context;
 	struct hf_text reference;
 };
@@ -93,6 +104,8 @@ struct hf_decrypt_out {
 struct hf_rewrap_item {
 	struct hf_bytes ciphertext;
 	struct hf_bytes associated_data;
+	const struct hf_pair *encryption_context;
+	size_t encryption_context_count;
 	struct hf_bytes context;
 	struct hf_uint key_version;
 	struct hf_text reference;
@@ -115,6 +128,8 @@ struct hf_rewrap_out {
 struct hf_datakey_item {
 	uint64_t bits; /* 128, 256 or 512; 0 means 256 */
 	struct hf_bytes associated_data;
+	const struct hf_pair *encryption_context;
+	size_t encryption_context_count;
 	struct hf_bytes context;
 	struct hf_uint key_version;
 	struct hf_text reference;
@@ -503,6 +518,8 @@ struct hf_policy_test_in {
 	struct hf_text capability; /* ... with this */
 	struct hf_text *subjects;  /* "uid:1001", "unit:nginx.service", ... */
 	size_t subjects_count;
+	const struct hf_pair *encryption_context;
+	size_t encryption_context_count;
 };
 
 struct hf_policy_test_out {

@@ -147,8 +147,12 @@ struct hf_key_restore_in {
 struct hf_reencrypt_item {
 	struct hf_bytes ciphertext;
 	struct hf_bytes associated_data;
+	const struct hf_pair *encryption_context;
+	size_t encryption_context_count;
 	struct hf_bytes context;
 	struct hf_bytes new_associated_data;
+	const struct hf_pair *new_encryption_context;
+	size_t new_encryption_context_count;
 	struct hf_bytes new_context;
 	struct hf_uint key_version; /* of the destination */
 	struct hf_text reference;
@@ -234,6 +238,8 @@ struct hf_datakey_pairs_in {
 	struct hf_text type;
 	uint64_t count; /* 0 means 1 */
 	struct hf_bytes associated_data;
+	const struct hf_pair *encryption_context;
+	size_t encryption_context_count;
 	struct hf_bytes context;
 	struct hf_uint key_version;
 	struct hf_text format;

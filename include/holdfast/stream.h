@@ -35,15 +35,6 @@ enum {
 	HF_STREAM_CONTEXT_MAX = 32, /* pairs */
 };
 
-/*
- * One pair of a context: what a file is about, in clear and bound to it, such
- * as tenant = acme. Names are unique, 1 to 128 bytes; values take up to 1,024;
- * all of a context no more than 4,096 with its framing.
- */
-struct hf_pair {
-	struct hf_text name, value;
-};
-
 /* -- Sealing -- */
 
 struct hf_seal_how {

@@ -61,45 +61,45 @@ for type in aes256-gcm96 aes192-gcm96 aes128-gcm96 chacha20-poly1305; do
 	holdfast key import d-$type $raw --type $type --derived >/dev/null
 	kdf $type $raw context seal data >c
 	is "FM11 $type: Vault's ciphertext opens" "$(cat data)" \
-		"$(holdfast decrypt d-$type --context @context <c)"
-	holdfast encrypt d-$type --context @context <data >c
+		"$(holdfast decrypt d-$type --derivation-context @context <c)"
+	holdfast encrypt d-$type --derivation-context @context <data >c
 	is "FM11 $type: and ours does there" "$(cat data)" "$(kdf $type $raw context open c)"
 	refuse "FM11 $type: under another context not" 2 "message authentication failed" \
-		holdfast decrypt d-$type --context other c
+		holdfast decrypt d-$type --derivation-context other c
 	refuse "FM11 $type: without one not" 2 "missing 'context' for key derivation" \
 		holdfast decrypt d-$type c
 	refuse "FM11 $type: nor does it encrypt" 2 "missing 'context' for key derivation" \
 		holdfast encrypt d-$type data
-	holdfast encrypt d-$type --context @context --associated-data x <data >c
+	holdfast encrypt d-$type --derivation-context @context --associated-data x <data >c
 	is "FM11 $type: associated data too" "$(cat data)" \
-		"$(holdfast decrypt d-$type --context @context --associated-data x <c)"
-	[ "$(holdfast encrypt d-$type --context x <data)" != "$(holdfast encrypt d-$type --context x <data)" ] ||
+		"$(holdfast decrypt d-$type --derivation-context @context --associated-data x <c)"
+	[ "$(holdfast encrypt d-$type --derivation-context x <data)" != "$(holdfast encrypt d-$type --derivation-context x <data)" ] ||
 		fail "FM11 $type: nonces repeat"
 done
 holdfast key create d2 --derived >/dev/null
 is "FM11 key show says so" "true true null" \
 	"$(json '"\(.derived) \(.supports_derivation) \(.convergent_encryption)"' holdfast key show d2)"
-holdfast encrypt d2 --context a <data >c
+holdfast encrypt d2 --derivation-context a <data >c
 holdfast key rotate d2 >/dev/null
-holdfast rewrap d2 --context a <c >c2
+holdfast rewrap d2 --derivation-context a <c >c2
 is "FM11 rewrap keeps the context" "vault:v2 four score and seven" \
-	"$(cut -d: -f1,2 c2) $(holdfast decrypt d2 --context a <c2)"
+	"$(cut -d: -f1,2 c2) $(holdfast decrypt d2 --derivation-context a <c2)"
 refuse "FM11 rewrap needs it" 2 "missing 'context'" holdfast rewrap d2 c
-refuse "FM11 and the right one" 2 "message authentication failed" holdfast rewrap d2 --context b c
-json .ciphertext holdfast datakey d2 --context a >dk
-is "FM11 data keys" 32 "$(holdfast decrypt d2 --context a <dk | wc -c)"
+refuse "FM11 and the right one" 2 "message authentication failed" holdfast rewrap d2 --derivation-context b c
+json .ciphertext holdfast datakey d2 --derivation-context a >dk
+is "FM11 data keys" 32 "$(holdfast decrypt d2 --derivation-context a <dk | wc -c)"
 refuse "FM11 data keys need a context" 2 "missing 'context'" holdfast datakey d2
 is "FM11 hmac takes none, as in Vault" "$(holdfast hmac d2 <data)" "$(holdfast hmac d2 <data)"
 holdfast key create plain >/dev/null
 refuse "FM11 a key that is not derived takes none" 2 "is not a derived key" \
-	holdfast encrypt plain --context a data
+	holdfast encrypt plain --derivation-context a data
 holdfast encrypt plain <data >c
-refuse "FM11 nor when it opens" 2 "is not a derived key" holdfast decrypt plain --context a c
+refuse "FM11 nor when it opens" 2 "is not a derived key" holdfast decrypt plain --derivation-context a c
 stop_daemon
 start_daemon
-is "FM11 a restart keeps it derived" "$(cat data)" "$(holdfast decrypt d2 --context a <c2)"
+is "FM11 a restart keeps it derived" "$(cat data)" "$(holdfast decrypt d2 --derivation-context a <c2)"
 is "T12 an upsert with a context makes a derived key" true \
-	"$(holdfast encrypt upserted --context a <data >/dev/null && json .derived holdfast key show upserted)"
+	"$(holdfast encrypt upserted --derivation-context a <data >/dev/null && json .derived holdfast key show upserted)"
 is "T12 and without one does not" false \
 	"$(holdfast encrypt upserted2 <data >/dev/null && json .derived holdfast key show upserted2)"
 
@@ -110,14 +110,14 @@ for type in aes256-gcm96 aes192-gcm96 aes128-gcm96 chacha20-poly1305; do
 	[ $type = aes128-gcm96 ] && raw=raw16
 	holdfast key create cv-$type --type $type --derived --convergent-encryption --exportable >/dev/null
 	holdfast key export-encryption cv-$type >raw
-	holdfast encrypt cv-$type --context @context <data >c
+	holdfast encrypt cv-$type --derivation-context @context <data >c
 	is "FM12 $type: as Vault makes it" "$(kdf $type raw context converge data)" "$(cat c)"
-	is "FM12 $type: the same again" "$(cat c)" "$(holdfast encrypt cv-$type --context @context <data)"
-	is "FM12 $type: opens" "$(cat data)" "$(holdfast decrypt cv-$type --context @context <c)"
-	[ "$(cat c)" != "$(holdfast encrypt cv-$type --context other <data)" ] ||
+	is "FM12 $type: the same again" "$(cat c)" "$(holdfast encrypt cv-$type --derivation-context @context <data)"
+	is "FM12 $type: opens" "$(cat data)" "$(holdfast decrypt cv-$type --derivation-context @context <c)"
+	[ "$(cat c)" != "$(holdfast encrypt cv-$type --derivation-context other <data)" ] ||
 		fail "FM12 $type: another context gives the same"
 	refuse "FM12 $type: no associated data" 2 "put it into the context" \
-		holdfast encrypt cv-$type --context a --associated-data x data
+		holdfast encrypt cv-$type --derivation-context a --associated-data x data
 done
 is "FM12 key show says so" "true 3" \
 	"$(json '"\(.convergent_encryption) \(.convergent_encryption_version)"' holdfast key show cv-aes256-gcm96)"
@@ -139,12 +139,12 @@ holdfast key import ed ed.pem --type ed25519 --derived >/dev/null
 	open("pub", "wb").write(derived.public_key().public_bytes(s.Encoding.Raw, s.PublicFormat.Raw))
 END
 is "FM11 ed25519 signs as Vault does" "vault:v1:$(base64 -w0 sig)" \
-	"$(json .signature holdfast sign ed --context @context data)"
+	"$(json .signature holdfast sign ed --derivation-context @context data)"
 is "FM11 ed25519 shows the public key" "$(base64 -w0 pub)" \
-	"$(json .public_key holdfast sign ed --context @context data)"
-expect "FM11 ed25519 verifies" quiet holdfast verify ed --context @context \
+	"$(json .public_key holdfast sign ed --derivation-context @context data)"
+expect "FM11 ed25519 verifies" quiet holdfast verify ed --derivation-context @context \
 	--signature "vault:v1:$(base64 -w0 sig)" data
-refuse "FM11 ed25519 not under another context" 2 "" quiet holdfast verify ed --context other \
+refuse "FM11 ed25519 not under another context" 2 "" quiet holdfast verify ed --derivation-context other \
 	--signature "vault:v1:$(base64 -w0 sig)" data
 refuse "FM11 ed25519 needs a context" 2 "missing 'context'" holdfast sign ed data
 refuse "FM11 ed25519 needs it to verify" 2 "missing 'context'" holdfast verify ed \
@@ -152,7 +152,7 @@ refuse "FM11 ed25519 needs it to verify" 2 "missing 'context'" holdfast verify e
 refuse "T27 a derived key has no certificates" 2 "derived keys have no certificates" holdfast key csr ed
 holdfast key create ed2 --type ed25519 >/dev/null
 refuse "FM11 a key that is not derived takes none" 2 "is not a derived key" \
-	holdfast sign ed2 --context a data
+	holdfast sign ed2 --derivation-context a data
 
 # -- KT4: XChaCha20-Poly1305 --
 /usr/bin/python3 -c "
@@ -173,7 +173,7 @@ is "FM2 its nonce has 24 bytes" $((24 + 20 + 16)) \
 refuse "KT4 at level wrapped only" 2 "level wrapped only" \
 	holdfast key create m --type xchacha20-poly1305 --level hsm
 holdfast key create xcv --type xchacha20-poly1305 --derived --convergent-encryption >/dev/null
-is "KT4 convergent" "$(holdfast encrypt xcv --context a <data)" "$(holdfast encrypt xcv --context a <data)"
+is "KT4 convergent" "$(holdfast encrypt xcv --derivation-context a <data)" "$(holdfast encrypt xcv --derivation-context a <data)"
 
 # -- T31: CMAC, checked by openssl --
 for bits in 128 192 256; do
@@ -260,26 +260,26 @@ for to in rsa hsm chacha d2 cv-aes256-gcm96; do
 	chacha) holdfast key create chacha --type chacha20-poly1305 >/dev/null ;;
 	esac
 	context=()
-	case $to in d2 | cv-*) context=(--context a) ;; esac
+	case $to in d2 | cv-*) context=(--derivation-context a) ;; esac
 	holdfast encrypt plain <data >c
-	holdfast reencrypt plain --destination $to ${context:+--new-context a} <c >c2
+	holdfast reencrypt plain --destination $to ${context:+--new-derivation-context a} <c >c2
 	is "CK4 plain to $to" "$(cat data)" "$(holdfast decrypt $to "${context[@]}" <c2)"
 	holdfast reencrypt $to --destination plain "${context[@]}" <c2 >c3
 	is "CK4 $to to plain" "$(cat data)" "$(holdfast decrypt plain <c3)"
 done
-holdfast encrypt d2 --context a --associated-data x <data >c
+holdfast encrypt d2 --derivation-context a --associated-data x <data >c
 is "CK4 to another context of the same key" "$(cat data)" \
-	"$(holdfast reencrypt d2 --destination d2 --context a --associated-data x --new-context b <c |
-		holdfast decrypt d2 --context b --associated-data x)"
+	"$(holdfast reencrypt d2 --destination d2 --derivation-context a --associated-data x --new-derivation-context b <c |
+		holdfast decrypt d2 --derivation-context b --associated-data x)"
 is "CK4 to other associated data" "$(cat data)" \
-	"$(holdfast reencrypt d2 --destination d2 --context a --associated-data x \
-		--new-associated-data y <c | holdfast decrypt d2 --context a --associated-data y)"
+	"$(holdfast reencrypt d2 --destination d2 --derivation-context a --associated-data x \
+		--new-associated-data y <c | holdfast decrypt d2 --derivation-context a --associated-data y)"
 refuse "CK4 the old context must be right" 2 "message authentication failed" \
-	holdfast reencrypt d2 --destination plain --context z --associated-data x c
+	holdfast reencrypt d2 --destination plain --derivation-context z --associated-data x c
 refuse "CK4 a key that does not encrypt" 2 "not supported for key type ed25519" \
-	holdfast reencrypt d2 --destination ed2 --context a --associated-data x c
+	holdfast reencrypt d2 --destination ed2 --derivation-context a --associated-data x c
 refuse "CK4 a destination that is not there" 2 "there is no key nothing" \
-	holdfast reencrypt d2 --destination nothing --context a --associated-data x c
+	holdfast reencrypt d2 --destination nothing --derivation-context a --associated-data x c
 cat >>policy.d/other.hcl <<-'END'
 	path "transit/reencrypt/plain" { capabilities = ["update"] }
 	path "transit/encrypt/rsa" { capabilities = ["update"] }

@@ -95,6 +95,25 @@ message_fill_list(const struct field *f, struct arena *arena, bool all,
 	*(size_t *)(void *)(base + f->count_offset) = count;
 }
 
+/* In canonical order, as names of growing length. */
+static inline void
+message_fill_pairs(
+    const struct field *f, struct arena *arena, uint64_t *seed, uint8_t *base)
+{
+	static const struct field plain = { .max = 12 };
+	size_t count = (size_t)message_number(seed, 0, 4);
+	struct hf_pair *pairs =
+	    message_room(arena, (count + 1) * sizeof(*pairs));
+
+	for (size_t i = 0; i < count; i++) {
+		pairs[i].name = message_text(&plain, arena, i + 1, seed);
+		pairs[i].value = message_text(
+		    &plain, arena, (size_t)message_number(seed, 0, 12), seed);
+	}
+	*(void **)(void *)(base + f->offset) = pairs;
+	*(size_t *)(void *)(base + f->count_offset) = count;
+}
+
 static inline void
 message_fill_field(const struct field *f, struct arena *arena, bool all,
     uint64_t *seed, uint8_t *base)
@@ -129,6 +148,9 @@ message_fill_field(const struct field *f, struct arena *arena, bool all,
 	case FIELD_LIST:
 	case FIELD_TEXTS:
 		message_fill_list(f, arena, all, seed, base);
+		break;
+	case FIELD_PAIRS:
+		message_fill_pairs(f, arena, seed, base);
 		break;
 	}
 }
@@ -177,6 +199,25 @@ message_equal_list(const struct field *f, const uint8_t *a, const uint8_t *b)
 }
 
 static inline bool
+message_equal_pairs(const struct field *f, const uint8_t *a, const uint8_t *b)
+{
+	size_t count = *(const size_t *)(const void *)(a + f->count_offset);
+	const struct hf_pair *x =
+	    *(const struct hf_pair *const *)(const void *)(a + f->offset);
+	const struct hf_pair *y =
+	    *(const struct hf_pair *const *)(const void *)(b + f->offset);
+
+	if (*(const size_t *)(const void *)(b + f->count_offset) != count ||
+	    (x == NULL) != (y == NULL))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!text_equal(x[i].name, y[i].name) ||
+		    !text_equal(x[i].value, y[i].value))
+			return false;
+	return true;
+}
+
+static inline bool
 message_equal_field(const struct field *f, const uint8_t *a, const uint8_t *b)
 {
 	const void *x = a + f->offset;
@@ -209,6 +250,8 @@ message_equal_field(const struct field *f, const uint8_t *a, const uint8_t *b)
 	case FIELD_LIST:
 	case FIELD_TEXTS:
 		return message_equal_list(f, a, b);
+	case FIELD_PAIRS:
+		return message_equal_pairs(f, a, b);
 	}
 	return false;
 }

@@ -123,6 +123,7 @@ kind_size(enum field_kind kind)
 		[FIELD_TRI] = sizeof(enum hf_tri),
 		[FIELD_LIST] = sizeof(void *),
 		[FIELD_TEXTS] = sizeof(void *),
+		[FIELD_PAIRS] = sizeof(void *),
 	};
 
 	return sizes[kind];
@@ -153,7 +154,8 @@ check_tiles(const struct schema *schema)
 		const struct field *f = &schema->fields[i];
 
 		take(schema, taken, f->offset, kind_size(f->kind));
-		if (f->kind == FIELD_LIST || f->kind == FIELD_TEXTS)
+		if (f->kind == FIELD_LIST || f->kind == FIELD_TEXTS ||
+		    f->kind == FIELD_PAIRS)
 			take(schema, taken, f->count_offset, sizeof(size_t));
 	}
 	for (size_t i = 0; i < schema->size; i++) {
@@ -497,7 +499,7 @@ check_bounds_of(const struct schema *schema)
 
 		if (f->kind == FIELD_BOOL || f->kind == FIELD_TRI ||
 		    f->kind == FIELD_LIST || f->kind == FIELD_TEXTS ||
-		    f->values != NULL)
+		    f->kind == FIELD_PAIRS || f->values != NULL)
 			continue;
 		check_bound(schema, f, f->min, true);
 		if (f->min > 0)

@@ -95,6 +95,11 @@ print_type(FILE *out, const struct field *f)
 		(void)fprintf(
 		    out, "[0*%" PRIu64 " tstr .size (1..1024)]", f->max);
 		break;
+	case FIELD_PAIRS:
+		(void)fprintf(out,
+		    "{0*%" PRIu64 " tstr .size (1..%d) => tstr .size (0..%d)}",
+		    f->max, CONTEXT_NAME_MAX, CONTEXT_VALUE_MAX);
+		break;
 	}
 }
 

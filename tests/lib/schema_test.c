@@ -28,6 +28,8 @@ struct all_kinds {
 	size_t points_count;
 	struct hf_text *texts;
 	size_t texts_count;
+	struct hf_pair *pairs;
+	size_t pairs_count;
 };
 
 SCHEMA(schema_point, point, F(point, "x", x, 1, 9, REQUIRED, NULL, "x"));
@@ -40,7 +42,8 @@ SCHEMA(schema_all, all_kinds, F(all_kinds, "bytes", bytes, 0, 8, 0, NULL, "b"),
     F(all_kinds, "flag", flag, 0, 1, 0, NULL, "f"),
     F(all_kinds, "tri", tri, 0, 1, 0, NULL, "t"),
     LIST(all_kinds, "points", points, 3, &schema_point, 0, "p"),
-    TEXTS(all_kinds, "texts", texts, 3, 0, "t"));
+    TEXTS(all_kinds, "texts", texts, 3, 0, "t"),
+    PAIRS(all_kinds, "pairs", pairs, 0, "p", NULL));
 
 static struct arena *arena;
 
@@ -605,6 +608,84 @@ refuses_what_is_no_reply(void **state)
 		    HF_ERR_BAD_REPLY);
 }
 
+static void
+pairs_come_in_any_order_and_once(void **state)
+{
+	struct all_kinds out;
+
+	(void)state;
+	decodes(CBOR("\xa1\x65"
+		     "pairs\xa2\x62"
+		     "bb\x61"
+		     "1\x61"
+		     "a\x60"),
+	    &out);
+	assert_int_equal(out.pairs_count, 2);
+	assert_true(text_is(out.pairs[0].name, "bb"));
+	assert_true(text_is(out.pairs[0].value, "1"));
+	assert_true(text_is(out.pairs[1].name, "a"));
+	assert_int_equal(out.pairs[1].value.len, 0);
+	decodes(CBOR("\xa1\x65"
+		     "pairs\xa0"),
+	    &out);
+	assert_non_null(out.pairs);
+	assert_int_equal(out.pairs_count, 0);
+	decodes(CBOR("\xa0"), &out);
+	assert_null(out.pairs);
+}
+
+static void
+pairs_are_bounded(void **state)
+{
+	(void)state;
+	refuses(CBOR("\xa1\x65"
+		     "pairs\xa2\x61"
+		     "a\x61"
+		     "1\x61"
+		     "a\x61"
+		     "2"),
+	    HF_ERR_DUPLICATE_FIELD, "pairs: the context names 'a' twice");
+	refuses(CBOR("\xa1\x65"
+		     "pairs\xa1\x60\x61"
+		     "1"),
+	    HF_ERR_OUT_OF_BOUNDS,
+	    "pairs: a name in a context takes 1 to 128 bytes");
+	refuses(CBOR("\xa1\x65"
+		     "pairs\xa1\x61"
+		     "a\x01"),
+	    HF_ERR_BAD_TYPE, "pairs: must be a map of text");
+	refuses(CBOR("\xa1\x65"
+		     "pairs\xa1\x41"
+		     "a\x61"
+		     "1"),
+	    HF_ERR_BAD_TYPE, "pairs: must be a map of text");
+	refuses(CBOR("\xa1\x65"
+		     "pairs\x80"),
+	    HF_ERR_BAD_TYPE, "pairs: must be a map");
+	refuses(CBOR("\xa1\x65"
+		     "pairs\xa1\x61\xff\x61"
+		     "1"),
+	    HF_ERR_BAD_VALUE, "UTF-8");
+	refuses(CBOR("\xa1\x65"
+		     "pairs\xa1\x61\x00\x61"
+		     "1"),
+	    HF_ERR_BAD_VALUE, "UTF-8");
+	refuses(CBOR("\xa1\x65"
+		     "pairs\xb8\x21"),
+	    HF_ERR_OUT_OF_BOUNDS, "pairs: 33 pairs");
+	refuses(CBOR("\xa1\x65"
+		     "pairs\xbb\xff\xff\xff\xff\xff\xff\xff\xff"),
+	    HF_ERR_OUT_OF_BOUNDS, "pairs");
+	refuses(CBOR("\xa1\x65"
+		     "pairs\xa2\x61"
+		     "a\x61"
+		     "1"),
+	    HF_ERR_BAD_MESSAGE, "ends in the middle");
+	refuses(CBOR("\xa1\x65"
+		     "pairs\xbf\xff"),
+	    HF_ERR_BAD_MESSAGE, "definite");
+}
+
 int
 main(void)
 {
@@ -626,6 +707,8 @@ main(void)
 		cmocka_unit_test(every_error_comes_back_under_its_name),
 		cmocka_unit_test(a_reply_may_say_more_than_we_know),
 		cmocka_unit_test(refuses_what_is_no_reply),
+		cmocka_unit_test(pairs_come_in_any_order_and_once),
+		cmocka_unit_test(pairs_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, make_arena, drop_arena);

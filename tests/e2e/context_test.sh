@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# CK2 of docs/transit.md: encryption contexts, bound to a ciphertext and kept
+# through everything that is done with it. What they are authenticated as is
+# made a second time by context_peer.py, from the page alone.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+start_service
+cd "$T"
+printf 'four score and seven' >data
+peer=$SOURCE_DIR/tests/e2e/context_peer.py
+context=(--context tenant=acme --context "größe=µ" --context a=)
+pairs=(a= tenant=acme "größe=µ")
+head -c 32 /dev/urandom >raw32
+head -c 16 /dev/urandom >raw16
+"$peer" aad "${pairs[@]}" >forged
+
+# -- Every kind of key that authenticates, at both levels --
+for kind in aes256-gcm96:wrapped aes128-gcm96:wrapped chacha20-poly1305:wrapped aes256-gcm96:hsm; do
+	type=${kind%:*} key=${kind/:/-} raw=raw32
+	[ "$type" = aes128-gcm96 ] && raw=raw16
+	holdfast key import "$key" $raw --type "$type" --level "${kind#*:}" >/dev/null
+	holdfast encrypt "$key" "${context[@]}" <data >c
+	is "CK2 $key: opens with its context" "$(cat data)" "$(holdfast decrypt "$key" "${context[@]}" <c)"
+	is "CK2 $key: in whatever order" "$(cat data)" \
+		"$(holdfast decrypt "$key" --context a= --context "größe=µ" --context tenant=acme <c)"
+	is "CK2 $key: another program opens it" "$(cat data)" \
+		"$("$peer" open "$type" $raw "${pairs[@]}" <c)"
+	"$peer" seal "$type" $raw "${pairs[@]}" <data >c2
+	is "CK2 $key: and we what it sealed" "$(cat data)" "$(holdfast decrypt "$key" "${context[@]}" <c2)"
+	holdfast encrypt "$key" "${context[@]}" --associated-data xyz <data >c2
+	is "CK2 $key: with associated data" "$(cat data)" \
+		"$("$peer" open "$type" $raw --aad xyz "${pairs[@]}" <c2)"
+	refuse "CK2 $key: without its context not" 2 "message authentication failed" \
+		holdfast decrypt "$key" c
+	refuse "CK2 $key: with less of it not" 2 "message authentication failed" \
+		holdfast decrypt "$key" --context tenant=acme c
+	refuse "CK2 $key: with another value not" 2 "message authentication failed" \
+		holdfast decrypt "$key" --context tenant=acmf --context "größe=µ" --context a= c
+	refuse "CK2 $key: nor with associated data that says the same" 2 \
+		"may not begin as that of a context" \
+		holdfast decrypt "$key" --associated-data @forged c
+	holdfast encrypt "$key" <data >c3
+	refuse "CK2 $key: one without does not open with one" 2 "message authentication failed" \
+		holdfast decrypt "$key" --context tenant=acme c3
+done
+
+# -- Through everything that is done with a ciphertext --
+for key in aes256-gcm96-wrapped aes256-gcm96-hsm; do
+	holdfast encrypt $key "${context[@]}" --associated-data x <data >c
+	refuse "CK2 $key: rewrap wants the context" 2 "message authentication failed" \
+		holdfast rewrap $key --associated-data x c
+	holdfast rewrap $key "${context[@]}" --associated-data x <c >c2
+	is "CK2 $key: rewrap keeps it" "$(cat data)" \
+		"$(holdfast decrypt $key "${context[@]}" --associated-data x <c2)"
+	refuse "CK2 $key: and demands it again" 2 "message authentication failed" \
+		holdfast decrypt $key --associated-data x c2
+	holdfast reencrypt $key --destination chacha20-poly1305-wrapped "${context[@]}" --associated-data x <c >c2
+	is "CK2 $key: another key keeps it" "$(cat data)" \
+		"$(holdfast decrypt chacha20-poly1305-wrapped "${context[@]}" --associated-data x <c2)"
+	holdfast reencrypt $key --destination $key "${context[@]}" --associated-data x --new-context tenant=other <c >c2
+	is "CK2 $key: or takes a new one" "$(cat data)" \
+		"$(holdfast decrypt $key --context tenant=other --associated-data x <c2)"
+	holdfast reencrypt $key --destination $key "${context[@]}" --associated-data x --new-context= <c >c2
+	is "CK2 $key: or none" "$(cat data)" "$(holdfast decrypt $key --associated-data x <c2)"
+	refuse "CK2 $key: the old one must be right" 2 "message authentication failed" \
+		holdfast reencrypt $key --destination $key --associated-data x --new-context a=b c
+	json .ciphertext holdfast datakey $key "${context[@]}" >dk
+	is "CK2 $key: data keys" 32 "$(holdfast decrypt $key "${context[@]}" <dk | wc -c)"
+	refuse "CK2 $key: not without" 2 "message authentication failed" holdfast decrypt $key dk
+	json '.key_pairs[0].ciphertext' holdfast datakey-pairs-wrapped $key ed25519 "${context[@]}" >dk
+	expect "CK2 $key: data key pairs" quiet holdfast decrypt $key "${context[@]}" dk
+	refuse "CK2 $key: not without" 2 "message authentication failed" holdfast decrypt $key dk
+done
+
+# -- Derived keys have both kinds of context --
+holdfast key create derived --derived >/dev/null
+holdfast encrypt derived --derivation-context d --context tenant=acme <data >c
+is "CK2 a derived key: both contexts" "$(cat data)" \
+	"$(holdfast decrypt derived --derivation-context d --context tenant=acme <c)"
+refuse "CK2 a derived key: the bound one counts" 2 "message authentication failed" \
+	holdfast decrypt derived --derivation-context d c
+holdfast key create same --derived --convergent-encryption >/dev/null
+refuse "CK2 convergent encryption takes none" 2 "not safe with it" \
+	holdfast encrypt same --derivation-context d --context tenant=acme data
+holdfast key create rsa --type rsa-2048 >/dev/null
+refuse "CK2 RSA cannot bind" 2 "cannot authenticate data that they do not encrypt" \
+	holdfast encrypt rsa --context tenant=acme data
+holdfast encrypt "$key" --context tenant=acme <data >c
+refuse "CK2 nor is it lost on the way to RSA" 2 "cannot authenticate data" \
+	holdfast reencrypt "$key" --destination rsa --context tenant=acme c
+expect "CK2 unless that is said" quiet \
+	holdfast reencrypt "$key" --destination rsa --context tenant=acme --new-context= c
+
+# -- Batches: each item has its own --
+one="{\"plaintext\": h'00', \"encryption_context\": {\"tenant\": \"a\"}}"
+two="{\"plaintext\": h'01', \"encryption_context\": {\"tenant\": \"b\"}}"
+reply=$(raw "{\"op\": \"transit.encrypt\", \"in\": {\"name\": \"$key\", \"batch_input\": [$one, $two]}}")
+mapfile -t sealed < <(grep -oE "\"ciphertext\": h'[0-9a-f]+'" <<<"$reply" | grep -oE "h'.*")
+decrypt_two() { # decrypt_two TENANT TENANT
+	local first="{\"ciphertext\": ${sealed[0]}, \"encryption_context\": {\"tenant\": \"$1\"}}"
+	local second="{\"ciphertext\": ${sealed[1]}, \"encryption_context\": {\"tenant\": \"$2\"}}"
+	raw "{\"op\": \"transit.decrypt\", \"in\": {\"name\": \"$key\", \"batch_input\": [$first, $second]}}"
+}
+both=$(decrypt_two a b)
+[[ $both == *"h'00'"*"h'01'"* ]] || fail "CK2 a batch: $both"
+ok "CK2 a batch has a context an item"
+swapped=$(decrypt_two b b)
+[[ $swapped == *authentication_failed*"h'01'"* ]] || fail "CK2 a batch, swapped: $swapped"
+ok "CK2 and a wrong one fails that item alone"
+raw_refused "CK2 none beside a batch" batch_and_single \
+	"{\"op\": \"transit.encrypt\", \"in\": {\"name\": \"$key\", \"encryption_context\": {\"a\": \"b\"}, \"batch_input\": [$one]}}"
+
+# -- What is no context --
+ask() { # ask MAP
+	echo "{\"op\": \"transit.encrypt\", \"in\": {\"name\": \"$key\", \"plaintext\": h'00', \"encryption_context\": $1}}"
+}
+raw_refused "CK2 a name twice" duplicate_field "$(ask '{"a": "1", "a": "2"}')"
+raw_refused "CK2 a number" bad_type "$(ask '{"a": 1}')"
+raw_refused "CK2 bytes" bad_type "$(ask "{h'61': \"1\"}")"
+raw_refused "CK2 a list" bad_type "$(ask '["a"]')"
+raw_refused "CK2 a name of nothing" out_of_bounds "$(ask '{"": "1"}')"
+raw_refused "CK2 a long name" out_of_bounds "$(ask "{\"$(printf 'n%.0s' {1..129})\": \"1\"}")"
+raw_refused "CK2 a long value" out_of_bounds "$(ask "{\"a\": \"$(printf 'n%.0s' {1..1025})\"}")"
+raw_refused "CK2 33 pairs" out_of_bounds "$(ask "{$(for i in {1..33}; do printf '"n%d": "v", ' "$i"; done | sed 's/, $//')}")"
+v=$(printf 'n%.0s' {1..1020})
+raw_refused "CK2 4096 bytes and more" out_of_bounds "$(ask "{\"a\": \"$v\", \"b\": \"$v\", \"c\": \"$v\", \"d\": \"$v\"}")"
+refuse "CK2 what is no pair" 1 "is not NAME=VALUE" holdfast encrypt "$key" --context acme data
+# By way of PKCS#11, which has associated data but no contexts.
+hex=$(od -An -tx1 -v forged | tr -d ' \n')
+raw_refused "CK2 PKCS#11 does not speak for one" bad_value \
+	"{\"op\": \"p11.encrypt\", \"in\": {\"name\": \"$key\", \"key_version\": 1, \"mechanism\": \"aes-gcm\", \"tag_bits\": 128, \"associated_data\": h'$hex', \"data\": h'00'}}"
+raw_refused "CK2 nor does it when it opens" bad_value \
+	"{\"op\": \"p11.decrypt\", \"in\": {\"name\": \"$key\", \"key_version\": 1, \"mechanism\": \"aes-gcm\", \"tag_bits\": 128, \"iv\": h'000000000000000000000000', \"associated_data\": h'$hex', \"data\": h'00'}}"
+
+expect "the audit log of it all is whole" holdfast audit verify audit.log
+echo "$checks checks"

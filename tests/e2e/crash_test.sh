@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What was acknowledged survives. The daemon is killed at each kind of moment of
 # its writing (crash_shim.c) while keys are made, rotated and configured and
-# while the master key is rotated, and under load; each time it must come back
+# while the master key is rotated; each time it must come back
 # by itself with everything that it had said yes to, and with a whole audit log.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -168,29 +168,4 @@ rotated "killed while it resumes"
 is "killed $deaths times more while it resumes: done" 2 "$(json .master_version holdfast hsm status)"
 stop_daemon
 is "and the old one is destroyed" 'holdfast-master-v2 ' "$(masters)"
-
-# -- kill -9 under load --
-round=0
-for _ in $(seq 10); do
-	round=$((round + 1))
-	start_daemon
-	for client in 1 2 3; do
-		(
-			n=0
-			while n=$((n + 1)) && work "l$round-$client-$n" \
-				"$([ "$client" = 3 ] && echo hsm || echo wrapped)"; do :; done
-		) &
-		pids[client]=$!
-	done
-	until_true 20 test -s "$T/acked" || fail "nothing was done in round $round"
-	sleep "0.$((RANDOM % 6))"
-	kill -9 "$DAEMON_PID"
-	{ wait "$DAEMON_PID" "${pids[@]}" || :; } 2>/dev/null
-	DAEMON_PID=
-	start_daemon
-	check "kill -9 under load, round $round"
-	forget
-	stop_daemon
-done
-ok "kill -9 ten times under load: nothing acknowledged was lost"
 echo "$checks checks"

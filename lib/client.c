@@ -107,10 +107,10 @@ next_to_write(const struct hf_client *c)
 }
 
 static enum hf_err
-encode_request(
-    const struct op *op, const void *in, uint32_t id, struct buffer *frame)
+encode_request(enum frame_kind wire, const struct op *op, const void *in,
+    uint32_t id, struct buffer *frame)
 {
-	size_t head = frame_header_size(FRAME_IPC) + FRAME_ID;
+	size_t head = frame_header_size(wire) + FRAME_ID;
 	size_t body = 0;
 	enum hf_err err;
 
@@ -119,7 +119,7 @@ encode_request(
 		return err;
 	if ((err = buffer_reserve(frame, head + body)) != HF_OK)
 		return err;
-	frame_header(FRAME_IPC, FRAME_ID + body, frame->ptr);
+	frame_header(wire, FRAME_ID + body, frame->ptr);
 	put_u32(frame->ptr + head - FRAME_ID, id);
 	frame->len = head + body;
 	return envelope_request(
@@ -140,7 +140,9 @@ pending_new(struct hf_client *c, const struct op *op, const void *in,
 	p->id = c->last_id | 0x80000000; /* the wire wants the top bit */
 	p->op = op;
 	p->deadline = deadline_in(c->timeout_ms);
-	if ((err = encode_request(op, in, p->id, &p->frame)) != HF_OK) {
+	err = encode_request(
+	    client_socket_wire(&c->socket), op, in, p->id, &p->frame);
+	if (err != HF_OK) {
 		pending_free(p);
 		return err;
 	}
@@ -223,7 +225,8 @@ reconnect(struct hf_client *c, int64_t deadline, struct hf_why *why)
 static enum hf_err
 take_frame(struct hf_client *c, size_t need)
 {
-	uint32_t id = get_u32(c->input.ptr + frame_header_size(FRAME_IPC));
+	enum frame_kind wire = client_socket_wire(&c->socket);
+	uint32_t id = get_u32(c->input.ptr + frame_header_size(wire));
 	struct pending **link;
 	struct pending *p = pending_find(c, id, &link);
 	enum hf_err err;
@@ -255,8 +258,8 @@ take_frames(struct hf_client *c)
 	size_t need;
 
 	while (c->input.len > 0) {
-		err = frame_measure(
-		    FRAME_IPC, c->input.ptr, c->input.len, REPLY_MAX, &need);
+		err = frame_measure(client_socket_wire(&c->socket),
+		    c->input.ptr, c->input.len, REPLY_MAX, &need);
 		if (err != HF_OK)
 			return HF_ERR_BAD_REPLY;
 		if (need == 0)
@@ -378,7 +381,8 @@ drive(struct hf_client *c, const struct pending *p,
 		if (err == HF_OK)
 			continue;
 		/* Half a frame cannot be taken back. */
-		if (p->sent > 0 && !fully_sent(p))
+		if ((p->sent > 0 && !fully_sent(p)) ||
+		    client_socket_holds(&c->socket))
 			connection_lost(c);
 		return hf_fail(why, err, "no reply to %s in time", p->op->name);
 	}
@@ -460,7 +464,8 @@ static enum hf_err
 open_reply(
     struct hf_client *c, struct pending *p, void *out, struct hf_why *why)
 {
-	size_t head = frame_header_size(FRAME_IPC) + FRAME_ID;
+	enum frame_kind wire = client_socket_wire(&c->socket);
+	size_t head = frame_header_size(wire) + FRAME_ID;
 	enum hf_err err = reply_ready(c);
 	struct buffer *message;
 
@@ -541,6 +546,27 @@ client_call(struct hf_client *c, const struct op *op, const void *in, void *out,
 
 /* -- Handles -- */
 
+/* Nothing is set when the environment lacks something, or is not to be
+ * believed. */
+static enum hf_err
+tls_from_environment(struct client_socket *s, struct hf_why *why)
+{
+	const char *version = secure_getenv("HOLDFAST_TLS_VERSION");
+	struct hf_tls tls = { .ca = secure_getenv("HOLDFAST_TLS_CA"),
+		.certificate = secure_getenv("HOLDFAST_TLS_CERTIFICATE"),
+		.key = secure_getenv("HOLDFAST_TLS_KEY"),
+		.server_name = secure_getenv("HOLDFAST_TLS_SERVER_NAME"),
+		.allow_tls12 = version != NULL && strcmp(version, "1.2") == 0 };
+
+	if (version != NULL && !tls.allow_tls12 && *version != '\0' &&
+	    strcmp(version, "1.3") != 0)
+		return hf_fail(why, HF_ERR_BAD_SETTINGS,
+		    "HOLDFAST_TLS_VERSION is 1.3 or 1.2");
+	if (tls.ca == NULL || tls.certificate == NULL || tls.key == NULL)
+		return HF_OK;
+	return client_socket_set_tls(s, &tls, why);
+}
+
 enum hf_err
 hf_prepare(const char *address, int timeout_ms, struct hf_client **out,
     struct hf_why *why)
@@ -555,7 +581,10 @@ hf_prepare(const char *address, int timeout_ms, struct hf_client **out,
 		address = secure_getenv("HOLDFAST_SOCKET");
 	if (address == NULL || *address == '\0')
 		address = default_socket;
-	if ((err = client_socket_init(&c->socket, address, why)) != HF_OK) {
+	err = client_socket_init(&c->socket, address, why);
+	if (err == HF_OK && c->socket.address.kind == ADDRESS_TLS)
+		err = tls_from_environment(&c->socket, why);
+	if (err != HF_OK) {
 		free(c);
 		return err;
 	}
@@ -595,8 +624,15 @@ hf_close(struct hf_client *c)
 		pending_free(p);
 	}
 	disconnect(c);
+	client_socket_free(&c->socket);
 	hf_reply_free(c->reply);
 	free(c);
+}
+
+enum hf_err
+hf_set_tls(struct hf_client *c, const struct hf_tls *tls, struct hf_why *why)
+{
+	return client_socket_set_tls(&c->socket, tls, why);
 }
 
 void

@@ -6,21 +6,28 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <sys/un.h>
 
 #include <holdfast/err.h>
 
+#include "address.h"
+#include "frame.h"
+
+struct client_tls;
+struct hf_tls;
+
 /*
- * The client's end of the Unix socket, made for life in somebody else's
- * process: no threads, no signals, close-on-exec, every wait with a deadline,
- * and errors instead of surprises after a fork or when the host has closed our
- * descriptor and uses its number for something else.
+ * The client's end of the connection, a Unix socket or TLS over TCP, made for
+ * life in somebody else's process: no threads, no signals, close-on-exec,
+ * every wait with a deadline, and errors instead of surprises after a fork or
+ * when the host has closed our descriptor and uses its number for something
+ * else.
  */
 struct client_socket {
-	struct sockaddr_un address;
-	int fd;    /* -1: not connected */
-	pid_t pid; /* the process that connected */
-	dev_t dev; /* what the descriptor was when we made it */
+	struct address address;
+	struct client_tls *tls; /* owned; NULL: a Unix socket, or no settings */
+	int fd;                 /* -1: not connected */
+	pid_t pid;              /* the process that connected */
+	dev_t dev;              /* what the descriptor was when we made it */
 	ino_t ino;
 };
 
@@ -31,19 +38,33 @@ int64_t deadline_now(void);
 /* A negative `timeout` means never. */
 int64_t deadline_in(int timeout_ms);
 
+/* What poll() takes: -1 for ever, 0 when the deadline has passed. */
+int deadline_left_ms(int64_t deadline);
+
 /* Waits, but not beyond the deadline. */
 void nap_until(int64_t deadline, int64_t at_most_ms);
 
 /*
- * Sets where to connect to: a path or ipc://path. HF_ERR_BAD_SETTINGS when it
- * is too long for a socket address.
+ * Sets where to connect to (address.h). HF_ERR_BAD_SETTINGS when it is no
+ * address.
  */
 enum hf_err client_socket_init(
     struct client_socket *s, const char *address, struct hf_why *why);
 
+/* Settings for a tls+tcp:// address, which cannot be connected to without. */
+enum hf_err client_socket_set_tls(
+    struct client_socket *s, const struct hf_tls *settings, struct hf_why *why);
+
+/* Drops the connection and frees what init and set_tls made. */
+void client_socket_free(struct client_socket *s);
+
+/* How frames look there. */
+enum frame_kind client_socket_wire(const struct client_socket *s);
+
 /*
  * Connects and says hello. HF_ERR_UNREACHABLE with the reason in `why` at
- * once when nobody listens, HF_ERR_TIMEOUT when nobody answers.
+ * once when nobody listens, HF_ERR_TIMEOUT when nobody answers. With TLS also
+ * HF_ERR_UNTRUSTED, HF_ERR_CLIENT_REFUSED and HF_ERR_BAD_SETTINGS.
  */
 enum hf_err client_socket_connect(
     struct client_socket *s, int64_t deadline, struct hf_why *why);
@@ -55,8 +76,9 @@ enum hf_err client_socket_connect(
 bool client_socket_ours(const struct client_socket *s);
 
 /*
- * Closes the descriptor, without a word on the wire, if it still is the one
- * that was opened; forgets it otherwise.
+ * Closes the descriptor if it still is the one that was opened; forgets it
+ * otherwise. Nothing goes over the wire but TLS's goodbye, and that only in
+ * the process that connected.
  */
 void client_socket_drop(struct client_socket *s);
 
@@ -70,8 +92,11 @@ enum hf_err client_socket_wait(const struct client_socket *s, bool want_write,
 
 /*
  * Moves what goes without waiting; *done may be 0. HF_ERR_DISCONNECTED when
- * the other side is gone.
+ * the other side is gone. When a write moved nothing, the next one must begin
+ * with the same bytes, or the connection be dropped, if client_socket_holds():
+ * TLS has them in a record already.
  */
+bool client_socket_holds(const struct client_socket *s);
 enum hf_err client_socket_write(const struct client_socket *s,
     const uint8_t *buf, size_t len, size_t *done);
 enum hf_err client_socket_read(

@@ -12,6 +12,12 @@ static const struct {
 	{ HF_ERR_UNREACHABLE,
 	    "is holdfast-keyd running? --socket or HOLDFAST_SOCKET name "
 	    "another socket" },
+	{ HF_ERR_UNTRUSTED,
+	    "--tls-ca and --tls-server-name say whose certificate is "
+	    "expected" },
+	{ HF_ERR_CLIENT_REFUSED,
+	    "--tls-certificate and --tls-key are to be from the authorities "
+	    "that the service's listener names" },
 	{ HF_ERR_TIMEOUT, "--timeout SECONDS gives it more time" },
 	{ HF_ERR_DISCONNECTED, "look what was done before you repeat it" },
 	{ HF_ERR_PERMISSION_DENIED,
@@ -37,7 +43,8 @@ static bool
 is_silence(enum hf_err err)
 {
 	return err == HF_ERR_UNREACHABLE || err == HF_ERR_DISCONNECTED ||
-	    err == HF_ERR_TIMEOUT || err == HF_ERR_BAD_REPLY;
+	    err == HF_ERR_TIMEOUT || err == HF_ERR_BAD_REPLY ||
+	    err == HF_ERR_UNTRUSTED;
 }
 
 static bool
@@ -86,7 +93,8 @@ int
 tool_connect(const struct tool *tool, struct hf_client **out)
 {
 	struct hf_why why = { "" };
-	enum hf_err err = hf_connect(tool->socket, tool->timeout_ms, out, &why);
+	enum hf_err err =
+	    hf_connect(tool->address, tool->timeout_ms, out, &why);
 
 	return err == HF_OK ? STATUS_OK : fail_service(err, &why);
 }

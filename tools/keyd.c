@@ -116,7 +116,7 @@ keyd_hsm_probe_run(const struct tool *tool, int argc, char **argv)
 	struct hf_client *client;
 
 	if (argc > 0 ||
-	    hf_connect(tool->socket, tool->timeout_ms, &client, NULL) != HF_OK)
+	    hf_connect(tool->address, tool->timeout_ms, &client, NULL) != HF_OK)
 		return become(tool, "--probe", argc, argv);
 	hf_close(client);
 	for (size_t i = 0; i < ops_count; i++)

@@ -44,6 +44,37 @@ set_path(const char **path, const struct options *o, const char *s)
 	    : fail_usage("--%s takes a path", o->name);
 }
 
+/*
+ * Options of TLS are what the library takes from the environment: one way in,
+ * and what is not given here may still stand there. Names of files, no secret.
+ */
+static int
+take_tls(struct options *o, bool *taken)
+{
+	static const struct {
+		const char *option, *variable;
+	} settings[] = {
+		{ "tls-ca", "HOLDFAST_TLS_CA" },
+		{ "tls-certificate", "HOLDFAST_TLS_CERTIFICATE" },
+		{ "tls-key", "HOLDFAST_TLS_KEY" },
+		{ "tls-server-name", "HOLDFAST_TLS_SERVER_NAME" },
+		{ "tls-version", "HOLDFAST_TLS_VERSION" },
+	};
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		const char *value;
+
+		if (!option_is(o, settings[i].option))
+			continue;
+		*taken = true;
+		value = options_value(o);
+		if (value == NULL || *value == '\0' ||
+		    setenv(settings[i].variable, value, 1) != 0)
+			return fail_usage("--%s takes a value", o->name);
+	}
+	return STATUS_OK;
+}
+
 /* Takes the options that every verb has; *taken tells whether it was one. */
 static int
 take_common(struct tool *tool, struct options *o, bool *taken)
@@ -51,14 +82,15 @@ take_common(struct tool *tool, struct options *o, bool *taken)
 	*taken = true;
 	if (option_is(o, "o") || option_is(o, "output"))
 		return set_output(tool, options_value(o));
-	if (option_is(o, "socket"))
-		return set_path(&tool->socket, o, options_value(o));
+	if (option_is(o, "a") || option_is(o, "address") ||
+	    option_is(o, "socket"))
+		return set_path(&tool->address, o, options_value(o));
 	if (option_is(o, "config"))
 		return set_path(&tool->config, o, options_value(o));
 	if (option_is(o, "timeout"))
 		return set_timeout(tool, options_value(o));
 	*taken = false;
-	return STATUS_OK;
+	return take_tls(o, taken);
 }
 
 /*

@@ -20,8 +20,8 @@ enum {
 
 /* The options that every verb takes. */
 struct tool {
-	const char *socket; /* NULL: as hf_connect() finds it */
-	const char *config; /* NULL: as holdfast-keyd finds it */
+	const char *address; /* NULL: as hf_connect() finds it */
+	const char *config;  /* NULL: as holdfast-keyd finds it */
 	int timeout_ms;
 	bool json;
 };

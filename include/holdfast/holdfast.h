@@ -51,13 +51,17 @@ struct hf_client;
 
 /*
  * Connects to the service. `address` is the path of its socket, with or
- * without ipc:// before it; NULL means $HOLDFAST_SOCKET (ignored in setuid
- * programs), else /run/holdfast/keyd.sock. `timeout_ms` bounds this call and
- * each later one (hf_set_timeout); negative: no bound.
+ * without ipc:// before it, or tls+tcp://HOST:PORT for one on another host;
+ * NULL means $HOLDFAST_SOCKET (ignored in setuid programs), else
+ * /run/holdfast/keyd.sock. `timeout_ms` bounds this call and each later one
+ * (hf_set_timeout); negative: no bound. Only the lookup of a HOST that is a
+ * name may take longer: as long as resolv.conf(5) allows.
  *
  * HF_ERR_UNREACHABLE when nobody listens there, HF_ERR_TIMEOUT when nobody
- * answers. `why` (may be NULL, here and everywhere) gets a sentence for a
- * person whenever the result is not HF_OK.
+ * answers. With TLS also HF_ERR_UNTRUSTED when the service's certificate is
+ * not good, HF_ERR_CLIENT_REFUSED when ours is not, to the service, and
+ * HF_ERR_BAD_SETTINGS when a file is not. `why` (may be NULL, here and
+ * everywhere) gets a sentence for a person whenever the result is not HF_OK.
  */
 enum hf_err hf_connect(const char *address, int timeout_ms,
     struct hf_client **out, struct hf_why *why);
@@ -65,6 +69,27 @@ enum hf_err hf_connect(const char *address, int timeout_ms,
 /* The same, but connects when the first request is sent. */
 enum hf_err hf_prepare(const char *address, int timeout_ms,
     struct hf_client **out, struct hf_why *why);
+
+/*
+ * Who is who over TLS; all of it names of PEM files but the last two. A handle
+ * takes it from $HOLDFAST_TLS_CA, _CERTIFICATE, _KEY, _SERVER_NAME and
+ * _VERSION=1.2 (ignored in setuid programs) unless it is set here, between
+ * hf_prepare and the first request. The files are read whenever the handle
+ * connects, so that it takes renewed ones.
+ *
+ * TLS is done by an object of its own (holdfast-tls.so, with GnuTLS), loaded
+ * when the first such connection is made.
+ */
+struct hf_tls {
+	const char *ca;          /* that the service's certificate is from */
+	const char *certificate; /* ours, followed by its chain */
+	const char *key;         /* its private key; not for others to read */
+	const char *server_name; /* whose certificate; NULL: HOST's */
+	bool allow_tls12;        /* TLS 1.2 is enough; otherwise 1.3 */
+};
+
+enum hf_err hf_set_tls(
+    struct hf_client *client, const struct hf_tls *tls, struct hf_why *why);
 
 /* Wipes and frees everything of the handle; NULL is fine. */
 void hf_close(struct hf_client *client);

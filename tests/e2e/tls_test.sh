@@ -4,27 +4,10 @@
 # TLS 1.2 where the listener allows it.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/tls_lib.sh
+. "$(dirname "$0")/tls_lib.sh"
 
 # -- An authority, and certificates of it --
-authority() { # authority NAME
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
-		-subj "/O=Holdfast tests/CN=$1" -keyout "$T/$1.key" -out "$T/$1.pem" 2>/dev/null
-}
-certificate() { # certificate NAME AUTHORITY [DAYS]
-	openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
-		-subj "/O=Holdfast tests/CN=$1" -keyout "$T/$1.key" -out "$T/$1.csr" 2>/dev/null
-	openssl x509 -req -in "$T/$1.csr" -CA "$T/$2.pem" -CAkey "$T/$2.key" \
-		-CAcreateserial -days "${3:-2}" -out "$T/$1.pem" 2>/dev/null \
-		-extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\n')
-}
-free_port() {
-	local port
-	while :; do
-		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-	done
-	echo "$port"
-}
 authority ca
 authority other-ca
 certificate localhost ca
@@ -36,17 +19,6 @@ chmod 600 "$T"/*.key
 NEW=$(free_port)
 OLD=$(free_port)
 
-listener() { # listener NAME PORT TLS12
-	cat <<-END
-	listener "$1" {
-	  address     = "127.0.0.1:$2"
-	  certificate = "localhost.pem"
-	  key         = "localhost.key"
-	  client_ca   = "ca.pem"
-	  allow_tls12 = $3
-	}
-	END
-}
 start_service "$(listener new "$NEW" false)" "$(listener old "$OLD" true)"
 cat >"$T/policy.d/alice.hcl" <<'END'
 path "transit/encrypt/payments" { capabilities = ["update"] }

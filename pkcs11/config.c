@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../lib/address.h"
 #include "../lib/bytes.h"
 
 enum { FILE_MAX = 65536 };
@@ -36,6 +37,8 @@ static const struct word login_words[] = { { "none", LOGIN_NONE },
 static const struct word random_words[] = { { "kernel", 0 }, { "hsm", 1 },
 	{ NULL, 0 } };
 static const struct word ed25519_words[] = { { "named", 0 }, { "listed", 1 },
+	{ NULL, 0 } };
+static const struct word version_words[] = { { "1.3", 0 }, { "1.2", 1 },
 	{ NULL, 0 } };
 static const struct word show_words[] = { { "private", SHOW_PRIVATE },
 	{ "public", SHOW_PUBLIC }, { "certificate", SHOW_CERTIFICATE },
@@ -146,18 +149,61 @@ read_seconds(struct hf_text value, unsigned least, unsigned *out)
 	return true;
 }
 
+static bool
+read_address(struct slot_config *slot, struct hf_text value)
+{
+	struct address address;
+
+	return copy_text(slot->address, sizeof(slot->address), value) &&
+	    address_parse(slot->address, &address, NULL) == HF_OK;
+}
+
+/* Settings that are texts; false in *known for another one. */
+static bool
+set_text(struct slot_config *slot, struct hf_text key, struct hf_text value,
+    bool *known)
+{
+	const struct {
+		const char *key;
+		char *to;
+		size_t cap;
+	} texts[] = {
+		{ "token", slot->label, sizeof(slot->label) },
+		{ "tls-ca", slot->tls.ca, sizeof(slot->tls.ca) },
+		{ "tls-certificate", slot->tls.certificate,
+		    sizeof(slot->tls.certificate) },
+		{ "tls-key", slot->tls.key, sizeof(slot->tls.key) },
+		{ "tls-server-name", slot->tls.server_name,
+		    sizeof(slot->tls.server_name) },
+	};
+
+	*known = true;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (text_is(key, texts[i].key))
+			return copy_text(texts[i].to, texts[i].cap, value);
+	*known = false;
+	return false;
+}
+
 /* One setting of one slot; false when the value is not one. */
 static bool
 set_value(struct slot_config *slot, struct hf_text key, struct hf_text value,
     bool *known)
 {
+	bool taken = set_text(slot, key, value, known);
 	unsigned n = 0;
 
+	if (*known)
+		return taken;
 	*known = true;
-	if (text_is(key, "token"))
-		return copy_text(slot->label, sizeof(slot->label), value);
-	if (text_is(key, "socket"))
-		return copy_text(slot->socket, sizeof(slot->socket), value);
+	if (text_is(key, "address") || text_is(key, "socket"))
+		return read_address(slot, value);
+	if (text_is(key, "tls-version")) {
+		if (!word_value(version_words, value, &n))
+			return false;
+		slot->tls.allow_tls12 = n != 0;
+		return true;
+	}
 	if (text_is(key, "keys"))
 		return read_patterns(slot, value);
 	if (text_is(key, "objects"))
@@ -411,8 +457,12 @@ set_from_environment(struct config *config, struct hf_why *why)
 {
 	static const struct {
 		const char *variable, *key;
-	} vars[] = { { "HOLDFAST_SOCKET", "socket" },
-		{ "HOLDFAST_TOKEN", "token" } };
+	} vars[] = { { "HOLDFAST_SOCKET", "address" },
+		{ "HOLDFAST_TOKEN", "token" }, { "HOLDFAST_TLS_CA", "tls-ca" },
+		{ "HOLDFAST_TLS_CERTIFICATE", "tls-certificate" },
+		{ "HOLDFAST_TLS_KEY", "tls-key" },
+		{ "HOLDFAST_TLS_SERVER_NAME", "tls-server-name" },
+		{ "HOLDFAST_TLS_VERSION", "tls-version" } };
 
 	for (size_t i = 0; i < sizeof(vars) / sizeof(vars[0]); i++) {
 		const char *value = secure_getenv(vars[i].variable);
@@ -424,6 +474,34 @@ set_from_environment(struct config *config, struct hf_why *why)
 			text_of(value), &known))
 			return hf_fail(why, HF_ERR_BAD_SETTINGS,
 			    "%s has no usable value", vars[i].variable);
+	}
+	return HF_OK;
+}
+
+bool
+config_is_remote(const struct slot_config *slot)
+{
+	struct address address;
+
+	return slot->address[0] != '\0' &&
+	    address_parse(slot->address, &address, NULL) == HF_OK &&
+	    address.kind == ADDRESS_TLS;
+}
+
+enum hf_err
+config_check(const struct config *config, struct hf_why *why)
+{
+	for (size_t i = 0; i < config->count; i++) {
+		const struct slot_config *slot = &config->slots[i];
+
+		if (config_is_remote(slot) &&
+		    (slot->tls.ca[0] == '\0' ||
+			slot->tls.certificate[0] == '\0' ||
+			slot->tls.key[0] == '\0'))
+			return hf_fail(why, HF_ERR_BAD_SETTINGS,
+			    "[%s]: %s needs tls-ca, tls-certificate and "
+			    "tls-key",
+			    slot->label, slot->address);
 	}
 	return HF_OK;
 }
@@ -446,6 +524,8 @@ config_load(const char *reserved, struct config *out, struct hf_why *why)
 	err = set_from_environment(&config, why);
 	if (err == HF_OK && reserved != NULL)
 		err = config_override(&config, reserved, why);
+	if (err == HF_OK)
+		err = config_check(&config, why);
 	if (err != HF_OK) {
 		config_free(&config);
 		return err;

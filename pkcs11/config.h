@@ -8,13 +8,21 @@
 #include <holdfast/bytes.h>
 #include <holdfast/err.h>
 
+#include "../lib/address.h"
+
 /*
  * What slots there are. From /etc/holdfast/pkcs11.conf, the environment and
  * the string that a host gives C_Initialize, the later before the earlier:
  *
  *	login = none                  # before any section: for all slots
  *	[web]                         # a slot; its token's label
- *	socket = /run/holdfast/keyd.sock
+ *	address = /run/holdfast/keyd.sock   # or socket =, or
+ *	                              # tls+tcp://HOST:PORT, which needs
+ *	tls-ca = /etc/holdfast/ca.pem
+ *	tls-certificate = /etc/holdfast/web.pem
+ *	tls-key = /etc/holdfast/web.key
+ *	tls-server-name = keys.example      # unless it is HOST
+ *	tls-version = 1.3|1.2               # the lowest
  *	keys = web-*, tls-*           # names of keys, with * and ?
  *	types = rsa, ec, ed25519, aes, hmac
  *	objects = private, public, certificate, secret
@@ -25,16 +33,17 @@
  *	patience = 4                  # seconds to wait out a restart
  *
  * Without a file there is one slot, "holdfast". HOLDFAST_SOCKET,
- * HOLDFAST_TOKEN, and socket=, token=, login=, ... of the host's string speak
- * of the first slot; HOLDFAST_PKCS11_CONFIG, or config= of the string, names
- * another file. The environment is ignored in setuid programs.
+ * HOLDFAST_TOKEN, HOLDFAST_TLS_CA, ... and socket=, token=, login=, ... of the
+ * host's string speak of the first slot; HOLDFAST_PKCS11_CONFIG, or config= of
+ * the string, names another file. The environment is ignored in setuid
+ * programs.
  *
  * What is not understood is an error, never ignored: a typo in "login" must
  * not open what it should have closed.
  */
 enum login_mode { LOGIN_NONE, LOGIN_PROTECTED, LOGIN_PIN };
 
-enum { LABEL_MAX = 32, SLOTS_MAX = 64, PATTERNS_MAX = 32 };
+enum { LABEL_MAX = 32, SLOTS_MAX = 64, PATTERNS_MAX = 32, FILE_NAME_MAX = 255 };
 
 /* Kinds of objects that a slot may show; bits. */
 enum show {
@@ -57,7 +66,14 @@ enum types {
 
 struct slot_config {
 	char label[LABEL_MAX + 1];
-	char socket[256]; /* empty: libholdfast's default */
+	struct {
+		char ca[FILE_NAME_MAX + 1];
+		char certificate[FILE_NAME_MAX + 1];
+		char key[FILE_NAME_MAX + 1];
+		char server_name[FILE_NAME_MAX + 1]; /* empty: the host */
+		bool allow_tls12;
+	} tls;
+	char address[ADDRESS_LONGEST + 1]; /* empty: libholdfast's default */
 	char patterns[PATTERNS_MAX][64];
 	size_t pattern_count; /* 0: all keys */
 	unsigned show;        /* enum show */
@@ -89,7 +105,16 @@ enum hf_err config_parse(struct hf_text text, const char *file,
 enum hf_err config_override(
     struct config *config, const char *reserved, struct hf_why *why);
 
+/*
+ * Whether each slot has what its address needs. HF_ERR_BAD_SETTINGS with the
+ * slot's label in `why`.
+ */
+enum hf_err config_check(const struct config *config, struct hf_why *why);
+
 void config_free(struct config *config);
+
+/* Whether the address of the slot is one of TLS. */
+bool config_is_remote(const struct slot_config *slot);
 
 /* Whether the slot shows keys of that name: its patterns, "*" and "?". */
 bool config_shows(const struct slot_config *slot, struct hf_text name);

@@ -7,6 +7,7 @@
 
 #include "../lib/bytes.h"
 #include "../lib/client_socket.h"
+#include "../lib/client_tls.h"
 #include "digest.h"
 #include "module.h"
 #include "object.h"
@@ -50,6 +51,7 @@ slots_make(const struct config *config, struct slot **out, size_t *count,
 	for (size_t i = 0; i < config->count; i++) {
 		slots[i].id = i;
 		slots[i].config = config->slots[i];
+		slots[i].remote = config_is_remote(&config->slots[i]);
 		slots[i].refused_at = INT64_MIN;
 		make_serial(&slots[i]);
 	}
@@ -119,13 +121,41 @@ slot_token_info(const struct slot *slot, CK_TOKEN_INFO *out)
 
 /* -- The way to the daemon -- */
 
+/*
+ * What only slots with TLS need: its library, loaded under the lock that a
+ * fork waits for (the loader's state would be half made in the child), and
+ * who is who.
+ */
+static enum hf_err
+add_tls(const struct slot_config *slot, struct hf_client *client,
+    struct hf_why *why)
+{
+	const struct hf_tls tls = { .ca = slot->tls.ca,
+		.certificate = slot->tls.certificate,
+		.key = slot->tls.key,
+		.server_name = slot->tls.server_name,
+		.allow_tls12 = slot->tls.allow_tls12 };
+	const struct tls_provider *provider;
+	enum hf_err err;
+
+	module_lock();
+	err = client_tls_load(&provider, why);
+	module_unlock();
+	return err == HF_OK ? hf_set_tls(client, &tls, why) : err;
+}
+
 static enum hf_err
 client_new(const struct slot *slot, struct hf_client **out, struct hf_why *why)
 {
-	const char *socket = slot->config.socket;
-	enum hf_err err = hf_prepare(*socket == '\0' ? NULL : socket,
+	const char *address = slot->config.address;
+	enum hf_err err = hf_prepare(*address == '\0' ? NULL : address,
 	    (int)slot->config.timeout_ms, out, why);
 
+	if (err == HF_OK && slot->remote &&
+	    (err = add_tls(&slot->config, *out, why)) != HF_OK) {
+		hf_close(*out);
+		*out = NULL;
+	}
 	if (err != HF_OK)
 		return err;
 	/* A restart is waited for here, for all connections of the slot. */
@@ -172,13 +202,23 @@ idle_room(struct slot *slot)
 	return true;
 }
 
+/* Errors that the daemon did not send. */
+static bool
+is_from_here(enum hf_err err)
+{
+	return err == HF_ERR_TIMEOUT || err == HF_ERR_DISCONNECTED ||
+	    err == HF_ERR_UNTRUSTED || err == HF_ERR_CLIENT_REFUSED ||
+	    err == HF_ERR_BAD_SETTINGS || err == HF_ERR_NO_MEMORY ||
+	    err == HF_ERR_SYSTEM;
+}
+
 static void
 note_outcome(struct slot *slot, enum hf_err err)
 {
 	module_lock();
 	if (err == HF_ERR_UNREACHABLE)
 		slot->refused_at = deadline_now();
-	else if (err != HF_ERR_TIMEOUT && err != HF_ERR_DISCONNECTED)
+	else if (!is_from_here(err))
 		slot->reached = true;
 	module_unlock();
 }

@@ -26,6 +26,7 @@ struct slot {
 	CK_SLOT_ID id;
 	struct slot_config config;
 	char serial[17];
+	bool remote; /* TLS */
 	/* Guarded by the module's lock. */
 	struct hf_client **idle; /* connections that no call uses */
 	size_t idle_count, idle_cap;

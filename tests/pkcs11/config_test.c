@@ -29,7 +29,7 @@ has_one_slot_when_the_file_is_empty(void **state)
 	assert_int_equal(parse("# nothing\n\n", &c), HF_OK);
 	assert_int_equal(c.count, 1);
 	assert_string_equal(c.slots[0].label, "holdfast");
-	assert_string_equal(c.slots[0].socket, "");
+	assert_string_equal(c.slots[0].address, "");
 	assert_int_equal(c.slots[0].login, LOGIN_NONE);
 	assert_int_equal(c.slots[0].show, SHOW_ALL);
 	config_free(&c);
@@ -49,10 +49,10 @@ gives_what_stands_before_the_sections_to_all_slots(void **state)
 	    HF_OK);
 	assert_int_equal(c.count, 2);
 	assert_string_equal(c.slots[0].label, "web");
-	assert_string_equal(c.slots[0].socket, "/run/a.sock");
+	assert_string_equal(c.slots[0].address, "/run/a.sock");
 	assert_int_equal(c.slots[0].login, LOGIN_PROTECTED);
 	assert_int_equal(c.slots[0].pattern_count, 2);
-	assert_string_equal(c.slots[1].socket, "/run/b.sock");
+	assert_string_equal(c.slots[1].address, "/run/b.sock");
 	assert_int_equal(c.slots[1].login, LOGIN_NONE);
 	assert_int_equal(c.slots[1].types, TYPES_ED25519 | TYPES_EC);
 	assert_int_equal(c.slots[1].show, SHOW_PUBLIC);
@@ -88,6 +88,60 @@ refuses_what_it_does_not_understand(void **state)
 }
 
 static void
+takes_an_address_of_each_slot(void **state)
+{
+	struct config c;
+
+	(void)state;
+	assert_int_equal(parse("tls-ca = /ca\ntls-certificate = /c\n"
+			       "tls-key = /k\n[here]\n"
+			       "[there]\naddress = tls+tcp://[::1]:7655\n"
+			       "tls-server-name = keys.example\n"
+			       "tls-version = 1.2\n",
+			     &c),
+	    HF_OK);
+	assert_int_equal(config_check(&c, &why), HF_OK);
+	assert_false(config_is_remote(&c.slots[0]));
+	assert_true(config_is_remote(&c.slots[1]));
+	assert_string_equal(c.slots[1].address, "tls+tcp://[::1]:7655");
+	assert_string_equal(c.slots[1].tls.ca, "/ca");
+	assert_string_equal(c.slots[1].tls.certificate, "/c");
+	assert_string_equal(c.slots[1].tls.key, "/k");
+	assert_string_equal(c.slots[1].tls.server_name, "keys.example");
+	assert_true(c.slots[1].tls.allow_tls12);
+	assert_false(c.slots[0].tls.allow_tls12);
+	config_free(&c);
+	refuses_with_file_and_line("tls-version = 1.1\n", "tls-version");
+	refuses_with_file_and_line("tls-kye = /k\n", "no such setting");
+	refuses_with_file_and_line("address = tls+tcp://host\n", "address");
+	refuses_with_file_and_line("address = http://host\n", "address");
+}
+
+static void
+refuses_tls_without_its_files(void **state)
+{
+	static const char *const lacking[] = {
+		"tls-certificate = /c\ntls-key = /k\n",
+		"tls-ca = /ca\ntls-key = /k\n",
+		"tls-ca = /ca\ntls-certificate = /c\n",
+	};
+	struct config c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lacking) / sizeof(lacking[0]); i++) {
+		char text[128];
+
+		(void)snprintf(text, sizeof(text),
+		    "[here]\n[there]\naddress = tls+tcp://host:1\n%s",
+		    lacking[i]);
+		assert_int_equal(parse(text, &c), HF_OK);
+		assert_int_equal(config_check(&c, &why), HF_ERR_BAD_SETTINGS);
+		assert_non_null(strstr(why.text, "[there]"));
+		config_free(&c);
+	}
+}
+
+static void
 takes_no_more_slots_than_there_is_room_for(void **state)
 {
 	char text[16 * (SLOTS_MAX + 1)], *p = text;
@@ -116,7 +170,7 @@ lets_the_hosts_string_speak_of_the_first_slot(void **state)
 		&why),
 	    HF_OK);
 	assert_string_equal(c.slots[0].label, "my keys");
-	assert_string_equal(c.slots[0].socket, "/x y");
+	assert_string_equal(c.slots[0].address, "/x y");
 	assert_int_equal(c.slots[0].login, LOGIN_PROTECTED);
 	assert_string_equal(c.slots[1].label, "b");
 	assert_int_equal(config_override(&c, "", &why), HF_OK);
@@ -144,14 +198,14 @@ lets_the_environment_come_before_the_file(void **state)
 	assert_int_equal(setenv("HOLDFAST_PKCS11_CONFIG", path, 1), 0);
 	assert_int_equal(config_load(NULL, &c, &why), HF_OK);
 	assert_string_equal(c.slots[0].label, "file");
-	assert_string_equal(c.slots[0].socket, "/file");
+	assert_string_equal(c.slots[0].address, "/file");
 	config_free(&c);
 
 	assert_int_equal(setenv("HOLDFAST_SOCKET", "/env", 1), 0);
 	assert_int_equal(setenv("HOLDFAST_TOKEN", "env", 1), 0);
 	assert_int_equal(config_load("socket=/host", &c, &why), HF_OK);
 	assert_string_equal(c.slots[0].label, "env");
-	assert_string_equal(c.slots[0].socket, "/host");
+	assert_string_equal(c.slots[0].address, "/host");
 	config_free(&c);
 
 	(void)unlink(path);
@@ -209,8 +263,9 @@ shipped_file(char *buf, size_t cap)
 static void
 the_shipped_file_names_every_setting_with_its_default(void **state)
 {
-	static const char *const keys[] = { "socket", "login", "keys", "types",
-		"objects", "ed25519", "random", "timeout", "patience" };
+	static const char *const keys[] = { "address", "tls-version", "login",
+		"keys", "types", "objects", "ed25519", "random", "timeout",
+		"patience" };
 	char buf[8192], key[32];
 	struct hf_text text = shipped_file(buf, sizeof(buf) - 1);
 	struct config shipped, empty;
@@ -248,6 +303,8 @@ main(void)
 		cmocka_unit_test(
 		    gives_what_stands_before_the_sections_to_all_slots),
 		cmocka_unit_test(refuses_what_it_does_not_understand),
+		cmocka_unit_test(takes_an_address_of_each_slot),
+		cmocka_unit_test(refuses_tls_without_its_files),
 		cmocka_unit_test(takes_no_more_slots_than_there_is_room_for),
 		cmocka_unit_test(lets_the_hosts_string_speak_of_the_first_slot),
 		cmocka_unit_test(lets_the_environment_come_before_the_file),

@@ -7,8 +7,8 @@
 log=$T/audit.log
 AUDIT='checkpoint_lines = 5
   checkpoint_seconds = 1'
-export FULL_UNDER=$log FULL_WHILE=$T/full
-PRELOAD=$E2E/full_shim.so start_service
+export IO_FAULTS=$T/faults
+PRELOAD=$E2E/io_shim.so start_service
 holdfast key create payments >/dev/null
 printf 'the plaintext' >"$T/data"
 for _ in $(seq 10); do
@@ -99,12 +99,12 @@ has "and says so in its log" "audit" "$T/keyd.log"
 is "the new file notes the damage" true "$(verify "$log" | jq '.notes > 0')"
 
 # -- A full disk --
-: >"$FULL_WHILE"
+echo "write $log ENOSPC" >"$IO_FAULTS"
 refuse "a full disk: nothing is done" 2 audit_unavailable holdfast encrypt payments "$T/data"
 refuse "not a change either" 2 audit_unavailable holdfast key create unseen
 refuse "nor a look at it" 2 audit_unavailable holdfast key show payments
 kill -0 "$DAEMON_PID" || fail "the daemon is gone"
-rm "$FULL_WHILE"
+rm "$IO_FAULTS"
 until_true 10 quiet holdfast encrypt payments "$T/data" || fail "it does not recover"
 ok "it recovers without a restart"
 refuse "what was refused was not done" 2 "key not found" holdfast key show unseen

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For LD_PRELOAD: disks that fail, as the file IO_FAULTS says at each call;
+ * while it is not there all is well. Its lines are CALL PATH ERRNO: calls on
+ * files whose path starts with PATH fail. CALL is open (for writing), write or
+ * sync; ERRNO is a name below. The first write to a full disk puts down half of
+ * its bytes.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+enum { FAULTS = 4096 };
+
+static atomic_bool half_done;
+
+static void *
+original(const char *name)
+{
+	void *f = dlsym(RTLD_NEXT, name);
+
+	if (f == NULL)
+		abort();
+	return f;
+}
+
+/* ISO C has no cast from a data to a function pointer. */
+#define ORIGINAL(var, name)                      \
+	do {                                     \
+		void *f_ = original(name);       \
+		memcpy(&(var), &f_, sizeof(f_)); \
+	} while (0)
+
+static int
+errno_by_name(const char *name)
+{
+	static const struct {
+		const char *name;
+		int value;
+	} known[] = { { "ENOSPC", ENOSPC }, { "EIO", EIO }, { "EROFS", EROFS },
+		{ "EDQUOT", EDQUOT } };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(known[i].name, name) == 0)
+			return known[i].value;
+	abort(); /* a test that asks for what there is not */
+}
+
+/* The text of the control file; false when there is none. */
+static bool
+read_faults(char out[FAULTS])
+{
+	const char *path = getenv("IO_FAULTS");
+	int (*real_open)(const char *, int, ...);
+	ssize_t n;
+	int fd;
+
+	ORIGINAL(real_open, "open");
+	if (path == NULL || (fd = real_open(path, O_RDONLY | O_CLOEXEC)) < 0)
+		return false;
+	n = read(fd, out, FAULTS - 1);
+	(void)close(fd);
+	out[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+/* 0, or the errno with which this call on this path is to fail. */
+static int
+fault(const char *call, const char *path)
+{
+	char text[FAULTS], name[16], prefix[PATH_MAX], error[16];
+	int saved = errno, found = 0;
+
+	if (read_faults(text)) {
+		char *line = text, *next;
+
+		for (; line != NULL && found == 0; line = next) {
+			next = strchr(line, '\n');
+			if (next != NULL)
+				*next++ = '\0';
+			if (sscanf(line, "%15s %4095s %15s", name, prefix,
+				error) == 3 &&
+			    strcmp(name, call) == 0 &&
+			    strncmp(path, prefix, strlen(prefix)) == 0)
+				found = errno_by_name(error);
+		}
+	} else {
+		atomic_store(&half_done, false);
+	}
+	errno = saved;
+	return found;
+}
+
+static int
+fault_fd(const char *call, int fd)
+{
+	char link[40], path[PATH_MAX];
+	int saved = errno;
+	ssize_t n;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	errno = saved;
+	if (n <= 0 || path[0] != '/')
+		return 0;
+	path[n] = '\0';
+	return fault(call, path);
+}
+
+/* -- What the process calls -- */
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT ssize_t
+write(int fd, const void *buf, size_t len)
+{
+	ssize_t (*f)(int, const void *, size_t);
+	int error = fault_fd("write", fd);
+
+	ORIGINAL(f, "write");
+	if (error == 0)
+		return f(fd, buf, len);
+	if (error == ENOSPC && !atomic_exchange(&half_done, true) && len > 1)
+		return f(fd, buf, len / 2);
+	errno = error;
+	return -1;
+}
+
+EXPORT ssize_t
+pwrite64(int fd, const void *buf, size_t len, off64_t offset)
+{
+	ssize_t (*f)(int, const void *, size_t, off64_t);
+	int error = fault_fd("write", fd);
+
+	ORIGINAL(f, "pwrite64");
+	if (error == 0)
+		return f(fd, buf, len, offset);
+	errno = error;
+	return -1;
+}
+
+EXPORT ssize_t
+pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+	return pwrite64(fd, buf, len, offset);
+}
+
+static int
+sync_file(int fd, const char *name)
+{
+	int error = fault_fd("sync", fd);
+	int (*f)(int);
+
+	ORIGINAL(f, name);
+	if (error == 0)
+		return f(fd);
+	errno = error;
+	return -1;
+}
+
+EXPORT int
+fsync(int fd)
+{
+	return sync_file(fd, "fsync");
+}
+
+EXPORT int
+fdatasync(int fd)
+{
+	return sync_file(fd, "fdatasync");
+}
+
+static int
+open_file(const char *name, const char *path, int flags, mode_t mode)
+{
+	int (*f)(const char *, int, ...);
+	int error = 0;
+
+	ORIGINAL(f, name);
+	if ((flags & O_ACCMODE) != O_RDONLY)
+		error = fault("open", path);
+	if (error == 0)
+		return f(path, flags, mode);
+	errno = error;
+	return -1;
+}
+
+static mode_t
+mode_of(int flags, va_list args)
+{
+	return (flags & O_CREAT) != 0 ? va_arg(args, mode_t) : 0;
+}
+
+EXPORT int
+open(const char *path, int flags, ...)
+{
+	va_list args;
+	mode_t mode;
+
+	va_start(args, flags);
+	mode = mode_of(flags, args);
+	va_end(args);
+	return open_file("open", path, flags, mode);
+}
+
+EXPORT int
+open64(const char *path, int flags, ...)
+{
+	va_list args;
+	mode_t mode;
+
+	va_start(args, flags);
+	mode = mode_of(flags, args);
+	va_end(args);
+	return open_file("open64", path, flags, mode);
+}

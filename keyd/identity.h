@@ -108,6 +108,11 @@ struct subject {
 enum hf_err subject_parse(
     struct hf_text text, struct subject *out, struct hf_why *why);
 void subject_free(struct subject *subject);
+
+/* The name that the system has for a user. HF_ERR_NOT_FOUND, HF_ERR_SYSTEM. */
+enum { SUBJECT_USER_MAX = 256 };
+enum hf_err subject_user_name(uid_t uid, char out[SUBJECT_USER_MAX]);
+
 bool subject_names(const struct subject *subject, const struct identity *id);
 
 /*

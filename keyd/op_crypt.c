@@ -331,7 +331,7 @@ seal_other(struct request *rq, const struct reencrypt_ctx *rc,
 
 /* What the new ciphertext is bound to: as said, else as it was. */
 static struct bound
-bound_anew(const struct reencrypt_ctx *rc, const struct hf_reencrypt_item *it)
+bound_anew(const struct key *destination, const struct hf_reencrypt_item *it)
 {
 	struct bound b = BOUND(it);
 
@@ -343,9 +343,53 @@ bound_anew(const struct reencrypt_ctx *rc, const struct hf_reencrypt_item *it)
 	}
 	if (it->new_context.ptr != NULL)
 		b.context = it->new_context;
-	else if (!rc->destination->derived)
+	else if (destination == NULL || !destination->derived)
 		b.context = (struct hf_bytes){ 0 };
 	return b;
+}
+
+/* The same as an item of encrypt, for policy: its plaintext is there. */
+static void
+encrypt_item(const struct key *destination, const struct hf_reencrypt_item *it,
+    struct hf_encrypt_item *out)
+{
+	struct bound b = bound_anew(destination, it);
+
+	*out = (struct hf_encrypt_item){
+		.plaintext = bytes_of("", 0),
+		.associated_data = b.aad,
+		.encryption_context = b.pairs,
+		.encryption_context_count = b.pairs_count,
+		.context = b.context,
+		.key_version = it->key_version,
+		.reference = it->reference,
+	};
+}
+
+/* To re-encrypt is to encrypt with the destination: under its rules. */
+static const void *
+as_encrypt(struct request *rq, const struct key *key, const void *ctx)
+{
+	const struct hf_reencrypt_in *in = ctx;
+	struct hf_encrypt_in *out = request_alloc(rq, sizeof(*out));
+
+	if (out == NULL)
+		return NULL;
+	*out = (struct hf_encrypt_in){ .name = in->destination,
+		.format = in->format };
+	if (in->batch_input == NULL) {
+		encrypt_item(key, &in->item, &out->item);
+		return out;
+	}
+	out->item.key_version = in->item.key_version;
+	out->batch_input_count = in->batch_input_count;
+	out->batch_input = arena_array(
+	    rq->arena, in->batch_input_count, sizeof(*out->batch_input));
+	if (out->batch_input == NULL)
+		return NULL;
+	for (size_t i = 0; i < in->batch_input_count; i++)
+		encrypt_item(key, &in->batch_input[i], &out->batch_input[i]);
+	return out;
 }
 
 static enum hf_err
@@ -355,7 +399,7 @@ reencrypt_one(struct request *rq, const void *ctx, const void *item,
 	const struct reencrypt_ctx *rc = ctx;
 	const struct hf_reencrypt_item *it = item;
 	const struct bound old = BOUND(it);
-	const struct bound new = bound_anew(rc, it);
+	const struct bound new = bound_anew(rc->destination, it);
 	struct hf_uint asked = it->key_version.present
 	    ? it->key_version
 	    : rc->in->item.key_version;
@@ -373,14 +417,19 @@ enum hf_err
 op_transit_reencrypt(struct request *rq, const struct hf_reencrypt_in *in,
     struct hf_reencrypt_out *out)
 {
+	const struct other other = { .prefix = "transit/encrypt/",
+		.name = in->destination,
+		.schema = op_by_name(TEXT("transit.encrypt"))->in,
+		.in = as_encrypt,
+		.ctx = in };
 	struct reencrypt_ctx rc = { .in = in };
 	bool given = in->item.ciphertext.ptr != NULL ||
 	    (in->batch_input != NULL && BOUND_GIVEN(&in->item));
 	enum hf_err err;
 
 	if ((err = must_encrypt(rq, "decryption")) != HF_OK ||
-	    (err = other_key(rq, "transit/encrypt/", in->destination,
-		 &rc.destination, &rc.demand_hsm)) != HF_OK)
+	    (err = other_key(rq, &other, &rc.destination, &rc.demand_hsm)) !=
+		HF_OK)
 		return err;
 	if (!rc.destination->type->encrypts)
 		err = hf_fail(&rq->why, HF_ERR_KEY_TYPE,

@@ -10,6 +10,7 @@
 #include "handlers.h"
 #include "key_select.h"
 #include "op_key.h"
+#include "request_policy.h"
 #include "server.h"
 
 enum hf_err
@@ -27,30 +28,34 @@ check_context(
 }
 
 enum hf_err
-other_key(struct request *rq, const char *prefix, struct hf_text name,
-    struct key **out, bool *demand_hsm)
+other_key(struct request *rq, const struct other *other, struct key **out,
+    bool *demand_hsm)
 {
 	char path[192];
 	struct key *key = NULL;
-	enum hf_err err = keys_get(rq->server->keys, name, rq->may_block, &key);
+	enum hf_err err =
+	    keys_get(rq->server->keys, other->name, rq->may_block, &key);
 	/* Policy speaks of keys, not of aliases. */
-	struct hf_text real = err == HF_OK ? text_of(key->name) : name;
+	struct hf_text real = err == HF_OK ? text_of(key->name) : other->name;
 	struct hf_text asked;
+	const void *in;
 	int n;
 
 	if (err == HF_ERR_DEFER)
 		return err;
-	n = snprintf(
-	    path, sizeof(path), "%s%.*s", prefix, (int)real.len, real.ptr);
+	n = snprintf(path, sizeof(path), "%s%.*s", other->prefix, (int)real.len,
+	    real.ptr);
 	asked = (struct hf_text){ path, (size_t)n };
+	in = other->in(rq, key, other->ctx);
 	/* Whoever may not use it does not learn whether it is there. */
-	if (!policy_check(rq->grant, asked, HF_CAP_UPDATE, NULL, 0, NULL)) {
+	if (in == NULL ||
+	    !request_may(rq, asked, HF_CAP_UPDATE, other->schema, in)) {
 		key_unref(key);
-		return HF_ERR_PERMISSION_DENIED;
+		return in == NULL ? HF_ERR_NO_MEMORY : HF_ERR_PERMISSION_DENIED;
 	}
 	if (err == HF_ERR_KEY_NOT_FOUND)
 		return hf_fail(&rq->why, err, "there is no key %.*s",
-		    (int)name.len, name.ptr);
+		    (int)other->name.len, other->name.ptr);
 	if (err != HF_OK)
 		return err;
 	*demand_hsm = policy_demands_hsm(rq->grant, asked);
@@ -113,6 +118,15 @@ agree(struct request *rq, const struct key_version *v,
 	return crypto_ecdh(v->pair, point, out);
 }
 
+/* For the base key the request speaks as it is. */
+static const void *
+as_it_is(struct request *rq, const struct key *key, const void *ctx)
+{
+	(void)key;
+	(void)ctx;
+	return rq->in;
+}
+
 /* The base key stands in for the key of the request while it is chosen. */
 static enum hf_err
 agree_with_base(
@@ -120,9 +134,12 @@ agree_with_base(
 {
 	bool demand = false, own_demand = rq->demand_hsm;
 	struct key *base = NULL, *own = rq->key;
+	const struct other other = { .prefix = "transit/derive-key/",
+		.name = in->base_key_name,
+		.schema = rq->op->in,
+		.in = as_it_is };
 	const struct key_version *v;
-	enum hf_err err = other_key(
-	    rq, "transit/derive-key/", in->base_key_name, &base, &demand);
+	enum hf_err err = other_key(rq, &other, &base, &demand);
 
 	if (err != HF_OK)
 		return err;

@@ -470,10 +470,26 @@ caps_text(struct request *rq, unsigned caps, struct hf_text *out)
 	return copy(rq, buf, out);
 }
 
+/* As a request with this context would have them. */
+static size_t
+test_params(const struct hf_policy_test_in *in,
+    struct policy_param params[1 + CONTEXT_PAIRS])
+{
+	if (in->encryption_context == NULL)
+		return 0;
+	params[0] = (struct policy_param){ .name = "encryption_context",
+		.value = TEXT("") };
+	for (size_t i = 0; i < in->encryption_context_count; i++)
+		params[1 + i] =
+		    (struct policy_param){ .pair = in->encryption_context[i] };
+	return 1 + in->encryption_context_count;
+}
+
 enum hf_err
 op_policy_test(struct request *rq, const struct hf_policy_test_in *in,
     struct hf_policy_test_out *out)
 {
+	struct policy_param params[1 + CONTEXT_PAIRS];
 	struct policy_verdict verdict;
 	struct policy_grant *grant;
 	struct identity *id;
@@ -489,7 +505,8 @@ op_policy_test(struct request *rq, const struct hf_policy_test_in *in,
 	identity_free(id);
 	if (err != HF_OK)
 		return err;
-	(void)policy_check(grant, text_of(path), caps, NULL, 0, &verdict);
+	(void)policy_check(grant, text_of(path), caps, params,
+	    test_params(in, params), &verdict);
 	out->path = text_of(path);
 	if ((err = caps_text(rq, caps, &out->capability)) == HF_OK)
 		err = test_answer(rq, &verdict, out);

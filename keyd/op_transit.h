@@ -13,10 +13,22 @@ enum hf_err check_context(
 
 /*
  * A second key that a request names: it must be there, and the caller must be
- * allowed to update `prefix` with its name behind. *demand_hsm is what policy
- * demands there. HF_ERR_DEFER. The reference is the caller's.
+ * allowed to update `prefix` with its name behind, with the parameters that
+ * `in` gives (a struct of `schema`, made when the key is known; NULL when it is
+ * not there). *demand_hsm is what policy demands there. HF_ERR_DEFER. The
+ * reference is the caller's.
  */
-enum hf_err other_key(struct request *rq, const char *prefix,
-    struct hf_text name, struct key **out, bool *demand_hsm);
+struct other {
+	const char *prefix;
+	struct hf_text name;
+	const struct schema *schema;
+	/* Because it depends on the key what a request would say. NULL from it:
+	 * no memory. */
+	const void *(*in)(
+	    struct request *rq, const struct key *key, const void *ctx);
+	const void *ctx;
+};
+enum hf_err other_key(struct request *rq, const struct other *other,
+    struct key **out, bool *demand_hsm);
 
 #endif

@@ -49,6 +49,7 @@ struct policy_grant {
 	struct policy_table *own_table; /* when the cache was full */
 	struct policy_mask mask;
 	bool pins_process;
+	struct caller caller; /* as far as its rules speak of the caller */
 };
 
 /* -- Sets -- */
@@ -464,6 +465,17 @@ bound_policies(const struct policy_set *set, const struct identity *id,
 		}
 }
 
+static unsigned
+bound_facts(const struct policy_set *set, const struct policy_mask *mask)
+{
+	unsigned facts = 0;
+
+	for (size_t i = 0; i < set->count; i++)
+		if (mask_has(mask, i))
+			facts |= set->policies[i].facts;
+	return facts;
+}
+
 static const struct policy_table *
 cached(const struct policy_set *set, const struct policy_mask *mask)
 {
@@ -502,6 +514,7 @@ policy_grant_for(struct policy_store *ps, const struct identity *id,
     struct policy_grant **out)
 {
 	struct policy_grant *grant = calloc(1, sizeof(*grant));
+	unsigned facts;
 	enum hf_err err;
 
 	if (grant == NULL)
@@ -509,7 +522,10 @@ policy_grant_for(struct policy_store *ps, const struct identity *id,
 	atomic_init(&grant->refs, 1);
 	grant->set = set_ref(ps);
 	bound_policies(grant->set, id, &grant->mask, &grant->pins_process);
-	if ((err = find_table(grant)) != HF_OK) {
+	facts = bound_facts(grant->set, &grant->mask);
+	grant->pins_process |= caller_is_of_process(facts);
+	if ((err = caller_of(id, facts, &grant->caller)) != HF_OK ||
+	    (err = find_table(grant)) != HF_OK) {
 		policy_grant_free(grant);
 		return err;
 	}
@@ -530,6 +546,7 @@ policy_grant_free(struct policy_grant *grant)
 	if (grant == NULL || atomic_fetch_sub(&grant->refs, 1) != 1)
 		return;
 	policy_table_free(grant->own_table);
+	caller_free(&grant->caller);
 	set_unref(grant->set);
 	free(grant);
 }
@@ -597,7 +614,7 @@ policy_check(const struct policy_grant *grant, struct hf_text path,
 	else
 		policy_decide(policy_table_find(grant->table, path,
 				  (caps & HF_CAP_LIST) != 0),
-		    caps, params, param_count, verdict);
+		    caps, params, param_count, &grant->caller, verdict);
 	return verdict->allowed;
 }
 
@@ -617,6 +634,14 @@ find_both(const struct policy_grant *grant, struct hf_text path,
 	return n;
 }
 
+static bool
+asks_about_params(const struct policy_rule *rule)
+{
+	return rule->allowed != NULL || rule->denied != NULL ||
+	    rule->required != NULL || rule->context_allowed != NULL ||
+	    rule->context_denied != NULL || rule->context_required != NULL;
+}
+
 bool
 policy_wants_params(const struct policy_grant *grant, struct hf_text path)
 {
@@ -624,13 +649,9 @@ policy_wants_params(const struct policy_grant *grant, struct hf_text path)
 	size_t n = find_both(grant, path, found);
 
 	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j < found[i]->rule_count; j++) {
-			const struct policy_rule *rule = found[i]->rules[j];
-
-			if (rule->allowed != NULL || rule->denied != NULL ||
-			    rule->required != NULL)
+		for (size_t j = 0; j < found[i]->rule_count; j++)
+			if (asks_about_params(found[i]->rules[j]))
 				return true;
-		}
 	return false;
 }
 

@@ -42,6 +42,19 @@
  * and patch, denied_parameters everything. Rules of the same pattern share
  * them. Beyond Vault: min_level = "hsm".
  *
+ * Beyond Vault, too, rules about the encryption context of a request, with
+ * names and values as they are and templates in values (policy_template.h):
+ *
+ *	required_context = ["purpose"]                   these names are there
+ *	allowed_context  = { "tenant" = ["{{caller.unit}}"]    with such a value
+ *	                     "note" = [] }               any value, or not there
+ *	denied_context   = { "tenant" = ["root*"] }      not this one
+ *
+ * A name that allowed_context gives values for must be there. "*" as a name of
+ * allowed_context lets in names that no rule mentions; as one of denied_context
+ * it stands for every name. What cannot be filled matches no value that is
+ * allowed and every one that is denied.
+ *
  * Where Vault lets more pass than a reader of the policy expects, less passes:
  * what a rule past its `expiration` grants is gone but what it forbids stays;
  * a rule with min_ or max_wrapping_ttl refuses, for nothing is wrapped here;
@@ -91,12 +104,13 @@ struct policy_verdict {
 
 /*
  * One parameter of a request, for parameter rules: a field that was given,
- * but not the one that stands in the path. A list is given item by item, under
- * the same name; every item must pass.
+ * but not the one that stands in the path; or a pair of the context. A list is
+ * given item by item, under the same name; every item must pass.
  */
 struct policy_param {
-	const char *name;
+	const char *name;     /* NULL: a pair of the context */
 	struct hf_text value; /* numbers in decimal, bool as true/false */
+	struct hf_pair pair;
 };
 
 /*

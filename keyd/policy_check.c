@@ -198,7 +198,7 @@ static bool
 has_param(const struct policy_param *params, size_t count, struct hf_text name)
 {
 	for (size_t i = 0; i < count; i++)
-		if (same_name(name, params[i].name))
+		if (params[i].name != NULL && same_name(name, params[i].name))
 			return true;
 	return false;
 }
@@ -220,6 +220,117 @@ unsatisfied_rule(const struct policy_entry *e,
 	return NULL;
 }
 
+/* -- Contexts: names as they are, values with templates -- */
+
+static const struct hcl_node *
+find_exact(const struct hcl_node *map, struct hf_text name)
+{
+	for (const struct hcl_node *n = map->first; n != NULL; n = n->next)
+		if (text_equal(n->key, name))
+			return n;
+	return NULL;
+}
+
+/* Whether one of the values matches; `doubt` is what an unknown one does. */
+static bool
+values_have(const struct hcl_node *list, const struct caller *caller,
+    struct hf_text value, bool doubt)
+{
+	if (list->count == 0)
+		return true;
+	for (const struct hcl_node *n = list->first; n != NULL; n = n->next) {
+		enum template_match match =
+		    template_matches(n->text, caller, value);
+
+		if (match == TEMPLATE_YES ||
+		    (match == TEMPLATE_UNKNOWN && doubt))
+			return true;
+	}
+	return false;
+}
+
+static const struct policy_rule *
+pair_denying_rule(const struct policy_entry *e, const struct hf_pair *pair,
+    const struct caller *caller)
+{
+	for (size_t i = 0; i < e->rule_count; i++) {
+		const struct hcl_node *map = e->rules[i]->context_denied;
+		const struct hcl_node *all, *list;
+
+		if (map == NULL)
+			continue;
+		all = find_exact(map, TEXT("*"));
+		list = find_exact(map, pair->name);
+		if ((all != NULL &&
+			values_have(all, caller, pair->value, true)) ||
+		    (list != NULL &&
+			values_have(list, caller, pair->value, true)))
+			return e->rules[i];
+	}
+	return NULL;
+}
+
+/* As param_allowed: the lists of all rules are one. NULL: it is; else one of
+ * the rules that are in the way. */
+static const struct policy_rule *
+pair_refusing_rule(const struct policy_entry *e, const struct hf_pair *pair,
+    const struct caller *caller)
+{
+	const struct policy_rule *in_the_way = NULL;
+	bool named = false, all = false;
+
+	for (size_t i = 0; i < e->rule_count; i++) {
+		const struct hcl_node *map = e->rules[i]->context_allowed;
+		const struct hcl_node *list;
+
+		if (map == NULL)
+			continue;
+		list = find_exact(map, pair->name);
+		if (in_the_way == NULL || (list != NULL && !named))
+			in_the_way = e->rules[i];
+		named = named || list != NULL;
+		if (is_expired(e->rules[i]))
+			continue;
+		all = all || find_exact(map, TEXT("*")) != NULL;
+		if (list != NULL &&
+		    values_have(list, caller, pair->value, false))
+			return NULL;
+	}
+	return !named && all ? NULL : in_the_way;
+}
+
+static bool
+has_pair(const struct policy_param *params, size_t count, struct hf_text name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (params[i].name == NULL &&
+		    text_equal(params[i].pair.name, name))
+			return true;
+	return false;
+}
+
+/* Names that are required, and names that have values to choose from. */
+static const struct policy_rule *
+context_wanting_rule(const struct policy_entry *e,
+    const struct policy_param *params, size_t count)
+{
+	for (size_t i = 0; i < e->rule_count; i++) {
+		const struct hcl_node *list = e->rules[i]->context_required;
+		const struct hcl_node *map = e->rules[i]->context_allowed;
+
+		for (const struct hcl_node *n = list != NULL ? list->first
+							     : NULL;
+		     n != NULL; n = n->next)
+			if (!has_pair(params, count, n->text))
+				return e->rules[i];
+		for (const struct hcl_node *n = map != NULL ? map->first : NULL;
+		     n != NULL; n = n->next)
+			if (n->count > 0 && !has_pair(params, count, n->key))
+				return e->rules[i];
+	}
+	return NULL;
+}
+
 /* -- The decision -- */
 
 static void
@@ -235,19 +346,53 @@ conclude(struct policy_verdict *v, const struct policy_rule *rule, bool allowed,
 	v->line = rule->line;
 }
 
+enum {
+	CHECKED = HF_CAP_CREATE | HF_CAP_READ | HF_CAP_UPDATE | HF_CAP_PATCH,
+};
+
+/* The same on the context. */
+static bool
+context_refused(const struct policy_entry *e, unsigned caps,
+    const struct policy_param *params, size_t count,
+    const struct caller *caller, struct policy_verdict *v)
+{
+	const struct policy_rule *rule;
+
+	for (size_t i = 0; i < count; i++)
+		if (params[i].name == NULL &&
+		    (rule = pair_denying_rule(e, &params[i].pair, caller)) !=
+			NULL) {
+			conclude(
+			    v, rule, false, "a value of the context is denied");
+			return true;
+		}
+	if ((caps & CHECKED) == 0)
+		return false;
+	if ((rule = context_wanting_rule(e, params, count)) != NULL) {
+		conclude(v, rule, false, "a name of the context is missing");
+		return true;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (params[i].name == NULL &&
+		    (rule = pair_refusing_rule(e, &params[i].pair, caller)) !=
+			NULL) {
+			conclude(v, rule, false,
+			    "a name or value of the context is not allowed");
+			return true;
+		}
+	return false;
+}
+
 /* Sets the verdict to no, and tells whether it did, on any parameter. */
 static bool
 params_refused(const struct policy_entry *e, unsigned caps,
     const struct policy_param *params, size_t count, struct policy_verdict *v)
 {
-	enum {
-		CHECKED =
-		    HF_CAP_CREATE | HF_CAP_READ | HF_CAP_UPDATE | HF_CAP_PATCH,
-	};
 	const struct policy_rule *rule;
 
 	for (size_t i = 0; i < count; i++)
-		if ((rule = denying_rule(e, &params[i])) != NULL) {
+		if (params[i].name != NULL &&
+		    (rule = denying_rule(e, &params[i])) != NULL) {
 			conclude(v, rule, false, "a parameter is denied");
 			return true;
 		}
@@ -258,7 +403,7 @@ params_refused(const struct policy_entry *e, unsigned caps,
 		return true;
 	}
 	for (size_t i = 0; i < count; i++)
-		if (!param_allowed(e, &params[i])) {
+		if (params[i].name != NULL && !param_allowed(e, &params[i])) {
 			conclude(v, e->rules[0], false,
 			    "a parameter or its value is not allowed");
 			return true;
@@ -306,7 +451,7 @@ why_not_granted(const struct policy_entry *e, unsigned caps)
 void
 policy_decide(const struct policy_entry *entry, unsigned caps,
     const struct policy_param *params, size_t param_count,
-    struct policy_verdict *verdict)
+    const struct caller *caller, struct policy_verdict *verdict)
 {
 	const struct policy_rule *rule;
 	const char *reason = NULL;
@@ -324,7 +469,8 @@ policy_decide(const struct policy_entry *entry, unsigned caps,
 		    why_not_granted(entry, caps));
 		return;
 	}
-	if (params_refused(entry, caps, params, param_count, verdict))
+	if (params_refused(entry, caps, params, param_count, verdict) ||
+	    context_refused(entry, caps, params, param_count, caller, verdict))
 		return;
 	conclude(
 	    verdict, granting_rule(entry, caps), true, "the rule grants it");

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "../lib/bytes.h"
+#include "../lib/context.h"
 #include "../lib/ops.h"
 #include "policy_rule.h"
 
@@ -132,6 +133,11 @@ want_parameters(const struct parse *p, const struct hcl_node *map)
 				    "%.60s: lists and blocks "
 				    "as values are not supported",
 				    n->key.ptr);
+			else if (template_speaks_of_caller(v->text))
+				return refuse(p, v,
+				    "%.60s: templates of the caller are for "
+				    "allowed_context and denied_context",
+				    n->key.ptr);
 	}
 	return HF_OK;
 }
@@ -158,6 +164,88 @@ read_required(
 {
 	rule->required = n;
 	return want_strings(p, n);
+}
+
+/* -- Rules about contexts -- */
+
+static enum hf_err
+want_context_name(
+    const struct parse *p, const struct hcl_node *n, struct hf_text name)
+{
+	if (name.len >= 1 && name.len <= CONTEXT_NAME_MAX)
+		return HF_OK;
+	return refuse(
+	    p, n, "a name in a context takes 1 to %d bytes", CONTEXT_NAME_MAX);
+}
+
+static enum hf_err
+want_context_value(const struct parse *p, const struct hcl_node *n)
+{
+	if (template_valid(n->text, &p->policy->facts))
+		return HF_OK;
+	return refuse(p, n,
+	    "\"%.80s\": templates are {{caller.uid}}, gid, user, unit, exe, "
+	    "cert and cert_sha256",
+	    n->text.ptr);
+}
+
+/* { name = [ "value", ... ] ... }; [] stands for any. */
+static enum hf_err
+want_context(const struct parse *p, const struct hcl_node *map)
+{
+	enum hf_err err;
+
+	if ((err = want_kind(p, map, HCL_OBJECT)) != HF_OK)
+		return err;
+	for (const struct hcl_node *n = map->first; n != NULL; n = n->next) {
+		if ((err = want_context_name(p, n, n->key)) != HF_OK ||
+		    (err = want_strings(p, n)) != HF_OK)
+			return err;
+		for (const struct hcl_node *v = n->first; v != NULL;
+		     v = v->next)
+			if ((err = want_context_value(p, v)) != HF_OK)
+				return err;
+	}
+	return HF_OK;
+}
+
+/* Unlike parameters, where {} is no rule: here it allows no context. */
+static enum hf_err
+read_context_allowed(
+    const struct parse *p, const struct hcl_node *n, struct policy_rule *rule)
+{
+	const struct hcl_node *all =
+	    n->kind == HCL_OBJECT ? hcl_get(n, "*") : NULL;
+
+	if (all != NULL && all->count > 0)
+		return refuse(p, all,
+		    "allowed_context: \"*\" stands for the other names, with "
+		    "any value: []");
+	rule->context_allowed = n;
+	return want_context(p, n);
+}
+
+static enum hf_err
+read_context_denied(
+    const struct parse *p, const struct hcl_node *n, struct policy_rule *rule)
+{
+	rule->context_denied = n;
+	return want_context(p, n);
+}
+
+static enum hf_err
+read_context_required(const struct parse *p, const struct hcl_node *list,
+    struct policy_rule *rule)
+{
+	enum hf_err err;
+
+	if ((err = want_strings(p, list)) != HF_OK)
+		return err;
+	rule->context_required = list;
+	for (const struct hcl_node *n = list->first; n != NULL; n = n->next)
+		if ((err = want_context_name(p, n, n->text)) != HF_OK)
+			return err;
+	return HF_OK;
 }
 
 /* Seconds, or text such as "300s"; only whether it is zero matters. */
@@ -292,6 +380,9 @@ static const struct path_key {
 	{ "allowed_parameters", read_allowed, NULL },
 	{ "denied_parameters", read_denied, NULL },
 	{ "required_parameters", read_required, NULL },
+	{ "allowed_context", read_context_allowed, NULL },
+	{ "denied_context", read_context_denied, NULL },
+	{ "required_context", read_context_required, NULL },
 	{ "min_level", read_min_level, NULL },
 	{ "expiration", read_expiration, NULL },
 	{ "min_wrapping_ttl", read_wrapping, NULL },
@@ -389,6 +480,11 @@ read_path(const struct parse *p, const struct hcl_node *block)
 		return err;
 	if (rule.caps & HF_CAP_DENY)
 		rule.caps = HF_CAP_DENY; /* nothing else counts then */
+	if (template_speaks_of_caller(rule.pattern))
+		return refuse(p, block,
+		    "path \"%.80s\": templates of the caller are for "
+		    "allowed_context and denied_context",
+		    rule.pattern.ptr);
 	/*
 	 * A template names a path of the caller's Vault entity. Callers here
 	 * have none, so it names no path, as for a token without an entity in

@@ -8,6 +8,7 @@
 
 #include "hcl.h"
 #include "policy.h"
+#include "policy_template.h"
 
 /*
  * What policy.c is made of: a policy as read from its file (policy_file.c),
@@ -50,6 +51,9 @@ struct policy_rule {
 	/* Checked at load: maps of lists of plain values, a list of strings.
 	 * NULL: no such rule. */
 	const struct hcl_node *allowed, *denied, *required;
+	/* The same of contexts: values are templates (policy_template.h). */
+	const struct hcl_node *context_allowed, *context_denied,
+	    *context_required;
 };
 
 /* One bind block. */
@@ -68,6 +72,7 @@ struct policy {
 	size_t rule_count;
 	struct policy_bind *binds;
 	size_t bind_count;
+	unsigned facts; /* bits of enum caller_fact that its rules take */
 	const char **subjects; /* that it is bound to; filled by policy.c */
 	size_t subject_count;
 };
@@ -118,6 +123,6 @@ unsigned policy_entry_caps(const struct policy_entry *entry);
 /* Fills all of `verdict`; `entry` may be NULL. */
 void policy_decide(const struct policy_entry *entry, unsigned caps,
     const struct policy_param *params, size_t param_count,
-    struct policy_verdict *verdict);
+    const struct caller *caller, struct policy_verdict *verdict);
 
 #endif

@@ -113,7 +113,18 @@ params_add(struct params *p, const char *name, struct hf_text value)
 		p->cut = true;
 		return;
 	}
-	p->items[p->count++] = (struct policy_param){ name, value };
+	p->items[p->count++] =
+	    (struct policy_param){ .name = name, .value = value };
+}
+
+static void
+params_add_pair(struct params *p, const struct hf_pair *pair)
+{
+	if (p->count == p->room) {
+		p->cut = true;
+		return;
+	}
+	p->items[p->count++] = (struct policy_param){ .pair = *pair };
 }
 
 static void
@@ -153,6 +164,21 @@ params_add_texts(struct params *p, const struct field *f, const void *base,
 		params_add(p, f->name, texts[i]);
 }
 
+/* That there is a context is a parameter, too. */
+static void
+params_add_context(struct params *p, const struct field *f, const void *base)
+{
+	const void *at = (const uint8_t *)base + f->offset;
+	const struct hf_pair *pairs = *(const struct hf_pair *const *)at;
+
+	if (pairs == NULL)
+		return;
+	params_add(p, f->name, TEXT(""));
+	for (size_t i = 0; (f->flags & CONTEXT) != 0 && i < list_count(f, base);
+	     i++)
+		params_add_pair(p, &pairs[i]);
+}
+
 static void
 params_add_field(struct params *p, const struct field *f, const void *base)
 {
@@ -189,8 +215,10 @@ params_add_field(struct params *p, const struct field *f, const void *base)
 	case FIELD_TEXTS:
 		params_add_texts(p, f, base, *(struct hf_text *const *)at);
 		break;
-	case FIELD_LIST:
 	case FIELD_PAIRS:
+		params_add_context(p, f, base);
+		break;
+	case FIELD_LIST:
 		if (*(void *const *)at != NULL)
 			params_add(p, f->name, TEXT(""));
 		break;
@@ -205,7 +233,8 @@ params_add_all(struct params *p, const struct schema *s, const void *base)
 			params_add_field(p, &s->fields[i], base);
 }
 
-/* How many parameters a request can have; those of one item count once. */
+/* How many parameters a request can have; those of one item count once. An
+ * item has no texts, and pairs as bounded by its row. */
 static size_t
 params_room(const struct schema *s, const void *base)
 {
@@ -216,10 +245,28 @@ params_room(const struct schema *s, const void *base)
 
 		if (f->kind == FIELD_TEXTS)
 			n += list_count(f, base);
+		else if (f->kind == FIELD_PAIRS)
+			n += (size_t)f->max;
 		else if (f->kind == FIELD_LIST)
-			n += f->item->count;
+			n += params_room(f->item, NULL);
 	}
 	return n;
+}
+
+/* What policy is asked: `in`, a struct of `schema`, with that path. */
+struct question {
+	const struct policy_grant *grant;
+	struct hf_text path;
+	unsigned caps;
+	const struct schema *schema;
+	const void *in;
+};
+
+static bool
+ask(const struct question *q, const struct params *p)
+{
+	return !p->cut &&
+	    policy_check(q->grant, q->path, q->caps, p->items, p->count, NULL);
 }
 
 /*
@@ -227,22 +274,17 @@ params_room(const struct schema *s, const void *base)
  * item, together with what stands beside the batch.
  */
 static bool
-items_allowed(
-    struct request *rq, unsigned caps, struct params *p, const struct field *f)
+items_allowed(const struct question *q, struct params *p, const struct field *f)
 {
-	struct hf_text path = text_of(rq->path);
-	const uint8_t *items =
-	    *(const uint8_t *const *)(const void *)((const uint8_t *)rq->in +
-		f->offset);
-	size_t count = items == NULL ? 0 : list_count(f, rq->in);
+	const void *at = (const uint8_t *)q->in + f->offset;
+	const uint8_t *items = *(const uint8_t *const *)at;
+	size_t count = items == NULL ? 0 : list_count(f, q->in);
 	size_t outer = p->count;
 
 	for (size_t i = 0; i < count; i++) {
 		p->count = outer;
 		params_add_all(p, f->item, items + i * f->item->size);
-		if (p->cut ||
-		    !policy_check(
-			rq->grant, path, caps, p->items, p->count, NULL))
+		if (!ask(q, p))
 			return false;
 	}
 	p->count = outer;
@@ -250,44 +292,47 @@ items_allowed(
 }
 
 static bool
-params_allowed(struct request *rq, unsigned caps)
+params_allowed(const struct question *q, struct arena *arena)
 {
-	const struct schema *s = rq->op->in;
-	struct params p = { .arena = rq->arena,
-		.room = params_room(s, rq->in) };
+	const struct schema *s = q->schema;
+	struct params p = { .arena = arena, .room = params_room(s, q->in) };
 	bool batch = false;
 
-	p.items = arena_array(rq->arena, p.room, sizeof(*p.items));
+	p.items = arena_array(arena, p.room, sizeof(*p.items));
 	if (p.items == NULL)
 		return false;
-	params_add_all(&p, s, rq->in);
+	params_add_all(&p, s, q->in);
 	for (size_t i = 0; i < s->count; i++) {
 		const struct field *f = &s->fields[i];
 
-		if (f->kind != FIELD_LIST || list_count(f, rq->in) == 0)
+		if (f->kind != FIELD_LIST || list_count(f, q->in) == 0)
 			continue;
 		batch = true;
-		if (!items_allowed(rq, caps, &p, f))
+		if (!items_allowed(q, &p, f))
 			return false;
 	}
 	/* With a batch, its items have spoken for what stands beside it. */
-	return batch ||
-	    (!p.cut &&
-		policy_check(rq->grant, text_of(rq->path), caps, p.items,
-		    p.count, NULL));
+	return batch || ask(q, &p);
+}
+
+bool
+request_may(struct request *rq, struct hf_text path, unsigned caps,
+    const struct schema *schema, const void *in)
+{
+	const struct question q = { rq->grant, path, caps, schema, in };
+
+	if (policy_wants_params(rq->grant, path))
+		return params_allowed(&q, rq->arena);
+	return policy_check(rq->grant, path, caps, NULL, 0, NULL);
 }
 
 static bool
 allowed(struct request *rq, unsigned caps)
 {
-	struct hf_text path = text_of(rq->path);
-
 	/* The handler asks policy itself, about each thing that it shows. */
 	if ((rq->op->flags & OP_FILTERED) != 0)
 		return !is_stranger(rq);
-	if (policy_wants_params(rq->grant, path))
-		return params_allowed(rq, caps);
-	return policy_check(rq->grant, path, caps, NULL, 0, NULL);
+	return request_may(rq, text_of(rq->path), caps, rq->op->in, rq->in);
 }
 
 /*

@@ -19,6 +19,13 @@ enum hf_err request_identify(struct request *rq);
  */
 enum hf_err request_find_key(struct request *rq);
 
+/*
+ * Whether the caller may do that with `path`, and with the parameters that
+ * stand in `in`, a struct of `schema`: in a batch, with those of each item.
+ */
+bool request_may(struct request *rq, struct hf_text path, unsigned caps,
+    const struct schema *schema, const void *in);
+
 /* Asks policy. HF_ERR_PERMISSION_DENIED, or what was wrong with the key. */
 enum hf_err request_allow(struct request *rq);
 

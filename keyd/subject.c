@@ -20,7 +20,7 @@ enum lookup { LOOKUP_USER, LOOKUP_UID, LOOKUP_GROUP };
 struct found {
 	uint64_t number; /* uid or gid */
 	gid_t gid;       /* users: the primary group */
-	char name[LOGIN_NAME_MAX];
+	char name[SUBJECT_USER_MAX];
 };
 
 static int
@@ -70,6 +70,18 @@ look_up(enum lookup what, const char *name, uid_t uid, struct found *out)
 		return known ? HF_OK : HF_ERR_NOT_FOUND;
 	}
 	return HF_ERR_SYSTEM;
+}
+
+enum hf_err
+subject_user_name(uid_t uid, char out[SUBJECT_USER_MAX])
+{
+	struct found found;
+	enum hf_err err = look_up(LOOKUP_UID, NULL, uid, &found);
+
+	if (err != HF_OK)
+		return err;
+	memcpy(out, found.name, strlen(found.name) + 1);
+	return HF_OK;
 }
 
 static enum hf_err

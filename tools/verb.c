@@ -79,14 +79,15 @@ static const struct verb verbs[] = {
 		.sentence = "Tell whether the policy files of a folder are valid",
 		.help = "" },
 	{ .words = "policy test", .run = policy_test_run,
-		.synopsis = "SUBJECT... (OPERATION [NAME] | --path PATH --capability CAP)",
+		.synopsis = "SUBJECT... (OPERATION [NAME] | --path PATH --capability CAP) [--context NAME=VALUE]...",
 		.sentence = "Tell whether somebody may do something, and by which rule",
 		.help = "SUBJECT is one of\n"
 			"  --uid UID, --user USER, --gid GID, --group GROUP, --unit UNIT, --exe PATH,\n"
 			"  --cert NAME, or --subject KIND:VALUE\n"
 			"and all that are given describe the one who asks. OPERATION is as in\n"
 			"docs/operations.md (transit.sign) or a verb in quotes ('key rotate'); NAME is the\n"
-			"key. Exit status 0: allowed, 2: denied.\n" },
+			"key. --context is a pair of the encryption context, as often as there are.\n"
+			"Exit status 0: allowed, 2: denied.\n" },
 	{ .words = "audit verify", .run = audit_verify_run,
 		.synopsis = "[--key PEM] [--expect SEQUENCE:HASH] FILE...",
 		.sentence = "Prove that audit logs are whole, with nothing but the public key",

@@ -134,5 +134,88 @@ raw_refused "CK2 PKCS#11 does not speak for one" bad_value \
 raw_refused "CK2 nor does it when it opens" bad_value \
 	"{\"op\": \"p11.decrypt\", \"in\": {\"name\": \"$key\", \"key_version\": 1, \"mechanism\": \"aes-gcm\", \"tag_bits\": 128, \"iv\": h'000000000000000000000000', \"associated_data\": h'$hex', \"data\": h'00'}}"
 
+
+# -- Policy: whose context --
+holdfast key create shop >/dev/null
+holdfast key create other >/dev/null
+rule='capabilities = ["update"]
+	required_context = ["purpose"]
+	allowed_context = { tenant = ["t-{{caller.uid}}"], purpose = [] }'
+for verb in encrypt decrypt rewrap reencrypt datakey/plaintext datakey/wrapped datakeys/plaintext; do
+	printf 'path "transit/%s/shop" { %s }\n' $verb "$rule"
+done >policy.d/nobody.hcl
+cat >>policy.d/nobody.hcl <<-'END'
+	path "transit/encrypt/other" { capabilities = ["update"] denied_context = { tenant = ["t-1*"] } }
+	path "transit/sign/shop" { capabilities = ["update"] required_context = ["tenant"] }
+	bind { subjects = ["uid:65534"] }
+END
+holdfast policy reload >/dev/null
+nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+mine=(--context tenant=t-65534 --context purpose=x)
+nobody holdfast encrypt shop "${mine[@]}" <data >c
+is "CK2 policy: the caller's own" "$(cat data)" "$(nobody holdfast decrypt shop "${mine[@]}" <c)"
+nobody holdfast rewrap shop "${mine[@]}" <c >c2
+json .ciphertext nobody holdfast datakey shop "${mine[@]}" >dk
+is "CK2 policy: so do rewrap and data keys" "$(cat data) 32" \
+	"$(nobody holdfast decrypt shop "${mine[@]}" <c2) $(nobody holdfast decrypt shop "${mine[@]}" <dk | wc -c)"
+for verb in encrypt decrypt rewrap datakey datakey-wrapped "datakey-pairs shop ed25519" "reencrypt --destination other"; do
+	words=("${verb%% *}" shop)
+	[[ $verb == datakey-pairs* ]] && words=(datakey-pairs shop ed25519)
+	[[ $verb == reencrypt* ]] && words=(reencrypt shop --destination other)
+	[[ $verb == *crypt* || $verb == rewrap ]] && words+=(-)
+	denied() { # denied NAME CONTEXT...
+		local name=$1
+		shift
+		nobody holdfast "${words[@]}" "$@" <c >"$T/out" 2>"$T/err" && fail "CK2 policy: $verb $name"
+		has "CK2 policy: $verb $name" "permission denied" "$T/err"
+	}
+	denied "without a context"
+	denied "without all of it" --context tenant=t-65534
+	denied "of another" --context tenant=t-0 --context purpose=x
+	denied "with more than is allowed" "${mine[@]}" --context more=x
+done
+# Whoever may give associated data does not speak for a context with it.
+"$peer" aad tenant=t-65534 purpose=x >forged
+chmod 644 forged data c
+refuse "CK2 policy: not by associated data" 2 "permission denied" \
+	nobody holdfast decrypt shop --associated-data @forged c
+item() { echo "{\"plaintext\": h'00', \"encryption_context\": {\"tenant\": \"$1\", \"purpose\": \"\"}}"; }
+batch() { # batch TENANT TENANT
+	printf '%s\n' "{\"op\": \"transit.encrypt\", \"in\": {\"name\": \"shop\", \"batch_input\": [$(item "$1"), $(item "$2")]}}" |
+		nobody "$E2E/nng_client" "ipc://$HOLDFAST_SOCKET"
+}
+[[ $(batch t-65534 t-65534) == *batch_results* ]] || fail "CK2 policy: a batch"
+ok "CK2 policy: a batch"
+[[ $(batch t-65534 t-1) == *permission_denied* ]] || fail "CK2 policy: a batch with one of another"
+ok "CK2 policy: each item of a batch is asked about"
+[[ $(batch "*" "t-65534") == *permission_denied* ]] || fail "CK2 policy: an asterisk"
+ok "CK2 policy: an asterisk is an asterisk"
+[[ $(printf '%s\n' "{\"op\": \"p11.encrypt\", \"in\": {\"name\": \"shop\", \"key_version\": 1, \"mechanism\": \"aes-gcm\", \"tag_bits\": 128, \"data\": h'00'}}" |
+	nobody "$E2E/nng_client" "ipc://$HOLDFAST_SOCKET") == *permission_denied* ]] || fail "CK2 policy: PKCS#11"
+ok "CK2 policy: PKCS#11, which has none, is refused"
+refuse "CK2 policy: so is what has no context at all" 2 "permission denied" \
+	nobody holdfast sign shop data
+# To re-encrypt is to encrypt with the destination: its rules see the new one.
+expect "CK2 policy: re-encrypt asks the destination" quiet \
+	nobody holdfast reencrypt shop --destination other "${mine[@]}" --new-context tenant=t-2 c
+refuse "CK2 policy: about the new context" 2 "permission denied" \
+	nobody holdfast reencrypt shop --destination other "${mine[@]}" --new-context tenant=t-12 c
+test_policy() {
+	if holdfast policy test --uid 65534 encrypt shop "$@" >out; then return 1; fi
+}
+test_policy
+has "CK2 policy test says what is missing" "a name of the context is missing" out
+has "CK2 policy test names the rule" "nobody.hcl:1" out
+test_policy --context tenant=t-1 --context purpose=x
+has "CK2 policy test says what is not allowed" "a name or value of the context is not allowed" out
+expect "CK2 policy test says yes" quiet holdfast policy test --uid 65534 encrypt shop "${mine[@]}"
+# The example of docs/policy.md.
+sed -n '/^path "transit.+.tenants"/,/^```/p' "$SOURCE_DIR/docs/policy.md" | grep -v '^```' >policy.d/tenants.hcl
+holdfast policy reload >/dev/null
+tenants() { quiet holdfast policy test --unit "$1" encrypt tenants --context "tenant=$2"; }
+expect "CK2 docs: a unit for itself" tenants acme.service acme.service
+refuse "CK2 docs: not for the other" 2 "" tenants acme.service beta.service
+refuse "CK2 docs: nobody for an asterisk" 2 "" tenants acme.service "*"
+
 expect "the audit log of it all is whole" holdfast audit verify audit.log
 echo "$checks checks"

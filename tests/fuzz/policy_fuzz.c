@@ -12,16 +12,19 @@ static void
 ask(const struct policy_table *table, struct hf_text path)
 {
 	const struct policy_param params[] = {
-		{ "key_version", TEXT("3") },
-		{ "hash_algorithm", TEXT("sha2-256") },
+		{ .name = "key_version", .value = TEXT("3") },
+		{ .name = "hash_algorithm", .value = TEXT("sha2-256") },
+		{ .pair = { TEXT("tenant"), TEXT("acme.service") } },
 	};
+	char unit[] = "acme.service";
+	const struct caller caller = { .facts = { [CALLER_UNIT] = unit } };
 	struct policy_verdict verdict;
 
 	for (unsigned caps = 0; caps < 256; caps++) {
 		const struct policy_entry *e =
 		    policy_table_find(table, path, (caps & HF_CAP_LIST) != 0);
 
-		policy_decide(e, caps, params, 2, &verdict);
+		policy_decide(e, caps, params, 3, &caller, &verdict);
 		assert(verdict.reason != NULL);
 		if (verdict.allowed)
 			assert(caps != 0 && e != NULL &&

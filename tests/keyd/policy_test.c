@@ -147,7 +147,8 @@ static bool
 may_with(void **state, const char *path, const char *name, const char *value)
 {
 	struct fixture *f = *state;
-	const struct policy_param param = { name, text_of(value) };
+	const struct policy_param param = { .name = name,
+		.value = text_of(value) };
 
 	return policy_check(f->grant, text_of(path), U, &param, 1, NULL);
 }
@@ -702,7 +703,8 @@ static void
 checks_denied_parameters_for_deletes_too(void **state)
 {
 	struct fixture *f = *state;
-	const struct policy_param with = { "with_keys", TEXT("true") };
+	const struct policy_param with = { .name = "with_keys",
+		.value = TEXT("true") };
 
 	use(state,
 	    BIND "path \"a\" { capabilities = [\"delete\"]\n"
@@ -717,8 +719,9 @@ requires_parameters(void **state)
 {
 	struct fixture *f = *state;
 	struct policy_verdict v;
-	const struct policy_param both[] = { { "one", TEXT("1") },
-		{ "TWO", TEXT("2") } };
+	const struct policy_param both[] = { { .name = "one",
+						 .value = TEXT("1") },
+		{ .name = "TWO", .value = TEXT("2") } };
 
 	use(state,
 	    BIND "path \"a\" { capabilities = [\"update\"]\n"
@@ -733,8 +736,9 @@ static void
 checks_every_item_of_a_repeated_parameter(void **state)
 {
 	struct fixture *f = *state;
-	const struct policy_param items[] = { { "v", TEXT("1") },
-		{ "v", TEXT("2") } };
+	const struct policy_param items[] = { { .name = "v",
+						  .value = TEXT("1") },
+		{ .name = "v", .value = TEXT("2") } };
 
 	use(state,
 	    BIND "path \"a\" { capabilities = [\"update\"]\n"

@@ -109,7 +109,7 @@ change_commit(struct change *c)
 	for (size_t i = 0; i < c->count; i++)
 		writes[i] = (struct store_write){ text_of(c->writes[i].name),
 			bytes_of(c->writes[i].value, c->writes[i].len) };
-	err = store_commit(
+	err = store_commit_change(
 	    c->keys->store, c->conds, c->cond_count, writes, c->count, NULL);
 	free(writes);
 	return err;

@@ -20,8 +20,10 @@
 #include "../lib/secret.h"
 #include "audit_backing.h"
 #include "crypto.h"
+#include "effects.h"
 #include "events.h"
 #include "log.h"
+#include "once.h"
 #include "pin.h"
 
 enum {
@@ -37,6 +39,7 @@ struct loop {
 	int hsm_changed;       /* eventfd, written by the HSM's watch */
 	bool unlocked;         /* all keyring keys are in memory */
 	uint64_t unlock_again; /* when they, or a rotation, did not get there */
+	uint64_t next_sweep;
 	uint64_t next_destroy;
 	_Atomic bool due_changed; /* the store's list of destructions did */
 };
@@ -123,7 +126,8 @@ server_uptime(const struct server *server)
 void
 server_event(struct server *server, const char *event, const char *subject)
 {
-	events_publish(server->events, event, subject);
+	if (!effects_dry())
+		events_publish(server->events, event, subject);
 }
 
 /* -- Putting together -- */
@@ -138,6 +142,7 @@ open_parts(
 	s->settings = settings;
 	s->started = (uint64_t)time(NULL);
 	s->upsert = settings->upsert;
+	s->idempotency_seconds = settings->idempotency_seconds;
 	s->message_limit = settings->transport.limits.message;
 	s->default_prefix = "vault";
 	if (!key_level_by_name(text_of(settings->default_level), &level))
@@ -342,6 +347,25 @@ on_signal(struct loop *l)
 	return true;
 }
 
+/* Idempotency keys that nobody can use again; some at a time. */
+static void
+sweep(struct loop *l)
+{
+	enum { SWEEP_SECONDS = 600 };
+	struct server *s = l->server;
+	uint64_t now = (uint64_t)time(NULL);
+	bool more = false;
+	enum hf_err err;
+
+	if (now < l->next_sweep && l->next_sweep - now <= SWEEP_SECONDS)
+		return;
+	err = once_sweep(s->store, now, s->idempotency_seconds, &more);
+	if (err != HF_OK)
+		log_warning(
+		    "old idempotency keys stay: %s", hf_err_sentence(err));
+	l->next_sweep = more ? now : now + SWEEP_SECONDS;
+}
+
 static void
 loop_run(struct loop *l)
 {
@@ -367,6 +391,7 @@ loop_run(struct loop *l)
 		    (l->next_destroy != 0 &&
 			l->next_destroy <= (uint64_t)time(NULL)))
 			destroy_due(l);
+		sweep(l);
 		(void)keys_scrub(l->server->keys); /* when busy, next time */
 		(void)sd_notify(0, "WATCHDOG=1");
 	}

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "../lib/bytes.h"
+#include "effects.h"
 
 enum { HMAC_KEY = 32 /* of keys that are not hmac keys */ };
 
@@ -107,6 +108,24 @@ hsm_hmac(struct fresh *f, struct keys *keys, const struct key_material *from)
 	return err;
 }
 
+/* Of a dry run: what would be asked of the HSM, and whether it is there. */
+static enum hf_err
+fresh_dry(struct fresh *f, struct keys *keys, const struct key_type *type)
+{
+	bool found = false;
+	enum hf_err err =
+	    hsm_object_find(keys->hsm, ROLE_WRAP, f->wrap_id, &found);
+
+	if (err != HF_OK)
+		return err;
+	if (!found)
+		return HF_ERR_HSM_UNINITIALIZED;
+	f->rec.hsm_id = bytes_of(f->id, HSM_ID);
+	f->rec.wrap_id = bytes_of(f->wrap_id, HSM_ID);
+	effects_note("create", "hsm_key", text_of(type->name));
+	return HF_OK;
+}
+
 static enum hf_err
 fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
     size_t key_size, const struct key_material *from)
@@ -118,6 +137,8 @@ fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
 	if ((err = crypto_random(f->id, HSM_ID)) != HF_OK ||
 	    (err = crypto_random(f->hmac_id, HSM_ID)) != HF_OK)
 		return err;
+	if (effects_dry())
+		return fresh_dry(f, keys, type);
 	if (from != NULL)
 		err = hsm_key_import(keys->hsm, type, secret_view(&from->key),
 		    f->rec.spki, f->wrap_id, f->id, f->wrapped, &len);
@@ -142,7 +163,7 @@ fresh_discard(
 	struct hsm_key mac = { .type = key_type_by_id(KEY_HMAC),
 		.wrapped = f->rec.hsm_hmac_wrapped };
 
-	if (f->rec.level != LEVEL_HSM)
+	if (f->rec.level != LEVEL_HSM || effects_dry())
 		return;
 	memcpy(k.id, f->id, HSM_ID);
 	memcpy(mac.id, f->hmac_id, HSM_ID);

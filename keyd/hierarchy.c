@@ -223,7 +223,7 @@ keyring_store(struct hierarchy *h, const uint8_t id[HSM_ID],
 	if ((err = record_encode(
 		 &keyring_schema, &rec, buf, sizeof(buf), &len)) != HF_OK)
 		return err;
-	return store_commit(h->store,
+	return store_commit_change(h->store,
 	    &(struct store_cond){ text_of(name), info->revision }, 1,
 	    &(struct store_write){ text_of(name), bytes_of(buf, len) }, 1,
 	    &info->revision);

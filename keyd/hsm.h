@@ -27,7 +27,8 @@
  * HF_ERR_HSM_PIN, HF_ERR_HSM_UNSUITABLE (the state), HF_ERR_BUSY (too many
  * wait), HF_ERR_TIMEOUT (no session within the deadline), HF_ERR_HSM_MECHANISM
  * (it cannot do this), HF_ERR_HSM_REFUSED (it would not), and
- * HF_ERR_SHUTTING_DOWN.
+ * HF_ERR_SHUTTING_DOWN. What would make or destroy a key or an object gives
+ * HF_ERR_DRY_RUN in a dry run (effects.h).
  *
  * Several HSMs may be open in a process, also tokens of one module: then that
  * is finalized only when none of them is connected, so that the recovery of

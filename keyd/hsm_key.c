@@ -5,6 +5,7 @@
 #include "crypto.h"
 #include "crypto_mode.h"
 #include "crypto_wrap.h"
+#include "effects.h"
 #include "hsm_internal.h"
 
 /*
@@ -306,6 +307,8 @@ hsm_key_make(struct hsm *hsm, const struct key_type *type, size_t hmac_size,
 
 	if (w.alg == NULL)
 		return HF_ERR_HSM_MECHANISM;
+	if (effects_dry())
+		return HF_ERR_DRY_RUN;
 	if (type->family == FAMILY_HMAC &&
 	    (hmac_size < HMAC_MIN || hmac_size > HMAC_MAX))
 		return HF_ERR_OUT_OF_BOUNDS;
@@ -528,6 +531,8 @@ hsm_key_import(struct hsm *hsm, const struct key_type *type,
 
 	if (w.key.alg == NULL)
 		return HF_ERR_HSM_MECHANISM;
+	if (effects_dry())
+		return HF_ERR_DRY_RUN;
 	if (material.len < type->size || public_half.len > sizeof(spki) ||
 	    material.len + CRYPTO_KWP_EXTRA > sizeof(blob))
 		return HF_ERR_BAD_INPUT;
@@ -570,5 +575,7 @@ hsm_key_drop(struct hsm *hsm, const struct hsm_key *key)
 
 	if (hsm_alg_of(key->type) == NULL)
 		return HF_ERR_HSM_MECHANISM;
+	if (effects_dry())
+		return HF_ERR_DRY_RUN;
 	return hsm_run(hsm, RUN_SAFE, key_forget, &copy);
 }

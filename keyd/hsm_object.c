@@ -3,6 +3,7 @@
 
 #include "../lib/bytes.h"
 #include "crypto.h"
+#include "effects.h"
 #include "hsm_internal.h"
 #include "log.h"
 
@@ -260,6 +261,8 @@ hsm_object_make(struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID],
 	struct role_work w = { .role = role, .id = id, .label = label };
 	enum hf_err err;
 
+	if (effects_dry())
+		return HF_ERR_DRY_RUN;
 	(void)pthread_mutex_lock(&hsm->make_lock);
 	err = role_make(hsm, &w);
 	(void)pthread_mutex_unlock(&hsm->make_lock);
@@ -299,6 +302,8 @@ hsm_object_destroy(
 {
 	struct role_work w = { .role = role, .id = id };
 
+	if (effects_dry())
+		return HF_ERR_DRY_RUN;
 	return hsm_run(hsm, RUN_SAFE, role_destroy, &w);
 }
 

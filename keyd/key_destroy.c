@@ -8,6 +8,7 @@
 
 #include "../lib/bytes.h"
 #include "change.h"
+#include "effects.h"
 
 /* -- Trim and delete -- */
 
@@ -97,6 +98,24 @@ drop_hsm_below(struct keys *keys, const struct key *key, uint64_t below)
 			keys_version_drop_hsm(keys, &key->versions[i]);
 }
 
+/* Of a dry run: what the commits after the first would do. */
+static void
+note_rest(const struct key *key, uint64_t from, uint64_t below)
+{
+	char number[24];
+
+	for (size_t i = 0; i < key->count; i++) {
+		if (key->versions[i].number < from ||
+		    key->versions[i].number >= below)
+			continue;
+		(void)snprintf(number, sizeof(number), "%lu",
+		    (unsigned long)key->versions[i].number);
+		effects_note("delete", "version", text_of(number));
+	}
+	if (below == UINT64_MAX)
+		effects_note("delete", "key", text_of(key->name));
+}
+
 /* One commit of it; the key is whole, and usable, after each. */
 static enum hf_err
 shed(struct keys *keys, const struct key *key, struct shedding *s)
@@ -113,6 +132,8 @@ shed(struct keys *keys, const struct key *key, struct shedding *s)
 		err = change_commit(&c);
 	if (err == HF_OK)
 		drop_hsm_below(keys, key, below);
+	if (err == HF_ERR_DRY_RUN && s->more)
+		note_rest(key, below, s->below);
 	change_free(&c);
 	return err;
 }

@@ -628,8 +628,8 @@ op_alias_list(struct request *rq, const struct hf_list_in *in,
 
 /* -- Keyrings -- */
 
-static enum hf_err
-show_keyring(struct request *rq, const struct keyring_info *info,
+enum hf_err
+keyring_show(struct request *rq, const struct keyring_info *info,
     struct hf_keyring_info *out)
 {
 	*out = (struct hf_keyring_info){
@@ -651,7 +651,7 @@ op_keyring_create(struct request *rq, const struct hf_name_in *in,
 	if (err != HF_OK)
 		return err;
 	server_event(rq->server, "keyring.created", info.name);
-	return show_keyring(rq, &info, out);
+	return keyring_show(rq, &info, out);
 }
 
 enum hf_err
@@ -672,7 +672,7 @@ op_keyring_list(struct request *rq, const struct hf_list_in *in,
 	if (out->keyrings == NULL)
 		return HF_ERR_NO_MEMORY;
 	for (size_t i = 0; i < count; i++)
-		if ((err = show_keyring(rq, &infos[i], &out->keyrings[i])) !=
+		if ((err = keyring_show(rq, &infos[i], &out->keyrings[i])) !=
 		    HF_OK)
 			return err;
 	out->keyrings_count = count;

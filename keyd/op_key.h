@@ -4,6 +4,7 @@
 
 #include <holdfast/ops.h>
 
+#include "hierarchy.h"
 #include "keys.h"
 #include "request.h"
 
@@ -12,6 +13,10 @@
 /* What a key looks like from outside; all of it in the request's arena. */
 enum hf_err key_show(
     struct request *rq, const struct key *key, struct hf_key_info *out);
+
+/* The same for a keyring. */
+enum hf_err keyring_show(struct request *rq, const struct keyring_info *info,
+    struct hf_keyring_info *out);
 
 /*
  * Ends a change: shows the key, tells the feed, and drops the reference. An

@@ -2,8 +2,8 @@
 /*
  * request bytes -> envelope -> schema -> identity -> policy -> audit intent ->
  * operation -> audit outcome -> reply. Each stage is a function, here or in
- * request_policy.c and request_audit.c; pipeline_run() at the end is the
- * sentence.
+ * request_policy.c, request_once.c and request_audit.c; pipeline_run() at the
+ * end is the sentence.
  */
 #include "pipeline.h"
 
@@ -13,12 +13,14 @@
 
 #include "../lib/bytes.h"
 #include "audit.h"
+#include "effects.h"
 #include "handlers.h"
 #include "key.h"
 #include "key_purpose.h"
 #include "log.h"
 #include "pin.h"
 #include "request_audit.h"
+#include "request_once.h"
 #include "request_policy.h"
 #include "server.h"
 
@@ -57,6 +59,26 @@ op_index(const struct request *rq)
 
 /* -- Envelope and schema: which operation, and what exactly -- */
 
+/* What an operation cannot do so is refused, never done otherwise. */
+static enum hf_err
+check_options(struct request *rq)
+{
+	bool keyed = rq->options.idempotency_key.ptr != NULL;
+
+	if (rq->options.dry_run && !op_may_be_dry(rq->op))
+		return hf_fail(&rq->why, HF_ERR_NOT_OFFERED,
+		    (rq->op->flags & OP_CHANGES) != 0
+			? "there is no dry run of %s: it was not carried out"
+			: "%s changes nothing, so there is no dry run of it; "
+			  "it was not carried out",
+		    rq->op->name);
+	if (keyed && (rq->op->flags & OP_ONCE) == 0)
+		return hf_fail(&rq->why, HF_ERR_NOT_OFFERED,
+		    "%s takes no idempotency key; it was not carried out",
+		    rq->op->name);
+	return HF_OK;
+}
+
 static enum hf_err
 request_decode(struct request *rq)
 {
@@ -69,6 +91,10 @@ request_decode(struct request *rq)
 	if (rq->op == NULL)
 		return hf_fail(&rq->why, HF_ERR_UNKNOWN_OP,
 		    "there is no such operation; 'holdfast help' lists them");
+	rq->input = e.in;
+	rq->options = e.options;
+	if ((err = check_options(rq)) != HF_OK)
+		return err;
 	rq->in = request_alloc(rq, rq->op->in->size);
 	rq->out = request_alloc(rq, rq->op->out->size);
 	if (rq->in == NULL || rq->out == NULL)
@@ -145,8 +171,8 @@ reply_error(struct request *rq, enum hf_err result)
 	return err == HF_OK ? HF_OK : HF_ERR_NO_MEMORY;
 }
 
-static enum hf_err
-reply_result(struct request *rq)
+enum hf_err
+request_reply(struct request *rq)
 {
 	const struct schema *s = rq->op->out;
 	uint8_t *buf;
@@ -161,6 +187,90 @@ reply_result(struct request *rq)
 		return HF_ERR_TOO_LARGE;
 	rq->reply = bytes_of(buf, len);
 	return envelope_reply(s, rq->out, buf, len, &len);
+}
+
+/* What a dry run found out; HF_ERR_DRY_RUN when that can be told. */
+static enum hf_err
+reply_dry_run(struct request *rq, struct effects *effects)
+{
+	struct hf_dry_run dry = { effects->changes, effects->count,
+		effects->more };
+	uint8_t *buf;
+	size_t len = 0;
+	enum hf_err err;
+
+	if (envelope_part(TEXT("dry_run"), &schema_dry_run, &dry, NULL, 0,
+		&len) != HF_ERR_BUFFER_TOO_SMALL)
+		return HF_ERR_SYSTEM;
+	buf = request_alloc(rq, len);
+	if (buf == NULL)
+		return HF_ERR_TOO_LARGE;
+	rq->reply = bytes_of(buf, len);
+	err = envelope_part(
+	    TEXT("dry_run"), &schema_dry_run, &dry, buf, len, &len);
+	return err == HF_OK ? HF_ERR_DRY_RUN : err;
+}
+
+/* -- The operation itself -- */
+
+static enum hf_err
+run_handler(struct request *rq, struct effects *effects)
+{
+	enum hf_err err;
+
+	effects_enter(effects);
+	err = handlers[op_index(rq)](rq);
+	effects_leave();
+	return err;
+}
+
+/* Everything but the change; what would not change anything is fine too. */
+static enum hf_err
+perform_dry(struct request *rq)
+{
+	struct effects effects = { .dry = true, .arena = rq->arena };
+	bool again;
+	enum hf_err err = request_once_replay(rq, &again);
+
+	if (err == HF_OK && !again)
+		err = run_handler(rq, &effects);
+	if (err == HF_OK || err == HF_ERR_DRY_RUN)
+		err = reply_dry_run(rq, &effects);
+	return err;
+}
+
+/* Not again what was done already under this idempotency key. */
+static enum hf_err
+perform_once(struct request *rq)
+{
+	struct effects effects = { .arena = rq->arena };
+	bool again;
+	enum hf_err err = request_once_replay(rq, &again);
+
+	if (err != HF_OK || again)
+		return err;
+	if ((err = request_once_ride(rq, &effects)) != HF_OK)
+		return err;
+	err = request_once_settle(
+	    rq, &effects, run_handler(rq, &effects), &again);
+	if (err != HF_OK || again)
+		return err;
+	if ((err = request_reply(rq)) == HF_OK)
+		request_once_keep(rq);
+	return err;
+}
+
+static enum hf_err
+request_perform(struct request *rq)
+{
+	enum hf_err err;
+
+	if (rq->options.dry_run)
+		return perform_dry(rq);
+	if (rq->once != NULL)
+		return perform_once(rq);
+	err = handlers[op_index(rq)](rq);
+	return err == HF_OK ? request_reply(rq) : err;
 }
 
 /* -- Around a run -- */
@@ -182,7 +292,7 @@ count(struct request *rq, enum hf_err result)
 	struct server *s = rq->server;
 	size_t i = op_index(rq);
 
-	if (result == HF_OK)
+	if (result == HF_OK || result == HF_ERR_DRY_RUN)
 		(void)atomic_fetch_add_explicit(
 		    &s->op_ok[i], 1, memory_order_relaxed);
 	else if (hf_err_status(result) < 500)
@@ -236,16 +346,15 @@ pipeline_run(struct request *rq)
 	if ((result = request_decode(rq)) == HF_OK &&
 	    (result = request_identify(rq)) == HF_OK &&
 	    (result = request_find_key(rq)) == HF_OK &&
+	    (result = request_once_find(rq)) == HF_OK &&
 	    (result = request_allow(rq)) == HF_OK &&
 	    (result = request_login(rq)) == HF_OK &&
 	    (result = request_purpose(rq)) == HF_OK &&
 	    (result = request_place(rq)) == HF_OK &&
 	    (result = request_audit_intent(rq)) == HF_OK)
-		result = handlers[op_index(rq)](rq);
+		result = request_perform(rq);
 	if (result == HF_ERR_DEFER)
 		return request_defer(rq);
-	if (result == HF_OK)
-		result = reply_result(rq);
 	if (rq->op != NULL) {
 		/* What is not in the log did not happen, for the caller. */
 		if (result != HF_ERR_AUDIT &&
@@ -253,7 +362,9 @@ pipeline_run(struct request *rq)
 			result = err;
 		count(rq, result);
 	}
-	if (result != HF_OK) {
+	if (result == HF_ERR_DRY_RUN) {
+		result = HF_OK; /* its reply is there */
+	} else if (result != HF_OK) {
 		if (result == HF_ERR_AUDIT)
 			rq->why.text[0] = '\0';
 		result = reply_error(rq, result);

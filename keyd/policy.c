@@ -13,6 +13,7 @@
 
 #include "../lib/bytes.h"
 #include "../lib/schema.h"
+#include "effects.h"
 #include "policy_rule.h"
 
 enum { ROOT = 0, TABLES_CACHED = 256 };
@@ -336,6 +337,11 @@ policy_reload(struct policy_store *ps, struct hf_why *why)
 
 	(void)pthread_mutex_lock(&ps->reload);
 	err = set_load(ps->folder, &set, why);
+	if (err == HF_OK && effects_dry()) {
+		effects_note("update", "policies", text_of(ps->folder));
+		set_unref(set);
+		err = HF_ERR_DRY_RUN;
+	}
 	if (err == HF_OK) {
 		set->generation = atomic_load(&ps->generation) + 1;
 		(void)pthread_mutex_lock(&ps->lock);

@@ -71,7 +71,8 @@ void policy_close(struct policy_store *ps);
 
 /*
  * Loads the folder anew and puts the set in force as a whole; on any error
- * the old one stays and `why` has file, line and reason.
+ * the old one stays and `why` has file, line and reason. In a dry run
+ * (effects.h) the files are checked: HF_ERR_DRY_RUN when they are fine.
  */
 enum hf_err policy_reload(struct policy_store *ps, struct hf_why *why);
 

@@ -15,6 +15,7 @@
 #include "policy.h"
 
 struct key;
+struct once;
 struct server;
 
 /*
@@ -46,6 +47,8 @@ struct request {
 	/* Filled by the pipeline. */
 	struct policy_grant *grant; /* a reference of its own */
 	const struct op *op;
+	struct hf_bytes input; /* "in", as it came */
+	struct envelope_options options;
 	void *in, *out;
 	bool decoded;       /* `in` is checked */
 	const char *path;   /* what policy was asked */
@@ -59,7 +62,12 @@ struct request {
 	uint64_t audit_id;    /* joins intent and outcome */
 	uint64_t key_version; /* used, for the audit; 0: none */
 	bool intent_written;
+	struct once *once; /* NULL: no idempotency key */
+	bool replayed;     /* it was done before, under that key */
 };
+
+/* Encodes rq->out as rq->reply. */
+enum hf_err request_reply(struct request *rq);
 
 /* Memory from the request's arena, or HF_ERR_NO_MEMORY's NULL. */
 static inline void *

@@ -115,6 +115,11 @@ audit_describe(struct request *rq, struct audit_line *line)
 	if (rq->path != NULL)
 		audit_line_text(line, "path", text_of(rq->path));
 	audit_caller(line, rq->who);
+	if (rq->options.dry_run)
+		audit_line_bool(line, "dry_run", true);
+	if (rq->options.idempotency_key.ptr != NULL)
+		audit_line_hashed(line, rq->server->audit, "idempotency_key",
+		    bytes_of_text(rq->options.idempotency_key));
 	if (!rq->decoded)
 		return; /* nobody checked what is in there */
 	/* In an object of their own: no field can pass for a member of ours. */
@@ -172,6 +177,8 @@ request_audit_outcome(struct request *rq, enum hf_err result)
 		audit_describe(rq, &line);
 	}
 	audit_line_text(&line, "result", text_of(hf_err_name(result)));
+	if (rq->replayed)
+		audit_line_bool(&line, "replayed", true);
 	if (result == HF_OK && rq->key_version != 0)
 		audit_line_uint(&line, "used_version", rq->key_version);
 	return audit_write(rq, &line);

@@ -3,6 +3,7 @@
 
 #include "../lib/bytes.h"
 #include "keys.h"
+#include "once.h"
 #include "server.h"
 
 /* -- Who asks -- */
@@ -72,9 +73,8 @@ request_name(const struct request *rq)
 	    f->offset);
 }
 
-/* Somebody whom no policy names learns nothing, not even by waiting. */
-static bool
-is_stranger(const struct request *rq)
+bool
+request_is_stranger(const struct request *rq)
 {
 	const char *name[1];
 
@@ -86,7 +86,7 @@ request_find_key(struct request *rq)
 {
 	enum hf_err err;
 
-	if (!op_names_key(rq->op) || is_stranger(rq))
+	if (!op_names_key(rq->op) || request_is_stranger(rq))
 		return HF_OK;
 	err = keys_get(
 	    rq->server->keys, request_name(rq), rq->may_block, &rq->key);
@@ -331,7 +331,7 @@ allowed(struct request *rq, unsigned caps)
 {
 	/* The handler asks policy itself, about each thing that it shows. */
 	if ((rq->op->flags & OP_FILTERED) != 0)
-		return !is_stranger(rq);
+		return !request_is_stranger(rq);
 	return request_may(rq, text_of(rq->path), caps, rq->op->in, rq->in);
 }
 
@@ -342,8 +342,11 @@ allowed(struct request *rq, unsigned caps)
 static bool
 may_create(struct request *rq)
 {
+	/* Who made the key under this idempotency key may hear of it again. */
+	bool again = rq->once != NULL && rq->once->found && rq->once->same;
+
 	if ((rq->op->flags & OP_UPSERT) == 0 ||
-	    rq->lookup != HF_ERR_KEY_NOT_FOUND)
+	    (rq->lookup != HF_ERR_KEY_NOT_FOUND && !again))
 		return false;
 	if ((rq->op->flags & OP_MAKES) == 0 && !rq->server->upsert)
 		return false;

@@ -26,6 +26,9 @@ enum hf_err request_find_key(struct request *rq);
 bool request_may(struct request *rq, struct hf_text path, unsigned caps,
     const struct schema *schema, const void *in);
 
+/* Somebody whom no policy names learns nothing, not even by waiting. */
+bool request_is_stranger(const struct request *rq);
+
 /* Asks policy. HF_ERR_PERMISSION_DENIED, or what was wrong with the key. */
 enum hf_err request_allow(struct request *rq);
 

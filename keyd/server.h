@@ -41,6 +41,7 @@ struct server {
 	bool upsert;           /* settings that handlers ask for */
 	enum key_level default_level;
 	const char *default_prefix;
+	uint64_t idempotency_seconds;
 	uint64_t started;   /* seconds since 1970 */
 	int hsm_changed_fd; /* eventfd, written when the HSM changes state */
 	_Atomic bool stopping;

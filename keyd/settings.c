@@ -63,6 +63,7 @@ static const struct setting rows[] = {
 	{ TOP("upsert", BOOL, upsert, "false"), .doc = "Whether encrypting with a key that does not exist makes the key, for callers with the capability \"create\", as Vault does." },
 	{ TOP("default_level", TEXT, default_level, "wrapped"), .words = "wrapped|hsm", .doc = "Protection level of new keys for which none is asked: wrapped (used in locked memory of the daemon) or hsm (used inside the HSM)." },
 	{ TOP("key_cache", INTEGER, key_cache, "10000"), .min = 1, .max = 10000000, .doc = "Opened keys that are kept in memory at most; others are opened anew when used." },
+	{ TOP("idempotency_seconds", INTEGER, idempotency_seconds, "86400"), .min = 1, .max = 31536000, .doc = "How long the idempotency key of a request is known: the same request with the same key is not carried out again." },
 	{ TOP("drain_seconds", INTEGER, drain_seconds, "10"), .max = 3600, .doc = "How long a stop waits for requests in flight." },
 
 	{ LIMIT(message, "16777216", 65536, 268435456), .doc = "Bytes of a request." },

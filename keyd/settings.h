@@ -27,9 +27,10 @@ struct settings {
 	const char *events;        /* "ipc:///..."; NULL: none */
 	const char *default_level; /* "wrapped" or "hsm" */
 	enum log_level log_level;
-	bool upsert;            /* encrypt may create a key (Vault does) */
-	uint64_t key_cache;     /* opened keys that are kept */
-	unsigned drain_seconds; /* for what is in flight at the end */
+	bool upsert;        /* encrypt may create a key (Vault does) */
+	uint64_t key_cache; /* opened keys that are kept */
+	uint64_t idempotency_seconds; /* how long their keys are known */
+	unsigned drain_seconds;       /* for what is in flight at the end */
 	struct transport_settings transport;
 	struct hsm_settings hsm;
 	struct audit_settings audit;

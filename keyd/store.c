@@ -4,8 +4,10 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../lib/bytes.h"
+#include "effects.h"
 
 enum { WATCHERS = 16 };
 
@@ -121,6 +123,46 @@ store_list(struct store *store, struct hf_text prefix, struct hf_text after,
 	    store->state, prefix, after, limit, each, ctx);
 }
 
+/* The revision of a key; 0: there is none. */
+static enum hf_err
+revision_of(struct store *store, struct hf_text key, uint64_t *revision)
+{
+	struct store_value v = { 0 };
+	enum hf_err err = store_get(store, key, &v);
+
+	*revision = err == HF_OK ? v.revision : 0;
+	store_value_free(&v);
+	return err == HF_ERR_NOT_FOUND ? HF_OK : err;
+}
+
+/* What the commit would do, without doing it. */
+static enum hf_err
+commit_dry(struct store *store, const struct store_cond *conds,
+    size_t cond_count, const struct store_write *writes, size_t write_count)
+{
+	uint64_t revision;
+	enum hf_err err;
+
+	for (size_t i = 0; i < cond_count; i++) {
+		err = revision_of(store, conds[i].key, &revision);
+		if (err != HF_OK)
+			return err;
+		if (revision != conds[i].revision)
+			return HF_ERR_STORE_CONFLICT;
+	}
+	for (size_t i = 0; i < write_count; i++) {
+		err = revision_of(store, writes[i].key, &revision);
+		if (err != HF_OK)
+			return err;
+		if (writes[i].value.ptr != NULL)
+			effects_note_store(
+			    revision == 0 ? "create" : "update", writes[i].key);
+		else if (revision != 0)
+			effects_note_store("delete", writes[i].key);
+	}
+	return HF_ERR_DRY_RUN;
+}
+
 enum hf_err
 store_commit(struct store *store, const struct store_cond *conds,
     size_t cond_count, const struct store_write *writes, size_t write_count,
@@ -130,8 +172,42 @@ store_commit(struct store *store, const struct store_cond *conds,
 
 	if (err != HF_OK)
 		return err;
+	if (effects_dry())
+		return commit_dry(
+		    store, conds, cond_count, writes, write_count);
 	return store->engine->commit(
 	    store->state, conds, cond_count, writes, write_count, revision);
+}
+
+enum hf_err
+store_commit_change(struct store *store, const struct store_cond *conds,
+    size_t cond_count, const struct store_write *writes, size_t write_count,
+    uint64_t *revision)
+{
+	struct effects *e = effects_with_rider();
+	struct store_cond *all_conds;
+	struct store_write *all;
+	enum hf_err err = HF_ERR_NO_MEMORY;
+
+	if (e == NULL || e->rode)
+		return store_commit(
+		    store, conds, cond_count, writes, write_count, revision);
+	all_conds = calloc(cond_count + 1, sizeof(*all_conds));
+	all = calloc(write_count + 1, sizeof(*all));
+	if (all_conds != NULL && all != NULL) {
+		if (cond_count > 0)
+			memcpy(all_conds, conds, cond_count * sizeof(*conds));
+		if (write_count > 0)
+			memcpy(all, writes, write_count * sizeof(*writes));
+		all_conds[cond_count] = *e->rider_cond;
+		all[write_count] = *e->rider;
+		err = store_commit(store, all_conds, cond_count + 1, all,
+		    write_count + 1, revision);
+		e->rode = err == HF_OK;
+	}
+	free(all_conds);
+	free(all);
+	return err;
 }
 
 void

@@ -68,10 +68,19 @@ struct store_write {
  * All or nothing, and durable when it returns HF_OK. HF_ERR_STORE_CONFLICT:
  * a condition did not hold and nothing was written. HF_ERR_STORE_FULL,
  * HF_ERR_STORE: nothing was written. *revision (may be NULL) is the commit's.
+ * HF_ERR_DRY_RUN: it would have been, but nothing is in a dry run (effects.h).
  */
 enum hf_err store_commit(struct store *store, const struct store_cond *conds,
     size_t cond_count, const struct store_write *writes, size_t write_count,
     uint64_t *revision);
+
+/*
+ * As store_commit, for the change that a request is about: the first of them
+ * takes along what has to go with it (effects.h).
+ */
+enum hf_err store_commit_change(struct store *store,
+    const struct store_cond *conds, size_t cond_count,
+    const struct store_write *writes, size_t write_count, uint64_t *revision);
 
 /*
  * `fn` is called after each commit, in order, from the committing side and

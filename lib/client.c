@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "buffer.h"
@@ -31,6 +32,7 @@ struct pending {
 	struct buffer frame; /* freed when the reply is there */
 	size_t sent;         /* bytes of it, on the present connection */
 	unsigned losses;     /* of the connection it was for */
+	bool repeatable;     /* carrying it out twice is as good as once */
 	struct buffer reply; /* its frame */
 	bool answered;
 	enum hf_err err; /* why there will be no reply */
@@ -41,9 +43,18 @@ struct hf_reply {
 	struct arena *arena; /* lists */
 };
 
+/* What the requests to come have besides what they are. */
+struct asking {
+	bool dry_run;
+	bool each_once; /* every one gets an idempotency key */
+	char key[IDEMPOTENCY_KEY_MAX + 1]; /* of the next one; "": none */
+};
+
 struct hf_client {
 	struct client_socket socket;
-	struct pending *pending; /* in the order of sending */
+	struct asking asking;
+	struct hf_dry_run dry_run; /* in `reply`; of the last dry run */
+	struct pending *pending;   /* in the order of sending */
 	uint32_t last_id;
 	int timeout_ms, patience_ms;
 	bool reached;        /* ever */
@@ -107,14 +118,16 @@ next_to_write(const struct hf_client *c)
 }
 
 static enum hf_err
-encode_request(enum frame_kind wire, const struct op *op, const void *in,
-    uint32_t id, struct buffer *frame)
+encode_request(enum frame_kind wire, const struct op *op,
+    const struct envelope_options *options, const void *in, uint32_t id,
+    struct buffer *frame)
 {
 	size_t head = frame_header_size(wire) + FRAME_ID;
 	size_t body = 0;
 	enum hf_err err;
 
-	err = envelope_request(text_of(op->name), op->in, in, NULL, 0, &body);
+	err = envelope_request_with(
+	    text_of(op->name), options, op->in, in, NULL, 0, &body);
 	if (err != HF_ERR_BUFFER_TOO_SMALL)
 		return err;
 	if ((err = buffer_reserve(frame, head + body)) != HF_OK)
@@ -122,8 +135,38 @@ encode_request(enum frame_kind wire, const struct op *op, const void *in,
 	frame_header(wire, FRAME_ID + body, frame->ptr);
 	put_u32(frame->ptr + head - FRAME_ID, id);
 	frame->len = head + body;
-	return envelope_request(
-	    text_of(op->name), op->in, in, frame->ptr + head, body, &body);
+	return envelope_request_with(text_of(op->name), options, op->in, in,
+	    frame->ptr + head, body, &body);
+}
+
+/* 128 bits that nobody has used before, in hexadecimal. */
+static enum hf_err
+draw_key(char out[IDEMPOTENCY_KEY_MAX + 1])
+{
+	uint8_t drawn[16];
+
+	if (getrandom(drawn, sizeof(drawn), 0) != (ssize_t)sizeof(drawn))
+		return HF_ERR_SYSTEM;
+	hex_encode(drawn, sizeof(drawn), out);
+	return HF_OK;
+}
+
+/* What this request has besides; a key is for one request only. */
+static enum hf_err
+take_options(struct hf_client *c, const struct op *op,
+    char key[IDEMPOTENCY_KEY_MAX + 1], struct envelope_options *out)
+{
+	enum hf_err err = HF_OK;
+
+	memcpy(key, c->asking.key, sizeof(c->asking.key));
+	c->asking.key[0] = '\0';
+	if (key[0] == '\0' && c->asking.each_once && !c->asking.dry_run &&
+	    (op->flags & OP_ONCE) != 0)
+		err = draw_key(key);
+	*out = (struct envelope_options){ .dry_run = c->asking.dry_run };
+	if (key[0] != '\0')
+		out->idempotency_key = text_of(key);
+	return err;
 }
 
 static enum hf_err
@@ -131,17 +174,25 @@ pending_new(struct hf_client *c, const struct op *op, const void *in,
     struct pending **out)
 {
 	struct pending *p = calloc(1, sizeof(*p));
+	char key[IDEMPOTENCY_KEY_MAX + 1];
+	struct envelope_options options;
 	struct pending **link;
 	enum hf_err err;
 
 	if (p == NULL)
 		return HF_ERR_NO_MEMORY;
+	if ((err = take_options(c, op, key, &options)) != HF_OK) {
+		pending_free(p);
+		return err;
+	}
 	c->last_id++;
 	p->id = c->last_id | 0x80000000; /* the wire wants the top bit */
 	p->op = op;
 	p->deadline = deadline_in(c->timeout_ms);
+	p->repeatable = (op->flags & OP_CHANGES) == 0 || options.dry_run ||
+	    options.idempotency_key.ptr != NULL;
 	err = encode_request(
-	    client_socket_wire(&c->socket), op, in, p->id, &p->frame);
+	    client_socket_wire(&c->socket), op, &options, in, p->id, &p->frame);
 	if (err != HF_OK) {
 		pending_free(p);
 		return err;
@@ -178,7 +229,7 @@ survive_loss(struct pending *p)
 	p->losses++;
 	if (p->losses == MOST_LOSSES)
 		p->err = part ? HF_ERR_TOO_LARGE : HF_ERR_DISCONNECTED;
-	else if (whole && (p->op->flags & OP_CHANGES) != 0)
+	else if (whole && !p->repeatable)
 		p->err = HF_ERR_DISCONNECTED;
 	p->sent = 0;
 }
@@ -426,6 +477,7 @@ hf_keep(struct hf_client *c)
 	struct hf_reply *reply = c->reply;
 
 	c->reply = NULL;
+	c->dry_run = (struct hf_dry_run){ 0 };
 	return reply;
 }
 
@@ -436,6 +488,7 @@ hf_forget(struct hf_client *c)
 		return;
 	buffer_free(&c->reply->message);
 	arena_reset(c->reply->arena);
+	c->dry_run = (struct hf_dry_run){ 0 };
 }
 
 /* An empty reply to decode into: the last one wiped, or a new one. */
@@ -480,6 +533,13 @@ open_reply(
 	if (err == HF_OK)
 		return HF_OK;
 	memset(out, 0, p->op->out->size);
+	if (err == HF_ERR_DRY_RUN &&
+	    envelope_open_part(
+		bytes_of(message->ptr + head, message->len - head),
+		TEXT("dry_run"), &schema_dry_run, c->reply->arena,
+		&c->dry_run) != HF_OK)
+		err = hf_fail(why, HF_ERR_BAD_REPLY, "%s",
+		    hf_err_sentence(HF_ERR_BAD_REPLY));
 	if (why != NULL && why->text[0] == '\0')
 		return hf_fail(why, err, "%s", hf_err_sentence(err));
 	return err;
@@ -645,6 +705,35 @@ void
 hf_set_patience(struct hf_client *c, int patience_ms)
 {
 	c->patience_ms = patience_ms;
+}
+
+void
+hf_set_dry_run(struct hf_client *c, bool dry_run)
+{
+	c->asking.dry_run = dry_run;
+}
+
+const struct hf_dry_run *
+hf_would_change(const struct hf_client *c)
+{
+	return &c->dry_run;
+}
+
+enum hf_err
+hf_set_idempotency_key(struct hf_client *c, struct hf_text key)
+{
+	if (key.len > IDEMPOTENCY_KEY_MAX)
+		return HF_ERR_OUT_OF_BOUNDS;
+	memset(c->asking.key, 0, sizeof(c->asking.key));
+	if (key.len > 0)
+		memcpy(c->asking.key, key.ptr, key.len);
+	return HF_OK;
+}
+
+void
+hf_set_each_once(struct hf_client *c, bool each_once)
+{
+	c->asking.each_once = each_once;
 }
 
 /* -- One function per operation -- */

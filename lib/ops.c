@@ -290,6 +290,16 @@ SCHEMA_PUBLIC(schema_keyring_destroy_in, hf_keyring_destroy_in,
 
 /* -- the service -- */
 
+/* -- the reply to a dry run of any -- */
+
+SCHEMA(schema_change, hf_change,
+	F(hf_change, "action", action, 0, 16, PLAIN, "create|update|delete", "what would be done"),
+	F(hf_change, "kind",   kind,   0, 32, PLAIN, NULL, "to a key, version, alias, keyring, ..."),
+	F(hf_change, "name",   name,   0, 512, PLAIN, NULL, "of that name; of a version its number"));
+SCHEMA_PUBLIC(schema_dry_run, hf_dry_run,
+	LIST(hf_dry_run, "changes", changes, 256, &schema_change, ALWAYS, "what would be changed"),
+	F(hf_dry_run, "more", more, 0, INT64_MAX, PLAIN, NULL, "changes besides those listed"));
+
 const struct schema schema_empty = { "hf_empty", sizeof(struct hf_empty), NULL, 0 };
 
 SCHEMA_PUBLIC(schema_status_out, hf_status_out,
@@ -432,6 +442,12 @@ op_path(const struct op *op, struct hf_text name, struct arena *arena)
 		memcpy(p + before, name.ptr, middle);
 	memcpy(p + before + middle, after, strlen(after));
 	return p;
+}
+
+bool
+op_may_be_dry(const struct op *op)
+{
+	return (op->flags & (OP_CHANGES | OP_NOT_DRY)) == OP_CHANGES;
 }
 
 static const struct {

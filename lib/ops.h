@@ -2,6 +2,7 @@
 #ifndef LIB_OPS_H
 #define LIB_OPS_H
 
+#include <holdfast/dry_run.h>
 #include <holdfast/ops.h>
 
 #include "schema.h"
@@ -17,9 +18,11 @@ enum op_flag {
 	/* Whoever has a policy may ask; the handler shows each only what the
 	 * paths of the single keys allow. */
 	OP_FILTERED = 16,
-	OP_SECOND = 32, /* the handler asks policy about a second key that
-			   the request names */
-	OP_MAKES = 64,  /* makes the key that it names */
+	OP_SECOND = 32,   /* the handler asks policy about a second key that
+			     the request names */
+	OP_MAKES = 64,    /* makes the key that it names */
+	OP_ONCE = 128,    /* takes an idempotency key */
+	OP_NOT_DRY = 256, /* changes state, but there is no dry run of it */
 };
 
 enum op_id {
@@ -60,6 +63,12 @@ const struct field *op_key_field(const struct op *op);
 /* Whether {name} is that of a key, or of an alias that stands for one; not
  * that of an alias as such, or of a keyring. */
 bool op_names_key(const struct op *op);
+
+/* Whether there is a dry run of it: where it changes state, but for few. */
+bool op_may_be_dry(const struct op *op);
+
+/* The reply to a dry run. */
+extern const struct schema schema_dry_run;
 
 /* The path of an operation with {name} filled in, in the arena; NULL when
  * there is no memory. */

@@ -88,6 +88,10 @@ print_options(const struct verb *verb)
 		(void)fputs(" --binary", stdout);
 	if (field_data(verb->op->out) != NULL)
 		(void)fputs(" --out --encoding", stdout);
+	if (op_may_be_dry(verb->op))
+		(void)fputs(" --dry-run", stdout);
+	if ((verb->op->flags & OP_ONCE) != 0)
+		(void)fputs(" --idempotency-key", stdout);
 	(void)fputs("' ;;\n", stdout);
 }
 

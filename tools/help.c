@@ -73,6 +73,17 @@ print_option(const struct field *f)
 		(void)printf("  %-29s %s\n", "", f->values);
 }
 
+void
+help_print_request_options(const struct op *op)
+{
+	if (op_may_be_dry(op))
+		(void)printf("  %-29s %s\n", "--dry-run",
+		    "change nothing; tell what would be changed");
+	if ((op->flags & OP_ONCE) != 0)
+		(void)printf("  %-29s %s\n", "--idempotency-key TEXT",
+		    "do it once only, however often it is asked with this key");
+}
+
 static void
 print_options(const struct op *op)
 {
@@ -97,6 +108,7 @@ print_options(const struct op *op)
 	if (op_has_format(op))
 		(void)printf("  %-29s %s\n", "--binary",
 		    "the binary form instead of text");
+	help_print_request_options(op);
 	if (out == NULL)
 		return;
 	(void)printf("  %-29s %s\n", "--out FILE",

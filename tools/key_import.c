@@ -125,11 +125,8 @@ call_and_show(
     struct hf_client *client, const struct tool *tool, const struct request *r)
 {
 	struct hf_key_info out;
-	struct hf_why why = { "" };
-	enum hf_err err = client_call(client, r->op, r->in, &out, &why);
 
-	return err == HF_OK ? result_show(tool, r, &out)
-			    : fail_service(err, &why);
+	return request_call(tool, client, r, &out);
 }
 
 static int
@@ -164,6 +161,10 @@ import_request(
 	struct hf_client *client;
 	int status;
 
+	if (r->idempotency_key != NULL)
+		return fail_usage("each run wraps the key anew, so that no two "
+				  "are the same request; an idempotency key "
+				  "is for those who use the library");
 	if (t.ciphertext->ptr != NULL || t.public_key->ptr != NULL)
 		return fail_usage("the key is in FILE; a key that is wrapped "
 				  "already goes through the library");

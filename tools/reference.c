@@ -112,6 +112,10 @@ print_op(const struct op *op)
 		: (op->flags & OP_UPSERT) != 0
 		? "changes nothing that lasts, unless it makes the key"
 		: "changes nothing that lasts");
+	if ((op->flags & OP_NOT_DRY) != 0)
+		(void)fputs("- there is no dry run of it\n", stdout);
+	if ((op->flags & OP_ONCE) != 0)
+		(void)fputs("- takes an idempotency key\n", stdout);
 	if (op->verb[0] != '\0')
 		(void)printf("- `holdfast %s`\n", op->verb);
 	if (op->in->count > 0)

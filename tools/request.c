@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
+#include "../lib/client.h"
 #include "file.h"
 #include "option.h"
+#include "progress.h"
+#include "result.h"
 #include "value.h"
 
 enum { LIST_LIMIT = 10000, TEXTS_MAX = 64 };
@@ -293,13 +296,40 @@ set_encoding(struct request *r, const char *s)
 	return fail_usage("--encoding takes raw, hex or base64");
 }
 
+/* What operations that change state take besides their fields. */
+static int
+parse_request_option(struct request *r, struct options *o, bool *taken)
+{
+	*taken = true;
+	if (option_is(o, "dry-run") && op_may_be_dry(r->op)) {
+		r->dry_run = true;
+		return o->value == NULL ? STATUS_OK
+					: fail_usage("--dry-run takes nothing");
+	}
+	if (option_is(o, "idempotency-key") && (r->op->flags & OP_ONCE) != 0) {
+		r->idempotency_key = options_value(o);
+		if (r->idempotency_key == NULL || *r->idempotency_key == '\0' ||
+		    strlen(r->idempotency_key) > IDEMPOTENCY_KEY_MAX)
+			return fail_usage(
+			    "--idempotency-key takes 1 to %d characters",
+			    IDEMPOTENCY_KEY_MAX);
+		return STATUS_OK;
+	}
+	*taken = false;
+	return STATUS_OK;
+}
+
 static int
 parse_option(struct request *r, struct options *o)
 {
 	const struct field *f = option_field(r->op, o->name);
 	const char *value = o->value;
 	bool gives_data = field_data(r->op->out) != NULL;
+	bool taken;
+	int status = parse_request_option(r, o, &taken);
 
+	if (status != STATUS_OK || taken)
+		return status;
 	if (option_is(o, "help") || option_is(o, "h")) {
 		r->help = true;
 		return STATUS_OK;
@@ -431,6 +461,29 @@ request_parse(struct request *r, const struct op *op, int argc, char **argv)
 		return status;
 	set_defaults(r);
 	return read_data(r, file);
+}
+
+int
+request_call(const struct tool *tool, struct hf_client *client,
+    const struct request *r, void *out)
+{
+	struct hf_why why = { "" };
+	enum hf_err err;
+
+	hf_set_dry_run(client, r->dry_run);
+	if (r->idempotency_key != NULL) {
+		err =
+		    hf_set_idempotency_key(client, text_of(r->idempotency_key));
+		if (err != HF_OK)
+			return fail_service(err, NULL);
+	}
+	progress_start("waiting for the service");
+	err = client_call(client, r->op, r->in, out, &why);
+	progress_stop();
+	if (err == HF_ERR_DRY_RUN)
+		return result_show_dry_run(tool, hf_would_change(client));
+	return err == HF_OK ? result_show(tool, r, out)
+			    : fail_service(err, &why);
 }
 
 void

@@ -29,8 +29,9 @@ struct request {
 	size_t files_count;
 	const char *out; /* --out FILE; NULL: the standard output */
 	enum encoding encoding;
-	bool binary, help;
-	uint64_t given; /* bit i: field i of op->in was given */
+	bool binary, help, dry_run;
+	const char *idempotency_key; /* NULL: none */
+	uint64_t given;              /* bit i: field i of op->in was given */
 };
 
 /* How a field is given. */
@@ -50,6 +51,13 @@ bool op_has_format(const struct op *op);
  * it returns, request_free is due. */
 int request_parse(
     struct request *r, const struct op *op, int argc, char **argv);
+
+/*
+ * Sends it and shows the result, or what a dry run found out; an exit status.
+ * `out` is room for op->out.
+ */
+int request_call(const struct tool *tool, struct hf_client *client,
+    const struct request *r, void *out);
 
 /* Wipes what was read. */
 void request_free(struct request *r);

@@ -146,6 +146,26 @@ show_verdict(const struct tool *tool, const struct request *r, const void *out)
 }
 
 int
+result_show_dry_run(const struct tool *tool, const struct hf_dry_run *dry)
+{
+	AUTO_BUFFER text = { 0 };
+
+	if (tool->json) {
+		if (json_write(&schema_dry_run, dry, &text) != HF_OK)
+			return fail_usage("out of memory");
+		return file_write(NULL, buffer_view(&text), false);
+	}
+	if (dry->changes_count == 0)
+		(void)puts("nothing would be changed");
+	else
+		table_print(stdout, &schema_dry_run, dry);
+	(void)fputs("holdfast: a dry run: nothing was changed\n", stderr);
+	if (fflush(stdout) != 0 || ferror(stdout))
+		return fail_usage("standard output: %s", strerror(errno));
+	return STATUS_OK;
+}
+
+int
 result_show(const struct tool *tool, const struct request *r, const void *out)
 {
 	const struct schema *schema = r->op->out;

@@ -12,4 +12,8 @@
 int result_show(
     const struct tool *tool, const struct request *r, const void *out);
 
+/* Shows what a dry run found out. */
+int result_show_dry_run(
+    const struct tool *tool, const struct hf_dry_run *dry_run);
+
 #endif

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 
-#include "../lib/client.h"
-#include "progress.h"
 #include "request.h"
-#include "result.h"
 
 static int
 call_and_show(const struct tool *tool, const struct request *r)
 {
-	struct hf_why why = { "" };
 	struct hf_client *client;
-	enum hf_err err;
 	void *out = arena_alloc(r->arena, r->op->out->size);
 	int status;
 
@@ -19,11 +14,7 @@ call_and_show(const struct tool *tool, const struct request *r)
 		return fail_usage("out of memory");
 	if ((status = tool_connect(tool, &client)) != STATUS_OK)
 		return status;
-	progress_start("waiting for the service");
-	err = client_call(client, r->op, r->in, out, &why);
-	progress_stop();
-	status =
-	    err == HF_OK ? result_show(tool, r, out) : fail_service(err, &why);
+	status = request_call(tool, client, r, out);
 	hf_close(client);
 	return status;
 }

@@ -60,6 +60,8 @@ int verb_run_op(
 
 void help_print_all(void);
 void help_print_verb(const struct verb *verb);
+/* What operations that change state take besides their fields. */
+void help_print_request_options(const struct op *op);
 int help_run(const struct tool *tool, int argc, char **argv);
 int reference_run(const struct tool *tool, int argc, char **argv);
 int completion_run(const struct tool *tool, int argc, char **argv);

@@ -62,10 +62,11 @@ static const struct verb verbs[] = {
 		.sentence = "Make a key of material from outside, wrapped on its way",
 		.help = "FILE is a private key (PEM or DER: PKCS#8, PKCS#1, SEC1), the PEM of a public key,\n"
 			"or the bytes of a symmetric key. Options: --type, --level, --keyring, --prefix,\n"
-			"--allow-rotation, --exportable, --allow-plaintext-backup, --deletion-allowed.\n"
+			"--allow-rotation, --exportable, --allow-plaintext-backup, --deletion-allowed,\n"
+			"--dry-run.\n"
 			"The key leaves this program only wrapped for a key that is in the HSM.\n" },
 	{ .words = "key import-version", .run = key_import_version_run,
-		.synopsis = "NAME FILE [--version N]",
+		.synopsis = "NAME FILE [--version N] [--dry-run]",
 		.sentence = "Add a version from outside to an imported key",
 		.help = "FILE as for 'holdfast key import'. --version completes one that has its public\n"
 			"half only.\n" },

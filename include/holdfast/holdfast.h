@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <holdfast/bytes.h>
+#include <holdfast/dry_run.h>
 #include <holdfast/err.h>
 #include <holdfast/ops.h>
 
@@ -45,7 +46,8 @@ extern "C" {
  * restarted, and waits a while for it (hf_set_patience). A request whose reply
  * was lost is sent once more if repeating it is harmless. If it changes state
  * (creating, rotating, deleting, ...) it may have been carried out or not, and
- * the answer is HF_ERR_DISCONNECTED: look before trying again.
+ * the answer is HF_ERR_DISCONNECTED: look before trying again, or give it an
+ * idempotency key (hf_set_each_once).
  */
 struct hf_client;
 
@@ -102,6 +104,30 @@ void hf_set_timeout(struct hf_client *client, int timeout_ms);
  * and that is gone: a restart. 3000 at first; 0: not at all. The timeout of
  * the request holds as well. */
 void hf_set_patience(struct hf_client *client, int patience_ms);
+
+/*
+ * Dry runs. While this is set, an operation that changes state goes through
+ * everything but the change: the answer is the error that it would have got,
+ * or HF_ERR_DRY_RUN (never HF_OK), and hf_would_change tells what it would have
+ * changed, until the next reply. Operations that change nothing are refused
+ * meanwhile (HF_ERR_NOT_OFFERED), as are the few that cannot be tried.
+ */
+void hf_set_dry_run(struct hf_client *client, bool dry_run);
+const struct hf_dry_run *hf_would_change(const struct hf_client *client);
+
+/*
+ * Idempotency keys, for operations that make something (create, rotate, import,
+ * restore, ...; docs/protocol.md lists them). Under one key (1 to 64 printable
+ * ASCII characters, as random as a UUID) a request of this caller is carried
+ * out once within a time that the service sets, 24 hours by default: repeated,
+ * it gives the first result again. The key is for the next request only. With
+ * hf_set_each_once, each such request without a key gets one from the library.
+ * A request that has a key is sent once more when its reply is lost.
+ * HF_ERR_OUT_OF_BOUNDS for a key that is too long.
+ */
+enum hf_err hf_set_idempotency_key(
+    struct hf_client *client, struct hf_text key);
+void hf_set_each_once(struct hf_client *client, bool each_once);
 
 /*
  * One function per operation of ops.def, named after it:

@@ -74,6 +74,7 @@ open_parts(struct service *s, struct hf_why *why)
 	(void)snprintf(key, sizeof(key), "%s/audit.pub", s->dir);
 	v->default_prefix = "vault";
 	v->hsm_changed_fd = -1;
+	v->idempotency_seconds = 86400;
 	if ((err = store_memory_open(s->memory, &v->store)) != HF_OK ||
 	    (err = open_hsm(s, why)) != HF_OK ||
 	    (err = hierarchy_open(v->store, v->hsm, &v->hierarchy, why)) !=
@@ -222,11 +223,12 @@ service_call(struct service *s, const char *op, const void *in, void *out,
 	enum hf_err err;
 
 	service_reset(s);
-	(void)envelope_request(text_of(op), o->in, in, NULL, 0, &len);
+	(void)envelope_request_with(
+	    text_of(op), &s->options, o->in, in, NULL, 0, &len);
 	message = arena_alloc(s->arena, len);
 	if (message == NULL ||
-	    envelope_request(text_of(op), o->in, in, message, len, &len) !=
-		HF_OK)
+	    envelope_request_with(text_of(op), &s->options, o->in, in, message,
+		len, &len) != HF_OK)
 		abort();
 	err = service_run(s, bytes_of(message, len));
 	if (err != HF_OK)

@@ -21,8 +21,9 @@ struct service {
 	struct identity *who;
 	struct policy_grant *slot; /* of the one connection */
 	struct arena *arena, *worker;
-	struct request rq; /* the last one run */
-	bool worker_only;  /* requests start on a worker */
+	struct request rq;               /* the last one run */
+	bool worker_only;                /* requests start on a worker */
+	struct envelope_options options; /* of what service_call sends */
 };
 
 /*

@@ -137,11 +137,15 @@ may_be_empty(const struct schema *s)
 static void
 print_operation(FILE *out, const struct op *op)
 {
-	(void)fprintf(out, "\n; %s\n%s = { \"op\": \"%s\", %s\"in\": %s }\n",
-	    op->sentence, op->name, op->name, may_be_empty(op->in) ? "? " : "",
-	    rule_name(op->in));
-	(void)fprintf(out, "%s-reply = { \"out\": %s } / error\n", op->name,
-	    rule_name(op->out));
+	bool dry = op_may_be_dry(op);
+
+	(void)fprintf(out,
+	    "\n; %s\n%s = { \"op\": \"%s\", %s\"in\": %s%s%s }\n", op->sentence,
+	    op->name, op->name, may_be_empty(op->in) ? "? " : "",
+	    rule_name(op->in), dry ? ", dry" : "",
+	    (op->flags & OP_ONCE) != 0 ? ", once" : "");
+	(void)fprintf(out, "%s-reply = { \"out\": %s } / error%s\n", op->name,
+	    rule_name(op->out), dry ? " / dry-reply" : "");
 }
 
 static void
@@ -164,6 +168,10 @@ print_cddl(FILE *out)
 	    "\t\"name\": tstr .size (1..64),\n"
 	    "\t\"message\": tstr .size (0..1024), ; for a person\n"
 	    "} }\n\n"
+	    "dry = ( ? \"dry_run\": bool )\n"
+	    "once = ( ? \"idempotency_key\": "
+	    "tstr .regexp \"[ -~]{1,64}\" )\n"
+	    "dry-reply = { \"dry_run\": dry_run }\n\n"
 	    "name = tstr .regexp \"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\"\n",
 	    out);
 	for (size_t i = 0; i < ops_count; i++)
@@ -172,6 +180,7 @@ print_cddl(FILE *out)
 		print_schema(out, &printed, ops[i].in);
 		print_schema(out, &printed, ops[i].out);
 	}
+	print_schema(out, &printed, &schema_dry_run);
 }
 
 /* -- The tables of docs/protocol.md -- */

@@ -50,7 +50,7 @@ install(FILES docs/man/keyd.conf.5 docs/man/holdfast-policy.5
 	DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
 install(FILES README.md SECURITY.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
-	FILES_MATCHING PATTERN "*.md" PATTERN "*.cddl" PATTERN "*.c"
+	FILES_MATCHING PATTERN "*.md" PATTERN "*.cddl" PATTERN "*.c" PATTERN "*.svg"
 	PATTERN "man" EXCLUDE)
 
 # -- cpack -G DEB, in a build configured with CMAKE_INSTALL_PREFIX=/usr --

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Verbs that the daemon's program does, because they need the HSM or the
- * store: they become holdfast-keyd. It is looked for where this program is
- * installed, never along $PATH, which somebody else may have set.
+ * store: they become holdfast-keyd.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,46 +9,11 @@
 #include <unistd.h>
 
 #include "option.h"
+#include "program.h"
 #include "request.h"
 #include "tool.h"
 
 enum { PATH_ROOM = 4096, ARGUMENTS = 64 };
-
-/* The folder that this program is in, with its slash. */
-static bool
-own_folder(char *out, size_t cap)
-{
-	ssize_t n = readlink("/proc/self/exe", out, cap - 1);
-	char *slash;
-
-	if (n <= 0 || (size_t)n == cap - 1)
-		return false;
-	out[n] = '\0';
-	slash = strrchr(out, '/');
-	if (slash == NULL)
-		return false;
-	slash[1] = '\0';
-	return true;
-}
-
-static bool
-find_keyd(char *out, size_t cap)
-{
-	static const char *const beside[] = { "holdfast-keyd",
-		"../sbin/holdfast-keyd" };
-	char folder[PATH_ROOM];
-
-	if (own_folder(folder, sizeof(folder)))
-		for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]);
-		     i++) {
-			int n = snprintf(out, cap, "%s%s", folder, beside[i]);
-
-			if (n > 0 && (size_t)n < cap && access(out, X_OK) == 0)
-				return true;
-		}
-	(void)snprintf(out, cap, "%s", HOLDFAST_SBINDIR "/holdfast-keyd");
-	return access(out, X_OK) == 0;
-}
 
 /* The daemon has other things with a URI; here it can only be the HSM's. */
 static char *
@@ -78,7 +42,7 @@ become(const struct tool *tool, const char *what, int argc, char **argv)
 
 	if (argc > ARGUMENTS)
 		return fail_usage("too many arguments");
-	if (!find_keyd(path, sizeof(path)))
+	if (!program_find("holdfast-keyd", path, sizeof(path)))
 		return fail_usage("there is no holdfast-keyd beside this "
 				  "program, nor at %s",
 		    path);

@@ -80,6 +80,7 @@ int tool_connect(const struct tool *tool, struct hf_client **out);
 
 /* -- Verbs with a file of their own -- */
 
+int bench_run(const struct tool *tool, int argc, char **argv);
 int events_run(const struct tool *tool, int argc, char **argv);
 int policy_test_run(const struct tool *tool, int argc, char **argv);
 int seal_run(const struct tool *tool, int argc, char **argv);

@@ -101,6 +101,22 @@ static const struct verb verbs[] = {
 		.help = "Prints one line an event, a JSON object with -o json. TYPE is the beginning of\n"
 			"the types to show (key). URL is that of the feed, else $HOLDFAST_EVENTS, else\n"
 			"ipc:///run/holdfast/events.sock.\n" },
+	{ .words = "bench", .run = bench_run, .synopsis = "[OPTION]...",
+		.sentence = "Measure the service beside OpenSSL, bare sockets and others",
+		.help = "Starts a service of its own in a private folder, with SoftHSM as its HSM; the one\n"
+			"that runs is not touched. Options:\n"
+			"  --list                        show what is measured, and stop\n"
+			"  --only ROW                    measure only that; repeatable\n"
+			"  --repeat N                    measurements of each, interleaved (5)\n"
+			"  --seconds S                   of each measurement (1)\n"
+			"  --quick                       just enough to see that all of it works\n"
+			"  --full                        the large sizes: 4 GiB, 1,000,000 keys\n"
+			"  --dir DIR                     where the folder is made ($TMPDIR, or /tmp)\n"
+			"  --markdown                    print tables in Markdown\n"
+			"  --plot FILE                   draw how far each goal is reached, as SVG\n"
+			"  --update FILE                 put the tables into a Markdown file, between the\n"
+			"                                lines <!-- bench --> and <!-- /bench -->, and the\n"
+			"                                picture beside it\n" },
 	{ .words = "help", .run = help_run, .synopsis = "[VERB]",
 		.sentence = "Show all verbs, or what one takes", .help = "" },
 	{ .words = "reference", .run = reference_run, .synopsis = "",

@@ -157,6 +157,7 @@ policy check
 policy test
 audit verify
 events
+bench
 help
 reference
 completion'

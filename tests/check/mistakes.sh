@@ -69,9 +69,9 @@ door() {
 }
 
 door libcbor 'cbor' 'lib/schema\.c'
-door nng 'nng/' 'keyd/events\.c|tools/events\.c'
+door nng 'nng/' 'keyd/events\.c|tools/events\.c|tools/bench/nng\.c'
 door SQLite 'sqlite3' 'keyd/store[a-z_]*\.[ch]'
-door OpenSSL 'openssl/' 'keyd/crypto[a-z0-9_]*\.[ch]|keyd/tls_channel\.c|lib/stream_crypto\.c'
+door OpenSSL 'openssl/' 'keyd/crypto[a-z0-9_]*\.[ch]|keyd/tls_channel\.c|lib/stream_crypto\.c|tools/bench/(limit|tls)\.c'
 door GnuTLS 'gnutls/' 'lib/tls_gnutls\.c'
 door 'PKCS#11' 'p11-kit/' 'keyd/hsm[a-z_]*\.[ch]|pkcs11/cryptoki\.h'
 door nettle 'nettle/' 'pkcs11/digest\.c'

@@ -47,6 +47,26 @@ crypto_ecdh(
 	return HF_OK;
 }
 
+enum hf_err
+crypto_ec_point(const struct key_type *type, struct hf_bytes point,
+    uint8_t *out, size_t *len)
+{
+	size_t size = 1 + 2 * type->size, n;
+	uint8_t spki[SPKI_MAX];
+	struct crypto_key *key;
+	enum hf_err err = crypto_spki_ec(type, point, spki, &n);
+
+	if (err == HF_OK)
+		err = crypto_key_public(type, bytes_of(spki, n), &key);
+	if (err != HF_OK)
+		return err;
+	crypto_key_free(key);
+	/* SubjectPublicKeyInfo ends with it, of that size: see there. */
+	memcpy(out, spki + n - size, size);
+	*len = size;
+	return HF_OK;
+}
+
 /* OSSL_PARAM takes pointers that are not const, and only reads. */
 static OSSL_PARAM
 param_bytes(const char *name, struct hf_bytes value)

@@ -18,6 +18,14 @@
 enum hf_err crypto_ecdh(
     const struct crypto_key *key, struct hf_bytes point, struct secret *out);
 
+/*
+ * Such a point, bare or as a DER OCTET STRING, is on the curve: bare, in at
+ * most CRYPTO_POINT_MAX bytes. HF_ERR_BAD_INPUT.
+ */
+enum { CRYPTO_POINT_MAX = 1 + 2 * 66 };
+enum hf_err crypto_ec_point(const struct key_type *type, struct hf_bytes point,
+    uint8_t *out, size_t *len);
+
 /* The KDF of ANSI X9.63 (SEC 1, section 3.6.1). `out` is allocated: its length
  * is what is asked for. */
 enum hf_err crypto_x963(const struct hash_type *hash, struct hf_bytes secret,

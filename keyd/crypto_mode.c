@@ -97,27 +97,41 @@ run(EVP_CIPHER_CTX *ctx, const struct mode *m, struct hf_bytes in, uint8_t *out,
 	return true;
 }
 
-enum hf_err
-crypto_aes(enum aes_mode mode, bool encrypt, struct hf_bytes key,
-    struct hf_bytes iv, unsigned counter_bits, struct hf_bytes in, uint8_t *out,
-    size_t *len)
+static enum hf_err
+wrong_data(const struct aes_how *how)
 {
-	const struct mode *m = &modes[mode];
-	enum hf_err wrong = encrypt ? HF_ERR_BAD_INPUT
-	    : m->authentic          ? HF_ERR_AUTH_FAILED
-				    : HF_ERR_BAD_CIPHERTEXT;
+	return how->encrypt              ? HF_ERR_BAD_INPUT
+	    : modes[how->mode].authentic ? HF_ERR_AUTH_FAILED
+					 : HF_ERR_BAD_CIPHERTEXT;
+}
+
+enum hf_err
+crypto_aes_check(const struct aes_how *how, size_t len)
+{
+	const struct mode *m = &modes[how->mode];
+
+	if (how->iv.len != m->iv)
+		return HF_ERR_BAD_INPUT;
+	if (how->mode == AES_CTR && !counter_lasts(how->iv, how->ctr_bits, len))
+		return HF_ERR_BAD_INPUT;
+	return length_fits(m, how->encrypt, len) ? HF_OK : wrong_data(how);
+}
+
+enum hf_err
+crypto_aes(const struct aes_how *how, struct hf_bytes key, struct hf_bytes in,
+    uint8_t *out, size_t *len)
+{
+	const struct mode *m = &modes[how->mode];
+	enum hf_err err = crypto_aes_check(how, in.len);
 	EVP_CIPHER_CTX *ctx;
 	EVP_CIPHER *cipher;
 	char name[32];
 	bool ok = false;
 
-	if ((key.len != 16 && key.len != 24 && key.len != 32) ||
-	    iv.len != m->iv)
+	if (key.len != 16 && key.len != 24 && key.len != 32)
 		return HF_ERR_BAD_INPUT;
-	if (mode == AES_CTR && !counter_lasts(iv, counter_bits, in.len))
-		return HF_ERR_BAD_INPUT;
-	if (!length_fits(m, encrypt, in.len))
-		return wrong;
+	if (err != HF_OK)
+		return err;
 	(void)snprintf(
 	    name, sizeof(name), "AES-%zu-%s", 8 * key.len, m->openssl);
 
@@ -126,7 +140,8 @@ crypto_aes(enum aes_mode mode, bool encrypt, struct hf_bytes key,
 	if (cipher != NULL && ctx != NULL) {
 		EVP_CIPHER_CTX_set_flags(ctx, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
 		ok = EVP_CipherInit_ex2(ctx, cipher, key.ptr,
-			 m->iv == 0 ? NULL : iv.ptr, encrypt, NULL) == 1 &&
+			 m->iv == 0 ? NULL : how->iv.ptr, how->encrypt,
+			 NULL) == 1 &&
 		    run(ctx, m, in, out, len);
 	}
 	EVP_CIPHER_CTX_free(ctx);
@@ -134,7 +149,7 @@ crypto_aes(enum aes_mode mode, bool encrypt, struct hf_bytes key,
 	if (ok)
 		return HF_OK;
 	bytes_wipe(out, in.len + AES_EXTRA);
-	return crypto_fail(wrong);
+	return crypto_fail(wrong_data(how));
 }
 
 enum hf_err

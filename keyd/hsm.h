@@ -10,6 +10,8 @@
 #include <holdfast/err.h>
 
 #include "../lib/secret.h"
+#include "crypto_derive.h"
+#include "crypto_mode.h"
 #include "key_type.h"
 
 /*
@@ -216,6 +218,33 @@ enum hf_err hsm_key_hmac(struct hsm *hsm, const struct hsm_key *key,
     const struct hash_type *hash, struct hf_bytes in, uint8_t *out);
 enum hf_err hsm_key_cmac(struct hsm *hsm, const struct hsm_key *key,
     struct hf_bytes in, uint8_t out[16]);
+
+/*
+ * What such keys do besides, where this HSM was seen to do it: 0 until it was
+ * reached for the first time; it stays what it was while the HSM is away.
+ * HF_ERR_HSM_MECHANISM from those below where it is not set.
+ */
+enum hsm_can {
+	HSM_CAN_ECB = 1, /* and key wrap, which is made of it */
+	HSM_CAN_CBC = 2,
+	HSM_CAN_CTR = 4,
+	HSM_CAN_CMAC = 8, /* with keys that encrypt; others always do */
+	HSM_CAN_ECDH = 16,
+	HSM_CAN_MODES = HSM_CAN_ECB | HSM_CAN_CBC | HSM_CAN_CTR,
+};
+unsigned hsm_can(struct hsm *hsm);
+
+/*
+ * As crypto_aes, crypto_ecdh and crypto_hkdf. What is wrapped and what comes
+ * out belongs to the daemon; the key stays inside. HKDF is expansion alone, by
+ * HMACs: to extract, the key itself would have to be hashed.
+ */
+enum hf_err hsm_key_aes(struct hsm *hsm, const struct hsm_key *key,
+    const struct aes_how *how, struct hf_bytes in, uint8_t *out, size_t *len);
+enum hf_err hsm_key_ecdh(struct hsm *hsm, const struct hsm_key *key,
+    struct hf_bytes point, struct secret *out);
+enum hf_err hsm_key_hkdf(struct hsm *hsm, const struct hsm_key *key,
+    const struct hkdf *how, struct secret *out);
 
 /* -- The probe -- */
 

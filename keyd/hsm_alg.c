@@ -19,20 +19,20 @@ static const uint8_t ed25519[] = { 0x06, 0x03, 0x2b, 0x65, 0x70 };
 /* clang-format off */
 #define OID(x) { x, sizeof(x) }
 static const struct hsm_alg algs[] = {
-	{ KEY_AES256_GCM96, CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             AEAD,     { NULL, 0 } },
-	{ KEY_AES192_GCM96, CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             AEAD,     { NULL, 0 } },
-	{ KEY_AES128_GCM96, CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             AEAD,     { NULL, 0 } },
-	{ KEY_ECDSA_P256,   CKK_EC,             CKO_PRIVATE_KEY, CKM_EC_KEY_PAIR_GEN,         USE_SIGN, OID(p256) },
-	{ KEY_ECDSA_P384,   CKK_EC,             CKO_PRIVATE_KEY, CKM_EC_KEY_PAIR_GEN,         USE_SIGN, OID(p384) },
-	{ KEY_ECDSA_P521,   CKK_EC,             CKO_PRIVATE_KEY, CKM_EC_KEY_PAIR_GEN,         USE_SIGN, OID(p521) },
-	{ KEY_ED25519,      CKK_EC_EDWARDS,     CKO_PRIVATE_KEY, CKM_EC_EDWARDS_KEY_PAIR_GEN, USE_SIGN, OID(ed25519) },
-	{ KEY_RSA_2048,     CKK_RSA,            CKO_PRIVATE_KEY, CKM_RSA_PKCS_KEY_PAIR_GEN,   RSA,      { NULL, 0 } },
-	{ KEY_RSA_3072,     CKK_RSA,            CKO_PRIVATE_KEY, CKM_RSA_PKCS_KEY_PAIR_GEN,   RSA,      { NULL, 0 } },
-	{ KEY_RSA_4096,     CKK_RSA,            CKO_PRIVATE_KEY, CKM_RSA_PKCS_KEY_PAIR_GEN,   RSA,      { NULL, 0 } },
-	{ KEY_HMAC,         CKK_GENERIC_SECRET, CKO_SECRET_KEY,  CKM_GENERIC_SECRET_KEY_GEN,  USE_SIGN, { NULL, 0 } },
-	{ KEY_AES128_CMAC,  CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             USE_SIGN, { NULL, 0 } },
-	{ KEY_AES192_CMAC,  CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             USE_SIGN, { NULL, 0 } },
-	{ KEY_AES256_CMAC,  CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             USE_SIGN, { NULL, 0 } },
+	{ KEY_AES256_GCM96, CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             AEAD,     { NULL, 0 }, USE_SIGN,   HSM_CAN_CMAC },
+	{ KEY_AES192_GCM96, CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             AEAD,     { NULL, 0 }, USE_SIGN,   HSM_CAN_CMAC },
+	{ KEY_AES128_GCM96, CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             AEAD,     { NULL, 0 }, USE_SIGN,   HSM_CAN_CMAC },
+	{ KEY_ECDSA_P256,   CKK_EC,             CKO_PRIVATE_KEY, CKM_EC_KEY_PAIR_GEN,         USE_SIGN, OID(p256),   USE_DERIVE, HSM_CAN_ECDH },
+	{ KEY_ECDSA_P384,   CKK_EC,             CKO_PRIVATE_KEY, CKM_EC_KEY_PAIR_GEN,         USE_SIGN, OID(p384),   USE_DERIVE, HSM_CAN_ECDH },
+	{ KEY_ECDSA_P521,   CKK_EC,             CKO_PRIVATE_KEY, CKM_EC_KEY_PAIR_GEN,         USE_SIGN, OID(p521),   USE_DERIVE, HSM_CAN_ECDH },
+	{ KEY_ED25519,      CKK_EC_EDWARDS,     CKO_PRIVATE_KEY, CKM_EC_EDWARDS_KEY_PAIR_GEN, USE_SIGN, OID(ed25519), 0, 0 },
+	{ KEY_RSA_2048,     CKK_RSA,            CKO_PRIVATE_KEY, CKM_RSA_PKCS_KEY_PAIR_GEN,   RSA,      { NULL, 0 }, 0, 0 },
+	{ KEY_RSA_3072,     CKK_RSA,            CKO_PRIVATE_KEY, CKM_RSA_PKCS_KEY_PAIR_GEN,   RSA,      { NULL, 0 }, 0, 0 },
+	{ KEY_RSA_4096,     CKK_RSA,            CKO_PRIVATE_KEY, CKM_RSA_PKCS_KEY_PAIR_GEN,   RSA,      { NULL, 0 }, 0, 0 },
+	{ KEY_HMAC,         CKK_GENERIC_SECRET, CKO_SECRET_KEY,  CKM_GENERIC_SECRET_KEY_GEN,  USE_SIGN, { NULL, 0 }, 0, 0 },
+	{ KEY_AES128_CMAC,  CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             USE_SIGN, { NULL, 0 }, 0, 0 },
+	{ KEY_AES192_CMAC,  CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             USE_SIGN, { NULL, 0 }, 0, 0 },
+	{ KEY_AES256_CMAC,  CKK_AES,            CKO_SECRET_KEY,  CKM_AES_KEY_GEN,             USE_SIGN, { NULL, 0 }, 0, 0 },
 };
 
 static const struct hsm_role_alg roles[] = {
@@ -53,7 +53,7 @@ static const struct {
 	{ 0,           CKA_VERIFY,       true },
 	{ USE_WRAP,    CKA_WRAP,         true },
 	{ USE_UNWRAP,  CKA_UNWRAP,       false },
-	{ 0,           CKA_DERIVE,       false },
+	{ USE_DERIVE,  CKA_DERIVE,       false },
 };
 /* clang-format on */
 

@@ -22,6 +22,7 @@ enum key_use {
 	USE_SIGN = 4,
 	USE_WRAP = 8,
 	USE_UNWRAP = 16,
+	USE_DERIVE = 32,
 };
 
 struct hsm_alg {
@@ -31,6 +32,8 @@ struct hsm_alg {
 	CK_MECHANISM_TYPE generate;
 	unsigned use;
 	struct hf_bytes params; /* CKA_EC_PARAMS: the curve's OID, DER */
+	unsigned besides;       /* more uses, where the HSM ... */
+	unsigned needs;         /* ... can (enum hsm_can) */
 };
 
 /* NULL when there is no such key in an HSM. */

@@ -30,7 +30,10 @@
  *	hsm_object.c   the three roles, sealing, audit signatures
  *	hsm_bring.c    keys of those roles that were made outside
  *	hsm_key.c      keys at level hsm: made, wrapped, checked, dropped
- *	hsm_use.c      what such keys do
+ *	hsm_use.c      what such keys do: signatures, HMAC, AEAD, RSA
+ *	hsm_aes.c      other modes of AES, key wrap, CMAC
+ *	hsm_derive.c   ECDH, HKDF
+ *	hsm_can.c      which of the latter this HSM can
  *	hsm_alg.c      key types and templates in the words of PKCS#11
  *	hsm_probe.c    the matrix for people (hsm_try.c: its rows at work)
  *
@@ -153,6 +156,7 @@ struct hsm {
 	CK_SESSION_HANDLE anchor; /* never closed: it keeps us logged in, and
 				     owns the session objects */
 	struct hsm_traits traits;
+	unsigned asked; /* enum hsm_can: what was answered */
 	CK_OBJECT_HANDLE known_key;
 	uint8_t known_nonce[GCM_NONCE];
 	uint8_t known_sealed[KNOWN_TEXT + GCM_TAG];
@@ -160,6 +164,7 @@ struct hsm {
 	struct handles handles;
 	pthread_mutex_t make_lock; /* one maker of role objects at a time */
 	_Atomic int oaep;          /* enum oaep_mode */
+	_Atomic unsigned can;      /* enum hsm_can */
 };
 
 /* Milliseconds of CLOCK_MONOTONIC; a timespec of that clock. */
@@ -321,6 +326,22 @@ enum hf_err object_attribute(struct hsm_call *call, CK_OBJECT_HANDLE object,
 /* SubjectPublicKeyInfo of a public key, or of a private RSA key. */
 enum hf_err object_spki(struct hsm_call *call, CK_OBJECT_HANDLE object,
     const struct key_type *type, uint8_t *out, size_t *len);
+
+/* -- hsm_aes.c, hsm_derive.c, hsm_can.c -- */
+
+/* ECB, CBC or CTR of in.len bytes: whole blocks but for CTR. */
+enum hf_err aes_blocks(struct hsm_call *call, CK_OBJECT_HANDLE key,
+    const struct aes_how *how, struct hf_bytes in, uint8_t *out);
+enum hf_err aes_cmac(struct hsm_call *call, CK_OBJECT_HANDLE key,
+    struct hf_bytes in, uint8_t out[16]);
+/* Bare point of the key's curve; `out` is allocated, of a coordinate's size. */
+enum hf_err ecdh_derive(struct hsm_call *call, CK_OBJECT_HANDLE key,
+    struct hf_bytes point, const struct secret *out);
+
+/* Tries what was not answered yet, and notes it. */
+void can_find(struct hsm_call *call);
+/* enum key_use of keys of that type here. */
+unsigned key_uses(struct hsm *hsm, const struct hsm_alg *alg);
 
 /* -- hsm_key.c, hsm_use.c -- */
 

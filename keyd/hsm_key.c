@@ -47,7 +47,7 @@ key_unwrap(struct hsm_call *call, CK_SESSION_HANDLE session,
 		return CKR_MECHANISM_INVALID;
 	template_number(&t, CKA_CLASS, alg->class);
 	template_number(&t, CKA_KEY_TYPE, alg->ckk);
-	template_key(&t, alg->class, alg->use, 0);
+	template_key(&t, alg->class, key_uses(call->hsm, alg), 0);
 	return call->fn->C_UnwrapKey(session, &m, wrap, unconst(wrapped.ptr),
 	    wrapped.len, t.a, t.count, out);
 }
@@ -59,7 +59,7 @@ key_generate(struct hsm_call *call, struct key_work *w, unsigned flags,
 	CK_MECHANISM m = mechanism(w->alg->generate);
 	struct key_template key = { 0 }, public = { 0 };
 
-	template_key(&key, w->alg->class, w->alg->use, flags);
+	template_key(&key, w->alg->class, key_uses(call->hsm, w->alg), flags);
 	template_bytes(&key, CKA_ID, bytes_of(w->id, HSM_ID));
 	pair->public = CK_INVALID_HANDLE;
 	if (w->alg->class == CKO_SECRET_KEY) {

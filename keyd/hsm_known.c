@@ -418,6 +418,15 @@ wrap_test(struct known *k)
 	return HF_OK;
 }
 
+/* -- What is not needed, but used where it is there -- */
+
+static enum hf_err
+can_test(struct known *k)
+{
+	can_find(&k->call);
+	return HF_OK;
+}
+
 /* -- All of them -- */
 
 static const struct {
@@ -429,6 +438,7 @@ static const struct {
 	{ "AES-GCM", gcm_test },
 	{ "AES-GCM with a known key", gcm_software_test },
 	{ "key wrapping", wrap_test },
+	{ "what keys can do", can_test },
 };
 
 /* What the HSM cannot do is final, that it fails now is not. */

@@ -11,7 +11,6 @@
 
 enum {
 	SIGNATURE_MAX = 512,
-	CMAC = 16,
 	SPKI_MAX = 1024,
 	PKCS1_OVERHEAD = 11, /* RFC 8017, section 9.2 */
 	PSS_OVERHEAD = 2,    /* section 9.1.1: 0x01 and 0xbc */
@@ -246,42 +245,6 @@ hsm_key_hmac(struct hsm *hsm, const struct hsm_key *key,
 	if (hash->ckm_hmac == 0)
 		return HF_ERR_HSM_MECHANISM;
 	return hsm_run(hsm, RUN_SAFE, hmac_work, &w);
-}
-
-/* -- CMAC -- */
-
-struct cmac_work {
-	const struct hsm_key *key;
-	struct hf_bytes in;
-	uint8_t *out;
-};
-
-static enum hf_err
-cmac_work(struct hsm_call *call, void *arg)
-{
-	struct cmac_work *w = arg;
-	CK_MECHANISM m = mechanism(CKM_AES_CMAC);
-	size_t len = CMAC;
-	CK_OBJECT_HANDLE key;
-	enum hf_err err = handle_of_key(call, w->key, &key);
-
-	if (err == HF_OK)
-		err =
-		    call_crypt(call, CRYPT_SIGN, &m, key, w->in, w->out, &len);
-	if (err == HF_OK && len != CMAC)
-		return HF_ERR_HSM_REFUSED;
-	return err;
-}
-
-enum hf_err
-hsm_key_cmac(struct hsm *hsm, const struct hsm_key *key, struct hf_bytes in,
-    uint8_t out[16])
-{
-	struct cmac_work w = { key, in, out };
-
-	if (key->type->family != FAMILY_CMAC)
-		return HF_ERR_KEY_TYPE;
-	return hsm_run(hsm, RUN_SAFE, cmac_work, &w);
 }
 
 /* -- AEAD -- */

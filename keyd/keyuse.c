@@ -33,6 +33,13 @@ struct level_ops {
 	    struct hf_bytes in, uint8_t *out);
 	enum hf_err (*cmac)(const struct keyuse *, const struct key_version *,
 	    struct hf_bytes in, uint8_t *out);
+	enum hf_err (*aes)(const struct keyuse *, const struct key_version *,
+	    const struct aes_how *, struct hf_bytes in, uint8_t *out,
+	    size_t *len);
+	enum hf_err (*ecdh)(const struct keyuse *, const struct key_version *,
+	    struct hf_bytes point, struct secret *out);
+	enum hf_err (*hkdf)(const struct keyuse *, const struct key_version *,
+	    const struct hkdf *, struct secret *out);
 };
 
 /* -- Level wrapped: in this process -- */
@@ -103,6 +110,30 @@ wrapped_cmac(const struct keyuse *use, const struct key_version *v,
 	return crypto_cmac(secret_view(&v->material), in, out);
 }
 
+static enum hf_err
+wrapped_aes(const struct keyuse *use, const struct key_version *v,
+    const struct aes_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
+{
+	(void)use;
+	return crypto_aes(how, secret_view(&v->material), in, out, len);
+}
+
+static enum hf_err
+wrapped_ecdh(const struct keyuse *use, const struct key_version *v,
+    struct hf_bytes point, struct secret *out)
+{
+	(void)use;
+	return crypto_ecdh(v->pair, point, out);
+}
+
+static enum hf_err
+wrapped_hkdf(const struct keyuse *use, const struct key_version *v,
+    const struct hkdf *how, struct secret *out)
+{
+	(void)use;
+	return crypto_hkdf(how, secret_view(&v->material), out);
+}
+
 /* -- Level hsm: in the HSM -- */
 
 static enum hf_err
@@ -164,13 +195,35 @@ hsm_cmac_with(const struct keyuse *use, const struct key_version *v,
 	return hsm_key_cmac(use->server->hsm, &v->hsm, in, out);
 }
 
+static enum hf_err
+hsm_aes_with(const struct keyuse *use, const struct key_version *v,
+    const struct aes_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
+{
+	return hsm_key_aes(use->server->hsm, &v->hsm, how, in, out, len);
+}
+
+static enum hf_err
+hsm_ecdh_with(const struct keyuse *use, const struct key_version *v,
+    struct hf_bytes point, struct secret *out)
+{
+	return hsm_key_ecdh(use->server->hsm, &v->hsm, point, out);
+}
+
+static enum hf_err
+hsm_hkdf_with(const struct keyuse *use, const struct key_version *v,
+    const struct hkdf *how, struct secret *out)
+{
+	return hsm_key_hkdf(use->server->hsm, &v->hsm, how, out);
+}
+
 static const struct level_ops levels[] = {
 	[LEVEL_WRAPPED] = { false, wrapped_seal, wrapped_open,
 	    wrapped_decrypt_rsa, wrapped_rsa_raw, wrapped_sign, wrapped_hmac,
-	    wrapped_cmac },
+	    wrapped_cmac, wrapped_aes, wrapped_ecdh, wrapped_hkdf },
 	[LEVEL_HSM] = { true, hsm_seal_with, hsm_open_with,
 	    hsm_decrypt_rsa_with, hsm_rsa_raw_with, hsm_sign_with,
-	    hsm_hmac_with, hsm_cmac_with },
+	    hsm_hmac_with, hsm_cmac_with, hsm_aes_with, hsm_ecdh_with,
+	    hsm_hkdf_with },
 };
 
 /* Whether the level, or the private operation itself, takes a worker. */
@@ -381,9 +434,9 @@ keyuse_cmac(const struct keyuse *use, const struct key *key,
 	return levels[v->level].cmac(use, v, in, out);
 }
 
-/* -- Level wrapped only -- */
+/* -- For PKCS#11 -- */
 
-/* Types of the AES whose raw key is here. */
+/* Types that are an AES key, and not another cipher's. */
 static bool
 is_aes(const struct key_type *type)
 {
@@ -391,66 +444,50 @@ is_aes(const struct key_type *type)
 	    type->id == KEY_AES128_GCM96;
 }
 
-static enum hf_err
-need_wrapped(const struct key_version *v)
-{
-	return v->level == LEVEL_WRAPPED ? HF_OK : HF_ERR_KEY_LEVEL;
-}
-
 enum hf_err
 keyuse_aes(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct aes_how *how, struct hf_bytes in,
     uint8_t *out, size_t *len)
 {
-	enum hf_err err = need_wrapped(v);
-
-	(void)use;
 	if (!is_aes(key->type))
 		return HF_ERR_KEY_TYPE;
-	if (err != HF_OK)
-		return err;
-	return crypto_aes(how->mode, how->encrypt, secret_view(&v->material),
-	    how->iv, how->counter_bits, in, out, len);
+	if (must_defer(use, key, v, false))
+		return HF_ERR_DEFER;
+	return levels[v->level].aes(use, v, how, in, out, len);
 }
 
 enum hf_err
 keyuse_aes_cmac(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes in, uint8_t out[16])
 {
-	enum hf_err err = need_wrapped(v);
-
-	if (key->type->family == FAMILY_CMAC)
-		return keyuse_cmac(use, key, v, in, out);
-	if (!is_aes(key->type))
+	if (!is_aes(key->type) && key->type->family != FAMILY_CMAC)
 		return HF_ERR_KEY_TYPE;
-	return err != HF_OK ? err
-			    : crypto_cmac(secret_view(&v->material), in, out);
+	if (must_defer(use, key, v, false))
+		return HF_ERR_DEFER;
+	return levels[v->level].cmac(use, v, in, out);
 }
 
 enum hf_err
 keyuse_ecdh(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes point, struct secret *out)
 {
-	enum hf_err err = need_wrapped(v);
-
 	if (key->type->family != FAMILY_EC)
 		return HF_ERR_KEY_TYPE;
-	if (err != HF_OK)
-		return err;
 	if (must_defer(use, key, v, true))
 		return HF_ERR_DEFER;
-	return crypto_ecdh(v->pair, point, out);
+	return levels[v->level].ecdh(use, v, point, out);
 }
 
 enum hf_err
 keyuse_hkdf(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct hkdf *how, struct secret *out)
 {
-	enum hf_err err = need_wrapped(v);
-
-	(void)use;
 	if (key->type->family != FAMILY_HMAC)
 		return HF_ERR_KEY_TYPE;
-	return err != HF_OK ? err
-			    : crypto_hkdf(how, secret_view(&v->material), out);
+	/* Without extraction the key must be a pseudorandom one already. */
+	if (!how->extract && key->key_size < how->hash->size)
+		return HF_ERR_BAD_INPUT;
+	if (must_defer(use, key, v, false))
+		return HF_ERR_DEFER;
+	return levels[v->level].hkdf(use, v, how, out);
 }

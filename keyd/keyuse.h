@@ -39,20 +39,15 @@ enum hf_err keyuse_decrypt(const struct keyuse *use, const struct key *key,
     uint8_t *out, size_t *len);
 
 /* The modes of crypto_mode.h, with an AES key; `out` takes in.len + AES_EXTRA
- * bytes. At level hsm HF_ERR_KEY_LEVEL where the HSM has no such mode. */
-struct aes_how {
-	enum aes_mode mode;
-	bool encrypt;
-	struct hf_bytes iv;
-	unsigned counter_bits;
-};
+ * bytes. At level hsm HF_ERR_HSM_MECHANISM where the HSM has no such mode. */
 enum hf_err keyuse_aes(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct aes_how *how, struct hf_bytes in,
     uint8_t *out, size_t *len);
 enum hf_err keyuse_aes_cmac(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes in, uint8_t out[16]);
 
-/* As crypto_ecdh and crypto_hkdf; level wrapped only. */
+/* As crypto_ecdh and crypto_hkdf; at level hsm HF_ERR_HSM_MECHANISM where the
+ * HSM cannot, which for HKDF is extraction. */
 enum hf_err keyuse_ecdh(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes point, struct secret *out);
 enum hf_err keyuse_hkdf(const struct keyuse *use, const struct key *key,

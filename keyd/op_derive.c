@@ -9,6 +9,7 @@
 #include "fresh.h"
 #include "handlers.h"
 #include "key_select.h"
+#include "keyuse.h"
 #include "op_key.h"
 #include "request_policy.h"
 #include "server.h"
@@ -102,6 +103,8 @@ static enum hf_err
 agree(struct request *rq, const struct key_version *v,
     const struct key_type *type, struct hf_bytes peer, struct secret *out)
 {
+	const struct keyuse use = { .server = rq->server,
+		.may_block = rq->may_block };
 	uint8_t spki[SPKI_MAX];
 	struct hf_bytes point;
 	enum hf_err err;
@@ -109,13 +112,13 @@ agree(struct request *rq, const struct key_version *v,
 	if (type->family != FAMILY_EC)
 		return hf_fail(&rq->why, HF_ERR_KEY_TYPE,
 		    "key agreement not supported for key type %s", type->name);
-	if (v->level == LEVEL_HSM)
-		return hf_fail(&rq->why, HF_ERR_KEY_LEVEL,
-		    "key agreement is for keys of level wrapped: those of "
-		    "level hsm only sign");
 	if ((err = peer_point(rq, type, peer, spki, &point)) != HF_OK)
 		return err;
-	return crypto_ecdh(v->pair, point, out);
+	err = keyuse_ecdh(&use, rq->key, v, point, out);
+	if (err == HF_ERR_HSM_MECHANISM)
+		return hf_fail(&rq->why, err,
+		    "the HSM does no key agreement (ECDH) with this key");
+	return err;
 }
 
 /* For the base key the request speaks as it is. */

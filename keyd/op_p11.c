@@ -78,32 +78,48 @@ has_private_half(const struct key_version *v)
 	    crypto_key_is_private(v->pair);
 }
 
-/* What takes the raw key is done at level wrapped only. */
+/*
+ * At level hsm the HSM has to be able to do it, and nothing leaves. (With keys
+ * for HMAC "derive" is the expansion of HKDF, which is HMACs.)
+ */
+static const struct {
+	enum key_family family;
+	uint64_t uses;
+	unsigned needs; /* enum hsm_can */
+} in_hsm[] = {
+	{ FAMILY_AEAD, HF_P11_SIGN | HF_P11_VERIFY, HSM_CAN_CMAC },
+	{ FAMILY_AEAD, HF_P11_WRAP | HF_P11_UNWRAP, HSM_CAN_ECB },
+	{ FAMILY_AEAD, HF_P11_RAW, HSM_CAN_MODES },
+	{ FAMILY_EC, HF_P11_DERIVE, HSM_CAN_ECDH },
+};
+
 static uint64_t
-of_level(const struct key *key, const struct key_version *v, uint64_t bits)
+of_level(struct request *rq, const struct key *key, const struct key_version *v,
+    uint64_t bits)
 {
-	uint64_t raw = HF_P11_DERIVE | HF_P11_EXTRACT;
+	unsigned can;
 
 	if (v->level == LEVEL_WRAPPED)
 		return bits;
-	if (key->type->family == FAMILY_AEAD)
-		raw |=
-		    HF_P11_SIGN | HF_P11_VERIFY | HF_P11_WRAP | HF_P11_UNWRAP;
-	return bits & ~raw;
+	can = hsm_can(rq->server->hsm);
+	for (size_t i = 0; i < sizeof(in_hsm) / sizeof(in_hsm[0]); i++)
+		if (in_hsm[i].family == key->type->family &&
+		    (can & in_hsm[i].needs) != in_hsm[i].needs)
+			bits &= ~in_hsm[i].uses;
+	return bits & ~(uint64_t)HF_P11_EXTRACT;
 }
 
 /* Raw RSA is signature and decryption in one; AES without integrity makes
  * and opens whatever it likes. */
 static uint64_t
-with_raw(const struct key *key, const struct key_version *v, uint64_t bits)
+with_raw(const struct key *key, uint64_t bits)
 {
 	uint64_t rsa = HF_P11_SIGN | HF_P11_DECRYPT;
 	uint64_t aes = HF_P11_ENCRYPT | HF_P11_DECRYPT;
-	bool wrapped = v->level == LEVEL_WRAPPED;
 
 	if (key->type->family == FAMILY_RSA && (bits & rsa) == rsa)
 		bits |= HF_P11_RAW;
-	if (key->type->family == FAMILY_AEAD && wrapped && (bits & aes) == aes)
+	if (key->type->family == FAMILY_AEAD && (bits & aes) == aes)
 		bits |= HF_P11_RAW;
 	return bits;
 }
@@ -132,7 +148,7 @@ p11_uses(struct request *rq, const struct key *key, const struct key_version *v)
 
 	/* Whoever holds a session key may do with it what it was made for. */
 	if (key->passing)
-		return with_raw(key, v, purpose);
+		return with_raw(key, purpose);
 	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++)
 		if ((purpose & uses[i].use) != 0 &&
 		    (uses[i].families & family) != 0 &&
@@ -140,7 +156,7 @@ p11_uses(struct request *rq, const struct key *key, const struct key_version *v)
 		    version_serves(key, v, uses[i].makes_new) &&
 		    p11_may(rq, uses[i].path, "", key, v, HF_CAP_UPDATE))
 			bits |= uses[i].use;
-	return with_raw(key, v, of_level(key, v, bits)) |
+	return of_level(rq, key, v, with_raw(key, bits)) |
 	    may_manage(rq, key, v);
 }
 
@@ -451,6 +467,7 @@ list_stamp(struct request *rq, uint8_t out[STAMP])
 	put_u64(seed + 32, (uint64_t)who->exe_dev);
 	put_u64(seed + 40, (uint64_t)who->exe_ino);
 	put_u64(seed + 48, groups);
+	put_u32(seed + 56, hsm_can(rq->server->hsm));
 	if (groups > 0)
 		memcpy(seed + len, who->groups, groups);
 	len += groups;

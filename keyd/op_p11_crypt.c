@@ -115,7 +115,7 @@ aes_run(struct request *rq, const struct hf_p11_use_in *in,
 	uint8_t *buf = request_alloc(rq, in->data.len + AES_EXTRA);
 	struct aes_how how = { .encrypt = encrypt,
 		.iv = in->how.iv,
-		.counter_bits = (unsigned)in->how.tag_bits };
+		.ctr_bits = (unsigned)in->how.tag_bits };
 	size_t len = 0;
 	enum hf_err err = may_use_mode(rq, v);
 
@@ -125,6 +125,9 @@ aes_run(struct request *rq, const struct hf_p11_use_in *in,
 		return p11_refuse(rq, "not a mode of AES");
 	if (err == HF_OK)
 		err = keyuse_aes(&use, rq->key, v, &how, in->data, buf, &len);
+	if (err == HF_ERR_HSM_MECHANISM)
+		return hf_fail(&rq->why, err, "the HSM does not do %.*s",
+		    (int)in->how.mechanism.len, in->how.mechanism.ptr);
 	out->data = bytes_of(buf, len);
 	return err;
 }

@@ -322,7 +322,12 @@ derive_hkdf(struct request *rq, const struct key_version *v,
 	if ((err = derived_size(rq, make, hkdf.hash->size, &size)) != HF_OK ||
 	    (err = secret_alloc(out, size)) != HF_OK)
 		return err;
-	return keyuse_hkdf(&use, rq->key, v, &hkdf, out);
+	err = keyuse_hkdf(&use, rq->key, v, &hkdf, out);
+	if (err == HF_ERR_HSM_MECHANISM && hkdf.extract)
+		return hf_fail(&rq->why, err,
+		    "hkdf: with a key of level hsm only expansion is done: "
+		    "extraction would take the key itself");
+	return err;
 }
 
 /* With a version of rq->key, which may be a session key. */

@@ -142,6 +142,7 @@ rsa_aes_wrap(struct request *rq, const struct hf_p11_how *how,
     const struct key_version *v, struct hf_bytes material,
     struct hf_p11_use_out *out)
 {
+	const struct aes_how kwp = { .mode = AES_KWP, .encrypt = true };
 	size_t aes_len =
 	    how->output_bytes == 0 ? AES_KEY_MAX : (size_t)how->output_bytes;
 	size_t head = rq->key->type->size, len = 0;
@@ -158,9 +159,8 @@ rsa_aes_wrap(struct request *rq, const struct hf_p11_how *how,
 	    (err = crypto_random(aes.ptr, aes_len)) != HF_OK ||
 	    (err = oaep_wrap(rq, how, v, secret_view(&aes), &sealed)) !=
 		HF_OK ||
-	    (err = crypto_aes(AES_KWP, true, secret_view(&aes),
-		 (struct hf_bytes){ 0 }, 0, material, buf + head, &len)) !=
-		HF_OK)
+	    (err = crypto_aes(
+		 &kwp, secret_view(&aes), material, buf + head, &len)) != HF_OK)
 		return err;
 	memcpy(buf, sealed.data.ptr, head);
 	out->data = bytes_of(buf, head + len);
@@ -171,6 +171,7 @@ static enum hf_err
 rsa_aes_unwrap(struct request *rq, const struct hf_p11_how *how,
     const struct key_version *v, struct hf_bytes in, struct secret *out)
 {
+	const struct aes_how kwp = { .mode = AES_KWP };
 	size_t head = rq->key->type->size, len;
 	AUTO_SECRET aes = { 0 };
 	AUTO_SECRET room = { 0 };
@@ -181,8 +182,7 @@ rsa_aes_unwrap(struct request *rq, const struct hf_p11_how *how,
 	if ((err = oaep_unwrap(rq, how, v, bytes_of(in.ptr, head), &aes)) !=
 		HF_OK ||
 	    (err = secret_alloc(&room, in.len - head + AES_EXTRA)) != HF_OK ||
-	    (err = crypto_aes(AES_KWP, false, secret_view(&aes),
-		 (struct hf_bytes){ 0 }, 0,
+	    (err = crypto_aes(&kwp, secret_view(&aes),
 		 bytes_of(in.ptr + head, in.len - head), room.ptr, &len)) !=
 		HF_OK)
 		return err;

@@ -229,7 +229,12 @@ refuse "T18 a base that cannot" 2 "key agreement not supported for key type ed25
 refuse "T18 a base that is not there" 2 "there is no key nothing" \
 	holdfast key derive m nothing @peer.pub
 holdfast key create base-hsm --type ecdsa-p521 --level hsm >/dev/null
-refuse "T18 a base of level hsm" 2 "for keys of level wrapped" holdfast key derive m base-hsm @peer.pub
+json '.keys[0].public_key' holdfast key show base-hsm >base.pub
+openssl pkeyutl -derive -inkey peer.pem -peerkey base.pub -out shared
+openssl kdf -binary -keylen 32 -kdfopt digest:SHA256 -kdfopt "hexkey:$(xxd -p -c200 shared)" \
+	-out raw HKDF
+holdfast key derive agreed-in-hsm base-hsm @peer.pub --exportable >/dev/null
+expect "T18 with a base of level hsm" cmp -s raw <(holdfast key export-encryption agreed-in-hsm)
 refuse "T18 only symmetric keys come of it" 2 "cannot be derived" \
 	holdfast key derive m base521 @peer.pub --derived-key-type rsa-2048
 

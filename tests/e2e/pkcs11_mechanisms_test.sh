@@ -9,7 +9,7 @@
 
 start_service
 cd "$T"
-levels="wrapped"
+levels="wrapped hsm"
 printf 'four score and seven years ago our fathers' >data
 head -c 48 /dev/urandom >blocks
 iv=000102030405060708090a0b0c0d0e0f
@@ -104,6 +104,124 @@ mech bring brought aes sign,verify,extractable <raw24
 is "nor is it another when it is brought" \
 	"$(openssl mac -cipher AES-192-CBC -macopt "hexkey:$(hex raw24)" -in data CMAC)" \
 	"$(mech sign brought aes-cmac <data | xxd -p -u)"
+
+# -- Agreement and derivation: what openssl gets --
+
+for curve in 256 384 521; do
+	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-$curve -out own$curve.pem
+	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-$curve -out peer$curve.pem
+	openssl pkey -in peer$curve.pem -pubout -out peer$curve.pub
+	bytes=$(((curve + 7) / 8))
+	point=$(openssl pkey -in peer$curve.pem -pubout -outform DER | tail -c $((2 * bytes + 1)) | xxd -p -c 1000)
+	off=00
+	[ "${point: -2}" != 00 ] || off=01
+	openssl pkeyutl -derive -inkey own$curve.pem -peerkey peer$curve.pub -out want
+	openssl kdf -keylen 40 -binary -kdfopt digest:SHA2-256 -kdfopt "hexkey:$(hex want)" \
+		-out want.kdf X963KDF
+	for level in $levels; do
+		key=p$curve-$level
+		holdfast key import "$key" own$curve.pem --type ecdsa-p$curve --level "$level" >/dev/null
+		mech derive "$key" ecdh $bytes "peer=$point" >got
+		expect "$key: ECDH" cmp want got
+		mech derive "$key" ecdh 16 "peer=$point" >got
+		is "$key: a shorter secret loses its beginning" "$(tail -c 16 want | xxd -p)" "$(xxd -p got)"
+		mech derive "$key" ecdh 40 "peer=$point:sha256" >got
+		expect "$key: and the KDF of X9.63" cmp want.kdf got
+		denied "$key: a point that is none" 20 data derive "$key" ecdh 16 "peer=${point%??}$off"
+		refuse "$key: nor one of another curve" 1 "C_DeriveKey" \
+			mech derive "$key" ecdh 16 "peer=04${point:2:40}"
+		quiet holdfast key derive "agreed-$key" "$key" @peer$curve.pub --derived-key-type hmac
+	done
+	is "P-$curve: transit agrees on the same at both levels" \
+		"$(holdfast hmac agreed-p$curve-wrapped <data)" "$(holdfast hmac agreed-p$curve-hsm <data)"
+done
+
+for level in $levels; do
+	key=okm-$level
+	holdfast key import "$key" raw32 --type hmac --level "$level" >/dev/null
+	openssl kdf -keylen 80 -binary -kdfopt mode:EXPAND_ONLY -kdfopt digest:SHA2-256 \
+		-kdfopt "hexkey:$(hex raw32)" -kdfopt hexinfo:696e666f -out want HKDF
+	mech derive "$key" hkdf 80 hkdf=expand:sha256:696e666f >got
+	expect "$key: HKDF expands" cmp want got
+done
+openssl kdf -keylen 80 -binary -kdfopt digest:SHA2-256 -kdfopt "hexkey:$(hex raw32)" \
+	-kdfopt hexinfo:696e666f -out want HKDF
+mech derive okm-wrapped hkdf 80 hkdf=both:sha256:696e666f >got
+expect "and extracts at level wrapped" cmp want got
+denied "at level hsm it cannot" 70 data derive okm-hsm hkdf 80 hkdf=both:sha256:696e666f
+
+# -- Wrapping: keys out and in again, and what openssl wraps --
+
+cat >policy.d/levels.hcl <<-END
+path "transit/keys/inside-*" {
+  capabilities = ["create", "read", "update", "delete", "list"]
+  min_level = "hsm"
+}
+bind { subjects = ["uid:$(id -u)"] }
+END
+holdfast policy reload >/dev/null
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out leaf.pem
+mech bring leaf aes sign,verify,extractable <raw16
+p11 --write-object leaf.pem --type privkey --label leaf-ec --id 1ea0 --usage-sign --extractable >/dev/null
+want=$(openssl mac -cipher AES-128-CBC -macopt "hexkey:$(hex raw16)" -in data CMAC)
+for kek in outside-kek inside-kek; do
+	mech generate $kek aes-gen 32 wrap,unwrap
+	level=wrapped
+	[ $kek = outside-kek ] || level=hsm
+	is "$kek: its level" $level "$(json '.keys[0].level' holdfast key show $kek)"
+	for mechanism in aes-kw aes-kwp aes-kw-pad; do
+		mech wrap $kek $mechanism leaf >blob
+		is "$kek: $mechanism of 16 bytes" 24 "$(stat -c %s blob)"
+		mech unwrap $kek $mechanism "$kek-$mechanism" secret aes sign,verify <blob
+		is "$kek: $mechanism and back" "$want" "$(mech sign "$kek-$mechanism" aes-cmac <data | xxd -p -u)"
+		printf '\1' | dd of=blob bs=1 seek=5 conv=notrunc status=none
+		denied "$kek: $mechanism notices a change" 110 blob \
+			unwrap $kek $mechanism bad secret aes sign
+	done
+	mech wrap $kek aes-kwp leaf-ec >blob
+	mech unwrap $kek aes-kwp "$kek-ec" private ec sign <blob
+	public_of "$kek-ec"
+	expect "$kek: a private key and back" cmp <(openssl pkey -in leaf.pem -pubout) pub.pem
+	denied "$kek: encrypts nothing" 68 blocks encrypt $kek aes-ecb
+	denied "$kek: decrypts nothing" 68 blocks decrypt $kek aes-ecb
+	denied "$kek: signs nothing" 68 blocks sign $kek aes-cmac
+done
+denied "a key of level hsm is not wrapped" 6a data wrap outside-kek aes-kwp aes128-hsm
+
+for key in outside-rsa inside-rsa; do
+	mech generate $key rsa-gen 2048 unwrap
+	public_of $key
+	for hash in sha1 sha256; do
+		openssl pkeyutl -encrypt -pubin -inkey pub.pem -in raw16 -out blob \
+			-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:$hash
+		mech unwrap $key oaep "$key-$hash" secret aes sign,verify oaep=$hash <blob
+		is "$key: OAEP with $hash that openssl wrapped" "$want" \
+			"$(mech sign "$key-$hash" aes-cmac <data | xxd -p -u)"
+		mech wrap $key oaep leaf oaep=$hash >blob
+		mech unwrap $key oaep "$key-$hash-back" secret aes sign,verify oaep=$hash <blob
+		is "$key: and that the module wrapped" "$want" \
+			"$(mech sign "$key-$hash-back" aes-cmac <data | xxd -p -u)"
+	done
+	head -c 32 /dev/urandom >kek
+	openssl pkeyutl -encrypt -pubin -inkey pub.pem -in kek -out blob \
+		-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256
+	openssl pkcs8 -topk8 -nocrypt -in leaf.pem -outform DER -out leaf.der
+	# The openssl program does not do RFC 5649; its library does.
+	/usr/bin/python3 - >>blob <<-'END'
+		import sys
+		from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding as wrap
+		sys.stdout.buffer.write(wrap(open("kek", "rb").read(), open("leaf.der", "rb").read()))
+	END
+	mech unwrap $key rsa-aes-kwp "$key-ec" private ec sign rsa-aes=256:sha256 <blob
+	public_of "$key-ec"
+	expect "$key: RSA_AES_KEY_WRAP of a private key" cmp <(openssl pkey -in leaf.pem -pubout) pub.pem
+	mech wrap $key rsa-aes-kwp leaf-ec rsa-aes=192:sha1 >blob
+	mech unwrap $key rsa-aes-kwp "$key-ec-back" private ec sign rsa-aes=192:sha1 <blob
+	public_of "$key-ec-back"
+	expect "$key: and back" cmp <(openssl pkey -in leaf.pem -pubout) pub.pem
+	denied "$key: of a private key OAEP has no room for" 69 data wrap $key oaep leaf-ec oaep=sha1
+	denied "$key: decrypts nothing" 68 blob decrypt $key oaep oaep=sha1
+done
 
 # -- Policy tells the two kinds of MAC apart --
 

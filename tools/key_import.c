@@ -16,8 +16,12 @@
 
 enum { KEY_FILE_MAX = 16384, WRAPPED_MAX = 16384, PUBLIC_MAX = 1024 };
 
-/* The fields of both operations that hold the key. */
+/*
+ * The fields of both operations that hold the key, and the type where it is to
+ * be told from the file.
+ */
 struct target {
+	struct hf_text *type;
 	struct hf_bytes *ciphertext;
 	struct hf_text *public_key;
 	struct hf_text *hash_function;
@@ -43,17 +47,52 @@ is_pem(struct hf_bytes file)
 	    TEXT("-----BEGIN "));
 }
 
-/* A private key in any usual form becomes PKCS#8; other bytes are the key. */
+/* What type of key it is; leaves `type` alone when nobody could say. */
+static void
+tell_type(struct hf_bytes pkcs8, struct hf_bytes spki, struct hf_text *type)
+{
+	for (size_t i = 0; i < key_types_count; i++) {
+		const struct key_type *t = &key_types[i];
+		struct crypto_key *key = NULL;
+
+		if (key_type_symmetric(t) ||
+		    (pkcs8.len > 0 ? crypto_key_private(t, pkcs8, &key)
+				   : crypto_key_public(t, spki, &key)) != HF_OK)
+			continue;
+		crypto_key_free(key);
+		*type = text_of(t->name);
+		return;
+	}
+}
+
+static void
+tell_public_type(struct hf_text pem, struct hf_text *type)
+{
+	uint8_t spki[PUBLIC_MAX];
+	size_t len;
+
+	if (crypto_pem_spki(pem, spki, sizeof(spki), &len) == HF_OK)
+		tell_type((struct hf_bytes){ 0 }, bytes_of(spki, len), type);
+}
+
+/*
+ * A private key in any usual form becomes PKCS#8, which says its type where
+ * the caller wants to know; other bytes are the key.
+ */
 static int
-read_target(struct hf_bytes file, struct secret *out)
+read_target(struct hf_bytes file, struct hf_text *type, struct secret *out)
 {
 	enum hf_err err;
 
 	if (file.len == 0)
 		return fail_usage("the file with the key is empty");
 	err = crypto_private_read(file, out);
-	if (err == HF_OK)
+	if (err == HF_OK) {
+		if (type != NULL)
+			tell_type(
+			    secret_view(out), (struct hf_bytes){ 0 }, type);
 		return STATUS_OK;
+	}
 	if (is_pem(file))
 		return fail_usage("the file is PEM, but not of a private key "
 				  "that is not encrypted, nor of a public key");
@@ -84,12 +123,13 @@ wrapping_key(struct hf_client *client, struct crypto_key **out)
 
 /* `out` takes WRAPPED_MAX bytes. */
 static int
-wrap(struct hf_client *client, struct hf_bytes file, uint8_t *out, size_t *len)
+wrap(struct hf_client *client, struct hf_bytes file, struct hf_text *type,
+    uint8_t *out, size_t *len)
 {
 	AUTO_SECRET key = { 0 };
 	struct crypto_key *wrapping;
 	enum hf_err err;
-	int status = read_target(file, &key);
+	int status = read_target(file, type, &key);
 
 	if (status != STATUS_OK)
 		return status;
@@ -110,13 +150,13 @@ target_of(const struct request *r)
 	if (r->op->id == OP_key_import) {
 		struct hf_key_import_in *in = r->in;
 
-		return (struct target){ &in->ciphertext, &in->public_key,
-			&in->hash_function };
+		return (struct target){ in->type.ptr == NULL ? &in->type : NULL,
+			&in->ciphertext, &in->public_key, &in->hash_function };
 	}
 
 	struct hf_key_import_version_in *in = r->in;
 
-	return (struct target){ &in->ciphertext, &in->public_key,
+	return (struct target){ NULL, &in->ciphertext, &in->public_key,
 		&in->hash_function };
 }
 
@@ -141,9 +181,11 @@ import_file(struct hf_client *client, const struct tool *tool,
 	if (is_public_pem(file)) {
 		*t.public_key =
 		    (struct hf_text){ (const char *)file.ptr, file.len };
+		if (t.type != NULL)
+			tell_public_type(*t.public_key, t.type);
 	} else {
 		*t.hash_function = TEXT("SHA256"); /* that of wrap() */
-		status = wrap(client, file, blob, &len);
+		status = wrap(client, file, t.type, blob, &len);
 		if (status != STATUS_OK)
 			return status;
 		*t.ciphertext = bytes_of(blob, len);

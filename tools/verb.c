@@ -61,7 +61,8 @@ static const struct verb verbs[] = {
 		.synopsis = "NAME FILE [--type TYPE] [OPTION]...",
 		.sentence = "Make a key of material from outside, wrapped on its way",
 		.help = "FILE is a private key (PEM or DER: PKCS#8, PKCS#1, SEC1), the PEM of a public key,\n"
-			"or the bytes of a symmetric key. Options: --type, --level, --keyring, --prefix,\n"
+			"or the bytes of a symmetric key, of the type that --type says (aes256-gcm96 when\n"
+			"absent); the others say theirs. Options: --type, --level, --keyring, --prefix,\n"
 			"--allow-rotation, --exportable, --allow-plaintext-backup, --deletion-allowed,\n"
 			"--dry-run.\n"
 			"The key leaves this program only wrapped for a key that is in the HSM.\n" },

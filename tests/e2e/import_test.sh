@@ -71,6 +71,20 @@ import ecdsa-p384 ecdsa-p384.der
 import ecdsa-p521 ecdsa-p521.pem
 import ed25519 ed25519.pem
 
+# A key that is not raw says itself of what type it is.
+while read -r type file; do
+	is "T10 $file without a type" "$type" "$(json .type holdfast key import "told-$file" "$file")"
+done <<-END
+	rsa-3072 rsa-3072.pem
+	rsa-2048 rsa-2048.pkcs1
+	ecdsa-p256 ecdsa-p256.sec1
+	ecdsa-p384 ecdsa-p384.der
+	ecdsa-p521 ecdsa-p521.pem
+	ed25519 ed25519.pem
+END
+openssl pkey -in ecdsa-p384.der -inform DER -pubout -out told.pub
+is "T10 a public key without a type" ecdsa-p384 "$(json .type holdfast key import told-public told.pub)"
+
 # -- What an imported key is good for --
 # FM2 with AES-256-GCM, which the openssl program has not: by its library.
 /usr/bin/python3 - raw32 data gcm chacha <<-'END'

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For LD_PRELOAD: a process that stands still (SIGSTOP) when all of its work is
+ * done and nothing but the end is left, so that somebody can look at what is in
+ * its memory then.
+ */
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+__attribute__((visibility("default"))) void
+_exit(int status)
+{
+	(void)raise(SIGSTOP);
+	for (;;)
+		(void)syscall(SYS_exit_group, status);
+}

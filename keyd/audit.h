@@ -132,9 +132,17 @@ void audit_line_bool(struct audit_line *line, const char *name, bool v);
 /* "hmac-sha256:<hex>" with the key of this log. */
 void audit_line_hashed(struct audit_line *line, struct audit *audit,
     const char *name, struct hf_bytes value);
-/* "name":{"hmac-sha256:<hex>":"hmac-sha256:<hex>", ...}: names and values. */
+/*
+ * Names and values, both hashed or, where `plain` says so, in clear:
+ * "name":{"tenant":"acme","hmac-sha256:<hex>":"hmac-sha256:<hex>"}, or with
+ * `each` "name":[{"tenant":"acme"},{"tenant":"beta"}].
+ */
+struct audit_pair {
+	struct hf_pair pair;
+	bool plain;
+};
 void audit_line_pairs(struct audit_line *line, struct audit *audit,
-    const char *name, const struct hf_pair *pairs, size_t count);
+    const char *name, const struct audit_pair *pairs, size_t count, bool each);
 /*
  * "name":{ ... }: what is added until audit_line_end stands inside, where no
  * name is taken. One level; for the parameters of a request, whose names the

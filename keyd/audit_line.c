@@ -203,21 +203,36 @@ audit_line_hashed(struct audit_line *line, struct audit *audit,
 	member_end(line, &c);
 }
 
+static void
+add_text(struct cursor *c, struct audit *audit, struct hf_text text, bool plain)
+{
+	if (!plain) {
+		add_hashed(c, audit, bytes_of_text(text));
+		return;
+	}
+	add(c, "\"", 1);
+	add_escaped(c, text);
+	add(c, "\"", 1);
+}
+
 void
 audit_line_pairs(struct audit_line *line, struct audit *audit, const char *name,
-    const struct hf_pair *pairs, size_t count)
+    const struct audit_pair *pairs, size_t count, bool each)
 {
 	struct cursor c = member_start(line, name);
+	const char *between = each ? "},{" : ",";
 
-	add(&c, "{", 1);
+	add(&c, each ? "[{" : "{", each ? 2 : 1);
 	for (size_t i = 0; i < count; i++) {
+		const struct audit_pair *p = &pairs[i];
+
 		if (i > 0)
-			add(&c, ",", 1);
-		add_hashed(&c, audit, bytes_of_text(pairs[i].name));
+			add(&c, between, strlen(between));
+		add_text(&c, audit, p->pair.name, p->plain);
 		add(&c, ":", 1);
-		add_hashed(&c, audit, bytes_of_text(pairs[i].value));
+		add_text(&c, audit, p->pair.value, p->plain);
 	}
-	add(&c, "}", 1);
+	add(&c, each ? "}]" : "}", each ? 2 : 1);
 	member_end(line, &c);
 }
 

@@ -142,6 +142,10 @@ key_record_of(const struct key *key)
 		.label = text_of(key->label),
 		.cka_id = bytes_of(key->cka_id, key->cka_id_len),
 		.uses = key->uses,
+		.required_context =
+		    bytes_of(key->required_context, key->required_context_len),
+		.audit_context =
+		    bytes_of(key->audit_context, key->audit_context_len),
 		.key_size = key->key_size,
 		.creation_time = key->creation_time,
 	};

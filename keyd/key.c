@@ -52,6 +52,8 @@ key_unref(struct key *key)
 		version_free(&key->versions[i]);
 	free(key->label);
 	free(key->cka_id);
+	free(key->required_context);
+	free(key->audit_context);
 	free(key);
 }
 
@@ -259,8 +261,21 @@ key_fill_p11(struct key *key, const struct key_record *rec)
 }
 
 static enum hf_err
+key_fill_context(struct key *key, const struct key_record *rec)
+{
+	enum hf_err err = copy_out(rec->required_context,
+	    &key->required_context, &key->required_context_len);
+
+	return err != HF_OK ? err
+			    : copy_out(rec->audit_context, &key->audit_context,
+				  &key->audit_context_len);
+}
+
+static enum hf_err
 key_fill(struct key *key, const struct key_record *rec, struct hf_text name)
 {
+	enum hf_err err;
+
 	memcpy(key->name, name.ptr, name.len);
 	memcpy(key->id, rec->id.ptr, HSM_ID);
 	key->type = key_type_by_id((unsigned)rec->type);
@@ -284,7 +299,9 @@ key_fill(struct key *key, const struct key_record *rec, struct hf_text name)
 	key->convergent = rec->convergent != 0;
 	key->key_size = (size_t)rec->key_size;
 	key->creation_time = rec->creation_time;
-	return key_fill_p11(key, rec);
+	if ((err = key_fill_p11(key, rec)) != HF_OK)
+		return err;
+	return key_fill_context(key, rec);
 }
 
 static enum hf_err

@@ -61,6 +61,10 @@ struct key {
 	char *label;     /* PKCS#11; NULL: its name */
 	uint8_t *cka_id; /* PKCS#11; NULL: one of ours */
 	size_t cka_id_len;
+	/* Names of encryption contexts (context_names.h): those that must be
+	 * given, and those that the audit log has in clear. */
+	uint8_t *required_context, *audit_context;
+	size_t required_context_len, audit_context_len;
 	uint64_t creation_time;
 	uint64_t revision; /* of its record in the store */
 	size_t count;

@@ -35,9 +35,22 @@ derive_check(const struct key_create *how, struct hf_why *why)
 	return HF_OK;
 }
 
+enum hf_err
+key_context_check(
+    const struct key_type *type, bool convergent, struct hf_why *why)
+{
+	if (type->family == FAMILY_AEAD && !convergent)
+		return HF_OK;
+	return hf_fail(why, HF_ERR_BAD_CONFIG,
+	    "required_context is for keys that can bind a context: those of "
+	    "AEAD types without convergent encryption");
+}
+
 static enum hf_err
 create_check(const struct key_create *how, struct hf_why *why)
 {
+	enum hf_err err;
+
 	if (!name_valid(how->name))
 		return HF_ERR_BAD_NAME;
 	if (how->level == LEVEL_HSM && !how->type->hsm)
@@ -52,6 +65,9 @@ create_check(const struct key_create *how, struct hf_why *why)
 	    (how->key_size < 32 || how->key_size > 512))
 		return hf_fail(why, HF_ERR_BAD_VALUE,
 		    "invalid key_size: must be 32 to 512 bytes");
+	if (how->required_context.len > 0 &&
+	    (err = key_context_check(how->type, how->convergent, why)) != HF_OK)
+		return err;
 	return derive_check(how, why);
 }
 
@@ -84,6 +100,8 @@ create_commit(struct keys *keys, const struct key_create *how,
 		.label = how->label,
 		.cka_id = how->cka_id,
 		.uses = how->uses,
+		.required_context = how->required_context,
+		.audit_context = how->audit_context,
 		.key_size = how->key_size,
 		.creation_time = f->rec.creation_time,
 	};

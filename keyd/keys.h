@@ -63,7 +63,12 @@ struct key_create {
 	struct hf_text label;
 	struct hf_bytes cka_id;
 	uint64_t uses;
+	struct hf_bytes required_context, audit_context;
 };
+
+/* Whether a key can bind a context, and so require one; HF_ERR_BAD_CONFIG. */
+enum hf_err key_context_check(
+    const struct key_type *type, bool convergent, struct hf_why *why);
 
 /* HF_ERR_KEY_EXISTS with the existing key in *out; HF_ERR_NAME_TAKEN when the
  * name is an alias. */

@@ -6,6 +6,7 @@
 #include "../lib/context.h"
 #include "batch.h"
 #include "bound.h"
+#include "context_names.h"
 #include "key_select.h"
 #include "keyuse.h"
 #include "op_transit.h"
@@ -46,10 +47,27 @@ must_encrypt(struct request *rq, const char *verb)
 	return HF_OK;
 }
 
+/* The names that the key's settings ask for, whoever is asking. */
+static enum hf_err
+check_required(const struct key *key, const struct bound *b, struct hf_why *why)
+{
+	struct hf_bytes rest =
+	    bytes_of(key->required_context, key->required_context_len);
+	struct hf_text name;
+
+	while (context_names_next(&rest, &name))
+		if (context_value(b->pairs, b->pairs_count, name) == NULL)
+			return hf_fail(why, HF_ERR_CONTEXT_REQUIRED,
+			    "encryption_context: key %s asks for '%.*s'",
+			    key->name, (int)name.len, name.ptr);
+	return HF_OK;
+}
+
 static enum hf_err
 check_bound(const struct request *rq, const struct bound *b, struct hf_why *why)
 {
 	const struct key *key = rq->key;
+	enum hf_err err;
 
 	if ((b->aad.len > 0 || b->pairs_count > 0) &&
 	    key->type->family != FAMILY_AEAD)
@@ -58,6 +76,8 @@ check_bound(const struct request *rq, const struct bound *b, struct hf_why *why)
 		    "that they do not encrypt",
 		    b->aad.len > 0 ? "associated_data" : "encryption_context",
 		    key->type->name);
+	if ((err = check_required(key, b, why)) != HF_OK)
+		return err;
 	return check_context(rq, b->context, why);
 }
 

@@ -6,6 +6,7 @@
 #include "handlers.h"
 
 #include "../lib/bytes.h"
+#include "context_names.h"
 #include "key.h"
 #include "keys.h"
 #include "log.h"
@@ -66,6 +67,35 @@ show_version(
 		return err;
 	out->certificate_chain = text_of(chain);
 	return HF_OK;
+}
+
+/* Copies, as of all else: the key may go before the reply does. */
+static enum hf_err
+show_names(struct request *rq, const uint8_t *packed, size_t len,
+    struct hf_text **out, size_t *count)
+{
+	uint8_t *copy = request_alloc(rq, len);
+
+	if (len == 0)
+		return HF_OK;
+	if (copy == NULL)
+		return HF_ERR_NO_MEMORY;
+	memcpy(copy, packed, len);
+	*out = context_names_list(rq->arena, bytes_of(copy, len), count);
+	return *out == NULL ? HF_ERR_NO_MEMORY : HF_OK;
+}
+
+static enum hf_err
+show_context(struct request *rq, const struct key *key, struct hf_key_info *out)
+{
+	enum hf_err err =
+	    show_names(rq, key->required_context, key->required_context_len,
+		&out->required_context, &out->required_context_count);
+
+	return err != HF_OK
+	    ? err
+	    : show_names(rq, key->audit_context, key->audit_context_len,
+		  &out->audit_context, &out->audit_context_count);
 }
 
 struct alias_list {
@@ -134,7 +164,8 @@ key_show(struct request *rq, const struct key *key, struct hf_key_info *out)
 	};
 	if ((err = copy_text(rq, key->name, &out->name)) != HF_OK ||
 	    (err = copy_text(rq, key->keyring, &out->keyring)) != HF_OK ||
-	    (err = copy_text(rq, key->prefix, &out->prefix)) != HF_OK)
+	    (err = copy_text(rq, key->prefix, &out->prefix)) != HF_OK ||
+	    (err = show_context(rq, key, out)) != HF_OK)
 		return err;
 	versions = arena_array(rq->arena, key->count, sizeof(*versions));
 	if (versions == NULL)
@@ -188,10 +219,29 @@ scrub(struct request *rq)
 
 /* -- Keys -- */
 
+static enum hf_err
+create_context(struct request *rq, const struct hf_key_create_in *in,
+    struct key_create *how)
+{
+	enum hf_err err = HF_OK;
+
+	if (in->required_context != NULL)
+		err = context_names_pack(rq->arena, "required_context",
+		    in->required_context, in->required_context_count,
+		    &how->required_context, &rq->why);
+	if (err == HF_OK && in->audit_context != NULL)
+		err = context_names_pack(rq->arena, "audit_context",
+		    in->audit_context, in->audit_context_count,
+		    &how->audit_context, &rq->why);
+	return err;
+}
+
 enum hf_err
 key_create_how(struct request *rq, const struct hf_key_create_in *in,
     struct key_create *how)
 {
+	enum hf_err err;
+
 	*how = (struct key_create){
 		.name = in->name,
 		.type = in->type.ptr == NULL ? key_type_by_id(KEY_AES256_GCM96)
@@ -209,6 +259,8 @@ key_create_how(struct request *rq, const struct hf_key_create_in *in,
 	};
 	if (how->type == NULL)
 		return hf_fail(&rq->why, HF_ERR_BAD_VALUE, "unknown key type");
+	if ((err = create_context(rq, in, how)) != HF_OK)
+		return err;
 	how->derived = in->derived;
 	how->convergent = in->convergent_encryption;
 	if (how->type->family == FAMILY_HMAC && how->key_size == 0)
@@ -247,6 +299,12 @@ create_again(struct request *rq, const struct key_create *how,
 		    "key %s exists "
 		    "already, with type %s and level %s",
 		    key->name, key->type->name, key_level_name(key->level));
+	if (how->required_context.len > 0 &&
+	    !bytes_equal(how->required_context,
+		bytes_of(key->required_context, key->required_context_len)))
+		return hf_fail(&rq->why, HF_ERR_KEY_EXISTS,
+		    "key %s exists already, with another required_context",
+		    key->name);
 	if ((err = key_show(rq, key, out)) != HF_OK)
 		return err;
 	warning = arena_printf(rq->arena, "key %s already existed", key->name);
@@ -376,13 +434,42 @@ check_primary(
 	return HF_OK;
 }
 
+/* What the record gets; in the arena, which stays until the reply. */
+struct config_ctx {
+	struct request *rq;
+	const struct hf_key_config_in *in;
+};
+
+static enum hf_err
+config_context(const struct config_ctx *cc, const struct key *key,
+    struct key_record *rec, struct hf_why *why)
+{
+	const struct hf_key_config_in *in = cc->in;
+	enum hf_err err = HF_OK;
+
+	if (in->required_context != NULL)
+		err = context_names_pack(cc->rq->arena, "required_context",
+		    in->required_context, in->required_context_count,
+		    &rec->required_context, why);
+	if (err == HF_OK && in->audit_context != NULL)
+		err = context_names_pack(cc->rq->arena, "audit_context",
+		    in->audit_context, in->audit_context_count,
+		    &rec->audit_context, why);
+	if (err == HF_OK && rec->required_context.len > 0)
+		err = key_context_check(key->type, key->convergent, why);
+	return err;
+}
+
 static enum hf_err
 config_change(void *ctx, const struct key *key, struct key_record *rec,
     struct hf_why *why)
 {
-	const struct hf_key_config_in *in = ctx;
+	const struct config_ctx *cc = ctx;
+	const struct hf_key_config_in *in = cc->in;
 	enum hf_err err;
 
+	if ((err = config_context(cc, key, rec, why)) != HF_OK)
+		return err;
 	if (in->min_decryption_version.present)
 		rec->min_decryption_version =
 		    in->min_decryption_version.value == 0
@@ -412,10 +499,10 @@ enum hf_err
 op_key_config(struct request *rq, const struct hf_key_config_in *in,
     struct hf_key_info *out)
 {
-	struct hf_key_config_in copy = *in;
+	struct config_ctx cc = { rq, in };
 	struct key *key = NULL;
 	enum hf_err err = keys_change(rq->server->keys, own_name(rq, in->name),
-	    config_change, &copy, &key, &rq->why);
+	    config_change, &cc, &key, &rq->why);
 
 	err = key_changed(rq, err, "key.configured", key, out);
 	if (err == HF_OK && in->min_decryption_version.present &&

@@ -31,6 +31,11 @@ gcm_check(
 {
 	if (rq->key->type->family != FAMILY_AEAD)
 		return HF_ERR_KEY_TYPE;
+	if (rq->key->required_context_len > 0)
+		return hf_fail(&rq->why, HF_ERR_CONTEXT_REQUIRED,
+		    "key %s asks for an encryption context, which PKCS#11 does "
+		    "not have",
+		    rq->key->name);
 	if (how->iv.ptr != NULL && how->iv.len != NONCE)
 		return p11_refuse(rq, "GCM: the nonce must have 12 bytes");
 	if (how->tag_bits != 8 * TAG)

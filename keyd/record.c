@@ -2,6 +2,7 @@
 #include "record.h"
 
 #include "../lib/bytes.h"
+#include "context_names.h"
 
 /* clang-format off */
 enum { VERSION_MAX = 0xffffff };
@@ -47,7 +48,9 @@ SCHEMA_PUBLIC(key_schema, key_record,
 	F(key_record, "convergent",             convergent,             0, 3, 0, NULL, ""),
 	F(key_record, "label",                  label,                  0, 256, 0, NULL, ""),
 	F(key_record, "cka_id",                 cka_id,                 0, 256, 0, NULL, ""),
-	F(key_record, "uses",                   uses,                   0, UINT32_MAX, 0, NULL, ""));
+	F(key_record, "uses",                   uses,                   0, UINT32_MAX, 0, NULL, ""),
+	F(key_record, "required_context",       required_context,       0, CONTEXT_NAMES_BYTES, 0, NULL, ""),
+	F(key_record, "audit_context",          audit_context,          0, CONTEXT_NAMES_BYTES, 0, NULL, ""));
 
 SCHEMA_PUBLIC(version_schema, version_record,
 	F(version_record, "version",          version,          1, VERSION_MAX, REQUIRED, NULL, ""),

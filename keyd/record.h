@@ -61,6 +61,9 @@ struct key_record {
 	struct hf_text label;
 	struct hf_bytes cka_id;
 	uint64_t uses; /* enum hf_p11_use; 0: key_purpose.h decides */
+	/* Names of encryption contexts (context_names.h). */
+	struct hf_bytes required_context;
+	struct hf_bytes audit_context;
 };
 extern const struct schema key_schema;
 

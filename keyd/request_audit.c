@@ -3,30 +3,211 @@
 
 #include "../lib/bytes.h"
 #include "audit.h"
+#include "context_names.h"
+#include "key.h"
 #include "server.h"
 
 enum {
-	LINE_BUFFER = 16384, /* names, paths, hashes and a context fit; nothing
-				else is in a line */
+	LINE_BUFFER = 8192, /* names, paths and hashes fit; nothing else is in
+			       a line but contexts */
+	/* Of the contexts of a batch: what an escaped line has room for. */
+	BATCH_PLAIN = 64,
+	BATCH_PLAIN_BYTES = 8192,
+	BATCH_HASHED = 32,
 };
 
-static void
-audit_pairs(struct audit_line *line, struct audit *audit, const struct field *f,
-    const void *base)
+/* -- Contexts -- */
+
+static const struct hf_pair *
+pairs_of(const struct field *f, const void *base, size_t *count)
 {
 	const uint8_t *at = base;
-	const struct hf_pair *pairs =
-	    *(const struct hf_pair *const *)(const void *)(at + f->offset);
-	size_t count = *(const size_t *)(const void *)(at + f->count_offset);
 
-	if (pairs != NULL)
-		audit_line_pairs(line, audit, f->name, pairs, count);
+	*count = *(const size_t *)(const void *)(at + f->count_offset);
+	return *(const struct hf_pair *const *)(const void *)(at + f->offset);
+}
+
+/* What the key that the request is about wants in clear. Other contexts, such
+ * as the one for another key, are hashed. */
+static bool
+is_plain(const struct request *rq, const struct field *f, struct hf_text name)
+{
+	return (f->flags & CONTEXT) != 0 && rq->key != NULL &&
+	    context_names_have(
+		bytes_of(rq->key->audit_context, rq->key->audit_context_len),
+		name);
 }
 
 static void
-audit_field(struct audit_line *line, struct audit *audit, const struct field *f,
-    const void *base)
+audit_pairs(struct audit_line *line, const struct request *rq,
+    const struct field *f, const void *base)
 {
+	struct audit_pair out[CONTEXT_PAIRS];
+	size_t count;
+	const struct hf_pair *pairs = pairs_of(f, base, &count);
+
+	for (size_t i = 0; i < count; i++)
+		out[i] = (struct audit_pair){ pairs[i],
+			is_plain(rq, f, pairs[i].name) };
+	audit_line_pairs(line, rq->server->audit, f->name, out, count, false);
+}
+
+/* The different pairs of all items of a batch. */
+struct batch_pairs {
+	struct audit_pair plain[BATCH_PLAIN + BATCH_HASHED];
+	struct audit_pair hashed[BATCH_HASHED];
+	size_t plain_count, hashed_count, plain_bytes;
+	bool cut;      /* more were hashed than are told */
+	bool too_much; /* more are wanted in clear than have room */
+};
+
+static bool
+told(const struct audit_pair *list, size_t count, const struct hf_pair *pair)
+{
+	for (size_t i = 0; i < count; i++)
+		if (text_equal(list[i].pair.name, pair->name) &&
+		    text_equal(list[i].pair.value, pair->value))
+			return true;
+	return false;
+}
+
+static void
+add_plain(struct batch_pairs *b, const struct hf_pair *pair)
+{
+	if (told(b->plain, b->plain_count, pair))
+		return;
+	b->plain_bytes += pair->name.len + pair->value.len;
+	b->too_much = b->too_much || b->plain_count == BATCH_PLAIN ||
+	    b->plain_bytes > BATCH_PLAIN_BYTES;
+	if (!b->too_much)
+		b->plain[b->plain_count++] = (struct audit_pair){ *pair, true };
+}
+
+static void
+add_hashed(struct batch_pairs *b, const struct hf_pair *pair)
+{
+	if (b->cut || told(b->hashed, b->hashed_count, pair))
+		return;
+	b->cut = b->hashed_count == BATCH_HASHED;
+	if (!b->cut)
+		b->hashed[b->hashed_count++] =
+		    (struct audit_pair){ *pair, false };
+}
+
+static void
+collect_item(const struct request *rq, const struct schema *s, const void *item,
+    struct batch_pairs *out)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		const struct field *f = &s->fields[i];
+		const struct hf_pair *pairs;
+		size_t n;
+
+		if (f->kind != FIELD_PAIRS)
+			continue;
+		pairs = pairs_of(f, item, &n);
+		for (size_t k = 0; pairs != NULL && k < n; k++)
+			if (is_plain(rq, f, pairs[k].name))
+				add_plain(out, &pairs[k]);
+			else
+				add_hashed(out, &pairs[k]);
+	}
+}
+
+static const uint8_t *
+items_of(const struct field *list, const void *base, size_t *count)
+{
+	const uint8_t *at = base;
+	const uint8_t *items =
+	    *(const uint8_t *const *)(const void *)(at + list->offset);
+
+	*count = *(const size_t *)(const void *)(at + list->count_offset);
+	return items;
+}
+
+static bool
+item_has_context(const struct schema *s, const void *item)
+{
+	size_t n;
+
+	for (size_t i = 0; i < s->count; i++)
+		if (s->fields[i].kind == FIELD_PAIRS &&
+		    pairs_of(&s->fields[i], item, &n) != NULL)
+			return true;
+	return false;
+}
+
+static bool
+list_has_context(const struct field *list, const void *base)
+{
+	size_t count;
+	const uint8_t *items = items_of(list, base, &count);
+
+	for (size_t i = 0; items != NULL && i < count; i++)
+		if (item_has_context(list->item, items + i * list->item->size))
+			return true;
+	return false;
+}
+
+static bool
+has_context(const struct request *rq)
+{
+	const struct schema *s = rq->op->in;
+
+	if (!rq->decoded)
+		return false;
+	for (size_t i = 0; i < s->count; i++)
+		if (s->fields[i].kind == FIELD_LIST &&
+		    list_has_context(&s->fields[i], rq->in))
+			return true;
+	return item_has_context(s, rq->in);
+}
+
+/*
+ * A batch tells its items' number and their different pairs of context: of
+ * those that the key wants in clear every one, or it is false; of the others
+ * the first ones.
+ */
+static bool
+audit_batch(struct request *rq, struct audit_line *line, const struct field *f)
+{
+	struct batch_pairs all = { .plain_count = 0 };
+	size_t count;
+	const uint8_t *items = items_of(f, rq->in, &count);
+
+	for (size_t i = 0; i < count && !all.too_much; i++)
+		collect_item(rq, f->item, items + i * f->item->size, &all);
+	memcpy(all.plain + all.plain_count, all.hashed,
+	    all.hashed_count * sizeof(all.hashed[0]));
+	if (all.plain_count + all.hashed_count > 0)
+		audit_line_pairs(line, rq->server->audit, "batch_context",
+		    all.plain, all.plain_count + all.hashed_count, true);
+	if (all.cut || all.too_much)
+		audit_line_bool(line, "batch_context_cut", true);
+	return !all.too_much;
+}
+
+/* Starts a line in `usual`, or where contexts have room. */
+static void
+line_start(struct request *rq, char usual[LINE_BUFFER], const char *type,
+    struct audit_line *line)
+{
+	char *more =
+	    has_context(rq) ? request_alloc(rq, AUDIT_MEMBERS_MAX) : NULL;
+
+	if (more != NULL)
+		audit_line_start(line, more, AUDIT_MEMBERS_MAX, type);
+	else
+		audit_line_start(line, usual, LINE_BUFFER, type);
+}
+
+/* -- Fields -- */
+
+static void
+audit_field(struct audit_line *line, const struct request *rq,
+    const struct field *f, const void *base)
+{
+	struct audit *audit = rq->server->audit;
 	const void *at = (const uint8_t *)base + f->offset;
 	bool plain = (f->flags & PLAIN) != 0;
 
@@ -81,7 +262,8 @@ audit_field(struct audit_line *line, struct audit *audit, const struct field *f,
 				f->count_offset));
 		break;
 	case FIELD_PAIRS:
-		audit_pairs(line, audit, f, base);
+		if (*(void *const *)at != NULL)
+			audit_pairs(line, rq, f, base);
 		break;
 	}
 }
@@ -104,11 +286,13 @@ audit_caller(struct audit_line *line, const struct identity *who)
 	audit_line_text(line, "cert_sha256", text_of(who->cert_sha256));
 }
 
-/* Operation, path, caller and parameters: the same in intents and denials. */
-static void
+/* Operation, path, caller and parameters: the same in intents and denials.
+ * False when there is more to tell than a line has room for. */
+static bool
 audit_describe(struct request *rq, struct audit_line *line)
 {
 	const struct schema *s = rq->op->in;
+	bool whole = true;
 
 	audit_line_uint(line, "id", rq->audit_id);
 	audit_line_text(line, "op", text_of(rq->op->name));
@@ -121,12 +305,17 @@ audit_describe(struct request *rq, struct audit_line *line)
 		audit_line_hashed(line, rq->server->audit, "idempotency_key",
 		    bytes_of_text(rq->options.idempotency_key));
 	if (!rq->decoded)
-		return; /* nobody checked what is in there */
+		return true; /* nobody checked what is in there */
 	/* In an object of their own: no field can pass for a member of ours. */
 	audit_line_begin(line, "in");
 	for (size_t i = 0; i < s->count; i++)
-		audit_field(line, rq->server->audit, &s->fields[i], rq->in);
+		audit_field(line, rq, &s->fields[i], rq->in);
+	for (size_t i = 0; i < s->count; i++)
+		if (s->fields[i].kind == FIELD_LIST &&
+		    list_has_context(&s->fields[i], rq->in))
+			whole &= audit_batch(rq, line, &s->fields[i]);
 	audit_line_end(line);
+	return whole;
 }
 
 static enum hf_err
@@ -148,8 +337,12 @@ request_audit_intent(struct request *rq)
 	if (rq->intent_written)
 		return HF_OK;
 	rq->audit_id = atomic_fetch_add(&rq->server->audit_ids, 1) + 1;
-	audit_line_start(&line, buf, sizeof(buf), "request");
-	audit_describe(rq, &line);
+	line_start(rq, buf, "request", &line);
+	if (!audit_describe(rq, &line))
+		return hf_fail(&rq->why, HF_ERR_TOO_LARGE,
+		    "batch_input: more different contexts than a line of the "
+		    "audit log, where the key wants them, has room for; send "
+		    "fewer items");
 	if ((err = audit_write(rq, &line)) != HF_OK)
 		return err;
 	rq->intent_written = true;
@@ -173,8 +366,8 @@ request_audit_outcome(struct request *rq, enum hf_err result)
 		audit_line_text(&line, "op", text_of(rq->op->name));
 	} else {
 		rq->audit_id = atomic_fetch_add(&rq->server->audit_ids, 1) + 1;
-		audit_line_start(&line, buf, sizeof(buf), "refused");
-		audit_describe(rq, &line);
+		line_start(rq, buf, "refused", &line);
+		(void)audit_describe(rq, &line);
 	}
 	audit_line_text(&line, "result", text_of(hf_err_name(result)));
 	if (rq->replayed)

@@ -230,6 +230,8 @@ SCHEMA_PUBLIC(schema_key_info, hf_key_info,
 	F(hf_key_info, "convergent_encryption_version", convergent_encryption_version, 0, 255, PLAIN, NULL, "how, as Vault numbers it"),
 	F(hf_key_info, "key_size",               key_size,               0, 512, PLAIN, NULL, "hmac keys: bytes"),
 	F(hf_key_info, "creation_time",          creation_time,          0, INT64_MAX, PLAIN | TIME | ALWAYS, NULL, "seconds since 1970"),
+	TEXTS(hf_key_info, "required_context", required_context, CONTEXT_PAIRS, PLAIN, "names that every encryption_context must have"),
+	TEXTS(hf_key_info, "audit_context", audit_context, CONTEXT_PAIRS, PLAIN, "names of encryption_context that the audit log has in clear; *: all"),
 	F(hf_key_info, "warning",                warning,                0, 256, 0, NULL, "something to know"),
 	TEXTS(hf_key_info, "aliases", aliases, LIST_MAX, PLAIN, "names that point here"),
 	LIST(hf_key_info, "keys", keys, VERSION_MAX, &schema_key_version, 0, "its versions, oldest first"));
@@ -244,7 +246,9 @@ SCHEMA_PUBLIC(schema_key_create_in, hf_key_create_in,
 	F(hf_key_create_in, "convergent_encryption",  convergent_encryption,  0, 1, PLAIN, NULL, "the same plaintext and context give the same ciphertext; with derived"),
 	F(hf_key_create_in, "exportable",             exportable,             0, 1, PLAIN, NULL, "key material may leave; cannot be taken back"),
 	F(hf_key_create_in, "allow_plaintext_backup", allow_plaintext_backup, 0, 1, PLAIN, NULL, "the key may be backed up; cannot be taken back"),
-	F(hf_key_create_in, "deletion_allowed",       deletion_allowed,       0, 1, PLAIN, NULL, "the key may be deleted"));
+	F(hf_key_create_in, "deletion_allowed",       deletion_allowed,       0, 1, PLAIN, NULL, "the key may be deleted"),
+	TEXTS(hf_key_create_in, "required_context", required_context, CONTEXT_PAIRS, PLAIN, "names that every encryption_context must have"),
+	TEXTS(hf_key_create_in, "audit_context", audit_context, CONTEXT_PAIRS, PLAIN, "names of encryption_context that the audit log has in clear; *: all"));
 SCHEMA_PUBLIC(schema_name_in, hf_name_in, KEY_FIELD(hf_name_in));
 SCHEMA_PUBLIC(schema_list_in, hf_list_in,
 	F(hf_list_in, "after", after, 0, NAME_MAX_BYTES, PLAIN, NULL, "start after this name"),
@@ -258,7 +262,9 @@ SCHEMA_PUBLIC(schema_key_config_in, hf_key_config_in,
 	F(hf_key_config_in, "primary_version",        primary_version,        0, VERSION_MAX, PLAIN, NULL, "version used unless asked otherwise; 0: the latest"),
 	F(hf_key_config_in, "deletion_allowed",       deletion_allowed,       0, 1, PLAIN, NULL, "the key may be deleted"),
 	F(hf_key_config_in, "exportable",             exportable,             0, 1, PLAIN, NULL, "key material may leave; cannot be taken back"),
-	F(hf_key_config_in, "allow_plaintext_backup", allow_plaintext_backup, 0, 1, PLAIN, NULL, "the key may be backed up; cannot be taken back"));
+	F(hf_key_config_in, "allow_plaintext_backup", allow_plaintext_backup, 0, 1, PLAIN, NULL, "the key may be backed up; cannot be taken back"),
+	TEXTS(hf_key_config_in, "required_context", required_context, CONTEXT_PAIRS, PLAIN, "names that every encryption_context must have; one empty name: none"),
+	TEXTS(hf_key_config_in, "audit_context", audit_context, CONTEXT_PAIRS, PLAIN, "names of encryption_context that the audit log has in clear; *: all; one empty name: none"));
 SCHEMA_PUBLIC(schema_key_trim_in, hf_key_trim_in,
 	KEY_FIELD(hf_key_trim_in),
 	F(hf_key_trim_in, "min_available_version", min_available_version, 1, VERSION_MAX, PLAIN | REQUIRED, NULL, "destroy all versions below this one"));

@@ -33,7 +33,7 @@ static const struct {
 	{ HF_ERR_HSM_UNAVAILABLE, "'holdfast hsm status' tells more" },
 	{ HF_ERR_HSM_PIN, "'holdfast hsm status' tells more" },
 	{ HF_ERR_AUTH_FAILED,
-	    "another key, other associated data, or changed data" },
+	    "another key, other associated data or context, or changed data" },
 	{ HF_ERR_UNKNOWN_OP, "the service may be older than this program" },
 	{ HF_ERR_UNKNOWN_FIELD, "the service may be older than this program" },
 };

@@ -328,6 +328,10 @@ struct hf_key_info {
 	uint64_t convergent_encryption_version;
 	uint64_t key_size; /* bytes, hmac keys only */
 	uint64_t creation_time;
+	struct hf_text *required_context; /* names; see docs/transit.md */
+	size_t required_context_count;
+	struct hf_text *audit_context;
+	size_t audit_context_count;
 	struct hf_text warning;
 	struct hf_text *aliases;
 	size_t aliases_count;
@@ -347,6 +351,10 @@ struct hf_key_create_in {
 	_Bool exportable;
 	_Bool allow_plaintext_backup;
 	_Bool deletion_allowed;
+	struct hf_text *required_context; /* names; see docs/transit.md */
+	size_t required_context_count;
+	struct hf_text *audit_context;
+	size_t audit_context_count;
 };
 
 struct hf_name_in {
@@ -375,6 +383,10 @@ struct hf_key_config_in {
 	enum hf_tri deletion_allowed;
 	enum hf_tri exportable;
 	enum hf_tri allow_plaintext_backup;
+	struct hf_text *required_context; /* names; see docs/transit.md */
+	size_t required_context_count;
+	struct hf_text *audit_context;
+	size_t audit_context_count;
 };
 
 struct hf_key_trim_in {

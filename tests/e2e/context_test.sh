@@ -217,5 +217,100 @@ expect "CK2 docs: a unit for itself" tenants acme.service acme.service
 refuse "CK2 docs: not for the other" 2 "" tenants acme.service beta.service
 refuse "CK2 docs: nobody for an asterisk" 2 "" tenants acme.service "*"
 
+# -- What a key asks for, and what the audit log tells --
+line() { # line FILTER: of the last request in the log
+	grep '"type":"request"' audit.log | tail -1 | jq -r "$1"
+}
+holdfast encrypt shop "${mine[@]}" <data >c
+is "CK2 audit: pairs are hashed" "2 hmac-sha256: hmac-sha256:" \
+	"$(line '.in.encryption_context | "\(length) \(keys[0][:12]) \(.[keys[0]][:12])"')"
+is "CK2 audit: and nowhere in clear" 0 "$(line . | grep -c 't-65534' || true)"
+hashed=$(line .in.encryption_context)
+holdfast decrypt shop "${mine[@]}" c >/dev/null
+is "CK2 audit: the same pairs have the same hashes" "$hashed" "$(line .in.encryption_context)"
+holdfast key config shop --audit-context tenant >/dev/null
+holdfast encrypt shop "${mine[@]}" <data >c
+is "CK2 audit: in clear what the key says" "t-65534 2" \
+	"$(line '.in.encryption_context | "\(.tenant) \(length)"')"
+is "CK2 audit: the others are still hashed" null "$(line .in.encryption_context.purpose)"
+# A context, not a line of its own: what stands in it is text.
+odd=$'"},\n{"type":"\t\\.'
+holdfast encrypt shop --context "tenant=$odd" <data >/dev/null
+is "CK2 audit: quotes and line ends are escaped" "$odd" \
+	"$(line .in.encryption_context.tenant)"
+holdfast key config shop --audit-context '*' >/dev/null
+holdfast encrypt shop "${mine[@]}" <data >c
+is "CK2 audit: all of it" '{"purpose":"x","tenant":"t-65534"}' "$(line '.in.encryption_context | tojson' | jq -cS .)"
+big=$(printf '\001%.0s' {1..1000})
+holdfast encrypt shop --context a="$big" --context b="$big" --context c="$big" --context d="$big" <data >c
+is "CK2 audit: the longest one that there can be" 4000 "$(line '.in.encryption_context | add | length')"
+holdfast key config shop --audit-context tenant >/dev/null
+admin_batch() { # admin_batch TENANT...
+	local items="" t
+	for t in "$@"; do items+="${items:+, }$(item "$t")"; done
+	raw "{\"op\": \"transit.encrypt\", \"in\": {\"name\": \"shop\", \"batch_input\": [$items]}}"
+}
+quiet admin_batch a b a
+is "CK2 audit: the different ones of a batch" 'a b 3' \
+	"$(line '.in.batch_context | "\(.[0].tenant) \(.[1].tenant) \(length)"')"
+mapfile -t many < <(seq 65)
+[[ $(admin_batch "${many[@]}") == *too_large* ]] || fail "CK2 audit: more than a line holds"
+ok "CK2 audit: a batch with more of them than a line holds is refused"
+expect "CK2 audit: 64 are fine" quiet admin_batch "${many[@]:1}"
+is "CK2 audit: all 64" 64 "$(line '[.in.batch_context[].tenant | values] | length')"
+holdfast key config shop --audit-context= >/dev/null
+expect "CK2 audit: nor is it refused where they are hashed" quiet admin_batch "${many[@]}"
+is "CK2 audit: but cut" "32 true" "$(line '.in | "\(.batch_context | length) \(.batch_context_cut)"')"
+refuse "CK2 audit: refusals tell it, too" 2 "permission denied" \
+	nobody holdfast encrypt shop --context tenant=t-0 data
+is "CK2 audit: of them" 1 "$(grep '"type":"refused"' audit.log | tail -1 | jq '.in.encryption_context | length')"
+
+holdfast encrypt shop <data >c0
+holdfast key config shop --required-context tenant --required-context purpose >/dev/null
+is "CK2 a key says what it asks for" "tenant purpose" \
+	"$(json '.required_context | join(" ")' holdfast key show shop)"
+holdfast encrypt other <data >c1
+for verb in encrypt decrypt rewrap datakey datakey-wrapped datakey-pairs reencrypt; do
+	words=("$verb" shop)
+	[ $verb = datakey-pairs ] && words+=(ed25519)
+	[ $verb = reencrypt ] && words+=(--destination other)
+	[[ $verb == *crypt || $verb == rewrap ]] && words+=(c0)
+	refuse "CK2 a key asks whoever is asking: $verb" 2 "asks for 'tenant'" holdfast "${words[@]}"
+	refuse "CK2 a key asks for all names: $verb" 2 "asks for 'purpose'" \
+		holdfast "${words[@]}" --context tenant=
+done
+refuse "CK2 a key asks when it is a destination" 2 "asks for 'tenant'" \
+	holdfast reencrypt other --destination shop c1
+raw_refused "CK2 a key asks PKCS#11" context_required \
+	"{\"op\": \"p11.encrypt\", \"in\": {\"name\": \"shop\", \"key_version\": 1, \"mechanism\": \"aes-gcm\", \"tag_bits\": 128, \"data\": h'00'}}"
+raw_refused "CK2 nor do modes that authenticate nothing" permission_denied \
+	"{\"op\": \"p11.decrypt\", \"in\": {\"name\": \"shop\", \"key_version\": 1, \"mechanism\": \"aes-ctr\", \"tag_bits\": 32, \"iv\": h'00000000000000000000000000000000', \"data\": h'00'}}"
+is "CK2 with it, it works" "$(cat data)" \
+	"$(holdfast encrypt shop "${mine[@]}" <data | holdfast decrypt shop "${mine[@]}")"
+stop_daemon
+start_daemon
+refuse "CK2 a restart keeps it" 2 "asks for 'tenant'" holdfast encrypt shop data
+holdfast key config shop --required-context= >/dev/null
+is "CK2 and it can be taken back" null "$(json .required_context holdfast key show shop)"
+is "CK2 what has no context opens again" "$(cat data)" "$(holdfast decrypt shop <c0)"
+quiet holdfast key create asks --required-context tenant --audit-context tenant
+refuse "CK2 a key can be made so" 2 "asks for 'tenant'" holdfast encrypt asks data
+refuse "CK2 made again it must be the same" 2 "with another required_context" \
+	holdfast key create asks --required-context purpose
+refuse "CK2 RSA cannot ask" 2 "keys that can bind a context" \
+	holdfast key create rsa2 --type rsa-2048 --required-context tenant
+refuse "CK2 nor later" 2 "keys that can bind a context" holdfast key config rsa --required-context tenant
+refuse "CK2 nor convergent encryption" 2 "keys that can bind a context" \
+	holdfast key create conv --derived --convergent-encryption --required-context tenant
+refuse "CK2 a name twice" 2 "is given twice" \
+	holdfast key config shop --required-context a --required-context a
+refuse "CK2 a name of nothing" 2 "1 to 128 bytes" \
+	holdfast key config shop --required-context a --required-context=
+quiet holdfast key create backed --required-context tenant --exportable --allow-plaintext-backup --deletion-allowed
+holdfast key backup backed --out backup
+holdfast key delete backed
+quiet holdfast key restore-backup backed backup
+refuse "CK2 a backup keeps it" 2 "asks for 'tenant'" holdfast encrypt backed data
+
 expect "the audit log of it all is whole" holdfast audit verify audit.log
 echo "$checks checks"

@@ -82,6 +82,12 @@ crypto_oaep_decrypt(
 
 /* -- By hand, for a block that an HSM decrypted -- */
 
+/*
+ * A function that looks at secrets stands for itself, so that a check of the
+ * machine code (tests/timing) can tell its branches from those of its caller.
+ */
+#define SECRET_FLOW __attribute__((noinline))
+
 /* Keeps the compiler from knowing that it is a mask, and branching on it. */
 static uint32_t
 opaque(uint32_t v)
@@ -98,7 +104,7 @@ mask_zero(uint32_t v)
 }
 
 /* MGF1 (appendix B.2.1), XORed into `out`. */
-static enum hf_err
+SECRET_FLOW static enum hf_err
 mgf1_xor(const struct hash_type *hash, struct hf_bytes seed, uint8_t *out,
     size_t len)
 {
@@ -126,7 +132,7 @@ mgf1_xor(const struct hash_type *hash, struct hf_bytes seed, uint8_t *out,
  * 0 when the block is not of that form. All of it is looked at, whatever the
  * first byte says.
  */
-static size_t
+SECRET_FLOW static size_t
 message_find(
     struct hf_bytes lhash, uint8_t first, const uint8_t *db, size_t len)
 {
@@ -192,7 +198,7 @@ crypto_oaep_unpad(struct hf_bytes block, uint8_t *out, size_t *len)
  * EM = 0 || 2 || at least eight bytes that are not 0 || 0 || M. As above:
  * where M begins, or 0, whatever the block is.
  */
-static size_t
+SECRET_FLOW static size_t
 pkcs1_find(const uint8_t *em, size_t len)
 {
 	uint32_t wrong = (uint32_t)em[0] | (em[1] ^ 2U);

@@ -32,6 +32,7 @@ struct pending {
 	struct buffer frame; /* freed when the reply is there */
 	size_t sent;         /* bytes of it, on the present connection */
 	unsigned losses;     /* of the connection it was for */
+	bool dry_run;
 	bool repeatable;     /* carrying it out twice is as good as once */
 	struct buffer reply; /* its frame */
 	bool answered;
@@ -189,6 +190,7 @@ pending_new(struct hf_client *c, const struct op *op, const void *in,
 	p->id = c->last_id | 0x80000000; /* the wire wants the top bit */
 	p->op = op;
 	p->deadline = deadline_in(c->timeout_ms);
+	p->dry_run = options.dry_run;
 	p->repeatable = (op->flags & OP_CHANGES) == 0 || options.dry_run ||
 	    options.idempotency_key.ptr != NULL;
 	err = encode_request(
@@ -530,6 +532,9 @@ open_reply(
 	err = envelope_open_reply(
 	    bytes_of(message->ptr + head, message->len - head), p->op->out,
 	    c->reply->arena, out, why);
+	if (err == HF_OK && p->dry_run)
+		err = hf_fail(why, HF_ERR_BAD_REPLY,
+		    "the service did not take %s for a dry run", p->op->name);
 	if (err == HF_OK)
 		return HF_OK;
 	memset(out, 0, p->op->out->size);

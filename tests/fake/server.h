@@ -37,6 +37,7 @@ struct server_request {
 	enum hf_err err;
 	struct hf_why why;
 	unsigned number; /* 1 for the first that this server got */
+	struct envelope_options options;
 	struct arena *arena;
 	uint8_t *reply;
 	size_t cap, len;
@@ -130,6 +131,7 @@ server_one(
 	if (r.err == HF_OK && (r.op = op_by_name(e.op)) != NULL) {
 		void *in = arena_alloc(arena, r.op->in->size);
 
+		r.options = e.options;
 		r.err = schema_decode(r.op->in, e.in, arena, in, &r.why);
 		if (r.err == HF_OK)
 			r.in = in;

@@ -14,6 +14,7 @@ request(const struct op *op, struct hf_bytes in, struct arena *arena)
 {
 	void *first = message_room(arena, op->in->size);
 	void *again = message_room(arena, op->in->size);
+	struct envelope_options options;
 	struct envelope e;
 	struct hf_why why;
 	size_t len;
@@ -21,9 +22,12 @@ request(const struct op *op, struct hf_bytes in, struct arena *arena)
 	if (envelope_open(in, &e, &why) != HF_OK ||
 	    schema_decode(op->in, e.in, arena, first, &why) != HF_OK)
 		return;
-	if (envelope_request(
-		e.op, op->in, first, encoded, sizeof(encoded), &len) != HF_OK ||
+	options = e.options;
+	if (envelope_request_with(e.op, &e.options, op->in, first, encoded,
+		sizeof(encoded), &len) != HF_OK ||
 	    envelope_open(bytes_of(encoded, len), &e, NULL) != HF_OK ||
+	    e.options.dry_run != options.dry_run ||
+	    !text_equal(e.options.idempotency_key, options.idempotency_key) ||
 	    schema_decode(op->in, e.in, arena, again, NULL) != HF_OK ||
 	    !message_equal(op->in, first, again))
 		abort();

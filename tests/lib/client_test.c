@@ -304,6 +304,112 @@ does_not_repeat_a_request_that_changes_state(void **state)
 	server_free(s);
 }
 
+/* -- Idempotency keys and dry runs -- */
+
+struct heard {
+	struct script script;
+	char keys[8][IDEMPOTENCY_KEY_MAX + 1];
+	bool dry[8];
+};
+
+static enum server_act
+listening(struct server *s, struct server_request *r)
+{
+	struct heard *h = s->ctx;
+	struct hf_change changes[] = { { TEXT("create"), TEXT("version"),
+	    TEXT("2") } };
+	struct hf_dry_run dry = { changes, 1, 3 };
+	struct hf_text key = r->options.idempotency_key;
+
+	if (r->number > 8)
+		return answer(s, r);
+	if (key.ptr != NULL)
+		memcpy(h->keys[r->number - 1], key.ptr, key.len);
+	h->dry[r->number - 1] = r->options.dry_run;
+	if (h->script.acts[r->number - 1] != ACT_REPLY)
+		return h->script.acts[r->number - 1];
+	if (!r->options.dry_run || r->op->id != OP_key_rotate)
+		return answer(s, r);
+	assert_int_equal(envelope_part(TEXT("dry_run"), &schema_dry_run, &dry,
+			     r->reply, r->cap, &r->len),
+	    HF_OK);
+	return ACT_REPLY;
+}
+
+static void
+repeats_what_has_an_idempotency_key(void **state)
+{
+	struct heard h = { .script = { { ACT_HANG_UP } } };
+	struct server *s = server_start(listening, &h);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_key_info info;
+	struct hf_why why = { "" };
+
+	(void)state;
+	assert_int_equal(hf_set_idempotency_key(c, hf_text_of("mine")), HF_OK);
+	assert_int_equal(rotate(c, &info, &why), HF_OK);
+	assert_string_equal(h.keys[0], "mine");
+	assert_string_equal(h.keys[1], "mine");
+	/* It was for that request only. */
+	assert_int_equal(rotate(c, &info, &why), HF_OK);
+	assert_string_equal(h.keys[2], "");
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+gives_each_request_a_key_of_its_own(void **state)
+{
+	struct heard h = { .script = { { ACT_HANG_UP } } };
+	struct server *s = server_start(listening, &h);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_key_info info;
+	struct hf_why why = { "" };
+
+	(void)state;
+	hf_set_each_once(c, true);
+	assert_int_equal(rotate(c, &info, &why), HF_OK);
+	assert_int_equal(rotate(c, &info, &why), HF_OK);
+	assert_int_equal(strlen(h.keys[0]), 32);
+	assert_string_equal(h.keys[0], h.keys[1]);
+	assert_int_equal(strlen(h.keys[2]), 32);
+	assert_string_not_equal(h.keys[1], h.keys[2]);
+	assert_works(c); /* which takes no key */
+	assert_string_equal(h.keys[3], "");
+	hf_close(c);
+	server_free(s);
+}
+
+static void
+a_dry_run_is_never_taken_for_the_real_thing(void **state)
+{
+	struct heard h = { .script = { { ACT_REPLY } } };
+	struct server *s = server_start(listening, &h);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_key_info info;
+	struct hf_encrypt_out out;
+	struct hf_why why = { "" };
+	const struct hf_dry_run *dry;
+
+	(void)state;
+	hf_set_dry_run(c, true);
+	assert_int_equal(rotate(c, &info, &why), HF_ERR_DRY_RUN);
+	assert_true(h.dry[0]);
+	dry = hf_would_change(c);
+	assert_int_equal(dry->changes_count, 1);
+	assert_true(text_is(dry->changes[0].kind, "version"));
+	assert_int_equal(dry->more, 3);
+	/* One that carries it out all the same does not get away with it. */
+	assert_int_equal(encrypt(c, "x", &out, &why), HF_ERR_BAD_REPLY);
+	assert_null(out.result.ciphertext.ptr);
+	assert_int_equal(hf_would_change(c)->changes_count, 0);
+	hf_set_dry_run(c, false);
+	assert_int_equal(rotate(c, &info, &why), HF_OK);
+	assert_false(h.dry[2]);
+	hf_close(c);
+	server_free(s);
+}
+
 static void
 gives_up_on_a_request_that_the_service_does_not_survive(void **state)
 {
@@ -606,6 +712,9 @@ main(void)
 		cmocka_unit_test(waits_no_longer_than_its_patience),
 		cmocka_unit_test(
 		    repeats_a_harmless_request_whose_reply_was_lost),
+		cmocka_unit_test(repeats_what_has_an_idempotency_key),
+		cmocka_unit_test(gives_each_request_a_key_of_its_own),
+		cmocka_unit_test(a_dry_run_is_never_taken_for_the_real_thing),
 		cmocka_unit_test(does_not_repeat_a_request_that_changes_state),
 		cmocka_unit_test(
 		    gives_up_on_a_request_that_the_service_does_not_survive),

@@ -312,6 +312,18 @@ refuses_lies_about_sizes_without_allocating(void **state)
 		size_t len;
 	} killers[] = {
 		{ "\x9a\x06\x00\x00\x00", 5 },
+		{ "\xa2\x62"
+		  "op\x61x\x67"
+		  "dry_run\x01",
+		    14 },
+		{ "\xa3\x62"
+		  "op\x61x\x67"
+		  "dry_run\xf5\x67"
+		  "dry_run\xf5",
+		    23 },
+		{ "\xa2\x62"
+		  "op\x61x\x6fidempotency_key\xa0",
+		    22 },
 		{ "\xba\x06\x00\x00\x00", 5 },
 		{ "\x9b\xff\xff\xff\xff\xff\xff\xff\xff", 9 },
 		{ "\xbb\xff\xff\xff\xff\xff\xff\xff\xff", 9 },
@@ -409,6 +421,31 @@ opens_a_request_with_its_parts_in_any_order(void **state)
 			     &e, NULL),
 	    HF_OK);
 	assert_memory_equal(e.in.ptr, "\xa0", e.in.len);
+}
+
+static void
+a_request_carries_its_options(void **state)
+{
+	struct point in = { 0 };
+	const struct envelope_options options = { true, TEXT("k-1") };
+	struct envelope e;
+	uint8_t buf[256];
+	size_t len;
+
+	(void)state;
+	assert_int_equal(envelope_request_with(TEXT("x"), &options,
+			     &schema_point, &in, buf, sizeof(buf), &len),
+	    HF_OK);
+	assert_int_equal(envelope_open(bytes_of(buf, len), &e, NULL), HF_OK);
+	assert_true(e.options.dry_run);
+	assert_true(text_is(e.options.idempotency_key, "k-1"));
+	assert_int_equal(envelope_open(CBOR("\xa2\x67"
+					    "dry_run\xf4\x62"
+					    "op\x61x"),
+			     &e, NULL),
+	    HF_OK);
+	assert_false(e.options.dry_run);
+	assert_null(e.options.idempotency_key.ptr);
 }
 
 static void
@@ -701,6 +738,7 @@ main(void)
 		cmocka_unit_test(refuses_lies_about_sizes_without_allocating),
 		cmocka_unit_test(encoding_tells_the_size_that_is_needed),
 		cmocka_unit_test(opens_a_request_with_its_parts_in_any_order),
+		cmocka_unit_test(a_request_carries_its_options),
 		cmocka_unit_test(refuses_what_is_no_request),
 		cmocka_unit_test(a_reply_carries_its_struct),
 		cmocka_unit_test(an_error_carries_its_name_and_message),

@@ -161,7 +161,12 @@ show(const struct tool *tool, const struct audit_report *r)
 			     ",\"notes\":%" PRIu64 "}\n",
 		    r->lines, r->first, r->last, head, r->checkpoints,
 		    r->last_checkpoint, r->unsigned_lines, r->notes);
-	return STATUS_OK;
+	if (r->notes == 0)
+		return STATUS_OK;
+	(void)fprintf(stderr,
+	    "holdfast: what there is hangs together, but the service noted "
+	    "damage; 'grep \"damage\"' shows where lines were lost\n");
+	return STATUS_DAMAGE;
 }
 
 int

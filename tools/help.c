@@ -22,7 +22,7 @@ static const char options_of_all[] =
     "  --help             what the verb takes\n"
     "\n"
     "Exit status: 0 done, 1 wrong use or a file of ours, 2 refused by the\n"
-    "service, 3 the service cannot be reached.\n";
+    "service, 3 the service cannot be reached, 4 damage noted in an audit log.\n";
 
 static void
 print_upper(const char *s)

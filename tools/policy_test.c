@@ -134,6 +134,21 @@ show(const struct tool *tool, const struct hf_policy_test_out *out)
 	return out->allowed ? STATUS_OK : STATUS_REFUSED;
 }
 
+/* Whatever it is, it does not mean "denied", which is what status 2 says. */
+static int
+no_answer(const struct question *q, enum hf_err err, const struct hf_why *why)
+{
+	int status;
+
+	if (err == HF_ERR_UNKNOWN_OP)
+		return fail_usage("there is no operation '%s'; 'holdfast help' "
+				  "shows the verbs, docs/operations.md the "
+				  "operations (transit.sign)",
+		    q->operation);
+	status = fail_service(err, why);
+	return status == STATUS_REFUSED ? STATUS_USAGE : status;
+}
+
 static int
 ask(const struct tool *tool, const struct question *q)
 {
@@ -146,7 +161,7 @@ ask(const struct tool *tool, const struct question *q)
 	if (status != STATUS_OK)
 		return status;
 	err = hf_policy_test(client, &q->in, &out, &why);
-	status = err == HF_OK ? show(tool, &out) : fail_service(err, &why);
+	status = err == HF_OK ? show(tool, &out) : no_answer(q, err, &why);
 	hf_close(client);
 	return status;
 }

@@ -16,6 +16,7 @@ enum {
 	STATUS_USAGE = 1,       /* the command line, or a file of ours */
 	STATUS_REFUSED = 2,     /* the service said no */
 	STATUS_UNREACHABLE = 3, /* the service said nothing */
+	STATUS_DAMAGE = 4,      /* the audit log is whole, and notes damage */
 };
 
 /* The options that every verb takes. */

@@ -89,14 +89,15 @@ static const struct verb verbs[] = {
 			"and all that are given describe the one who asks. OPERATION is as in\n"
 			"docs/operations.md (transit.sign) or a verb in quotes ('key rotate'); NAME is the\n"
 			"key. --context is a pair of the encryption context, as often as there are.\n"
-			"Exit status 0: allowed, 2: denied.\n" },
+			"Exit status 0: allowed, 2: denied, 1: there is no answer.\n" },
 	{ .words = "audit verify", .run = audit_verify_run,
 		.synopsis = "[--key PEM] [--expect SEQUENCE:HASH] FILE...",
 		.sentence = "Prove that audit logs are whole, with nothing but the public key",
 		.help = "Several files are walked as one chain, oldest first. The key is audit.pub beside\n"
 			"the last file unless --key names another: keep a copy of it elsewhere, or whoever\n"
 			"rewrites the log can replace the key with it. --expect says how far the log must\n"
-			"reach, as 'holdfast audit status' told before.\n" },
+			"reach, as 'holdfast audit status' told before. Exit status 0: whole, 2: not whole,\n"
+			"4: whole, but the service noted that lines had been lost or changed before.\n" },
 	{ .words = "events", .run = events_run, .synopsis = "[--url URL] [TYPE]",
 		.sentence = "Follow what happens: rotations, state changes, policy, HSM",
 		.help = "Prints one line an event, a JSON object with -o json. TYPE is the beginning of\n"

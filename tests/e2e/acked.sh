@@ -66,7 +66,7 @@ check() {
 	paste -d'\t' "$T/wanted" "$T/answers" "$T/asked" |
 		awk -F'\t' 'index($2, $1) == 0' >"$T/out"
 	[ ! -s "$T/out" ] || fail "$1: lost or in part: $(head -3 "$T/out")"
-	holdfast audit verify "$T/audit.log" >"$T/out" 2>&1 || fail "$1: $(cat "$T/out")"
+	hangs_together "$T/audit.log" || fail "$1: $(cat "$T/out")"
 }
 
 forget() {

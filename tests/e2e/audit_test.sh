@@ -108,7 +108,7 @@ rm "$IO_FAULTS"
 until_true 10 quiet holdfast encrypt payments "$T/data" || fail "it does not recover"
 ok "it recovers without a restart"
 refuse "what was refused was not done" 2 "key not found" holdfast key show unseen
-expect "the log is whole after it" quiet holdfast audit verify "$log"
+refuse "the log is whole after it, with the damage of before" 4 "noted damage" holdfast audit verify "$log"
 expect "and says what was written late" grep -q '"type":"recovered"' "$log"
 
 # -- Changed while the daemon was away --

@@ -102,9 +102,9 @@ refuse "policy test: no" 2 "" holdfast policy test sign payments --uid 1001
 refuse "policy test: nobody" 2 "" holdfast policy test encrypt payments --uid 1002
 is "policy test: by path" true "$(json .allowed holdfast policy test \
 	--path transit/encrypt/payments --capability update --uid 1001)"
-refuse "policy test: unknown capability" 2 "must be one of create" holdfast policy test \
+refuse "policy test: unknown capability" 1 "must be one of create" holdfast policy test \
 	--path transit/encrypt/payments --capability wirte --uid 1001
-refuse "policy test: unknown operation" 2 "there is no operation" \
+refuse "policy test: unknown operation" 1 "there is no operation" \
 	holdfast policy test transit.encrpt payments --uid 1001
 is "policy test: may make a key that is not there" true \
 	"$(json .allowed holdfast policy test "key create" new-1 --uid 1001)"

@@ -78,7 +78,6 @@ admin_init(const struct settings *settings, struct hf_why *why)
 
 	if (s == NULL)
 		return HF_ERR_NO_MEMORY;
-	s->hsm_changed_fd = -1;
 	err = init_run(s, settings, why);
 	daemon_close_keys(s);
 	free(s);

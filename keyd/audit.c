@@ -111,6 +111,26 @@ put_time(struct audit *a, char *p)
 	return p;
 }
 
+/* With `lock` held. */
+static void
+wake_once(struct audit *a)
+{
+	if (a->awaited)
+		return;
+	a->awaited = true;
+	if (a->wake != NULL)
+		a->wake(a->wake_ctx);
+}
+
+void
+audit_on_lines(struct audit *audit, void (*wake)(void *ctx), void *ctx)
+{
+	(void)pthread_mutex_lock(&audit->lock);
+	audit->wake = wake;
+	audit->wake_ctx = ctx;
+	(void)pthread_mutex_unlock(&audit->lock);
+}
+
 #define PUT(p, literal) put_text((p), (literal), sizeof(literal) - 1)
 
 enum hf_err
@@ -142,6 +162,7 @@ audit_append_locked(struct audit *a, const struct audit_line *line)
 	memcpy(a->head, hash, sizeof(hash));
 	in->len += len;
 	in->last = ++a->sequence;
+	wake_once(a);
 	return HF_OK;
 }
 
@@ -174,6 +195,7 @@ audit_break(struct audit *a, const char *what, int cause)
 		    a->path, a->reason);
 	}
 	a->broken = true;
+	wake_once(a);
 	a->failures++;
 	a->tried = audit_monotonic();
 }

@@ -179,10 +179,18 @@ enum hf_err audit_flush(struct audit *audit, uint64_t ticket, bool sync);
 enum hf_err audit_reopen(struct audit *audit);
 
 /*
- * For the daemon's timer, about once a second: due checkpoints, and whether
- * the file still is where it should be (else a new one is made, and noted).
+ * `wake` is called when there are lines that are not synced yet and were none
+ * before, and when the log breaks: audit_tick then has something to do, in a
+ * second. With the log's lock held: it must be short and not call the log.
  */
-void audit_tick(struct audit *audit);
+void audit_on_lines(struct audit *audit, void (*wake)(void *ctx), void *ctx);
+
+/*
+ * For the daemon's timer: syncs, due checkpoints, and whether the file still
+ * is where it should be (else a new one is made, and noted). Returns after how
+ * many seconds there is more to do, should nothing happen until then; 0: never.
+ */
+unsigned audit_tick(struct audit *audit);
 
 struct audit_info {
 	const char *file;

@@ -489,14 +489,37 @@ checkpoint_due(struct audit *a)
 		age >= (time_t)s->checkpoint_seconds);
 }
 
-void
+/* With `keeping` held: when to look again. */
+static unsigned
+tick_again(struct audit *a)
+{
+	enum { RETRY = 1, RETRY_SIGN = 5 };
+	const struct audit_settings *s = &a->settings;
+	unsigned again = 0;
+	time_t age;
+
+	(void)pthread_mutex_lock(&a->lock);
+	age = audit_monotonic() - a->checkpoint_time;
+	if (a->broken)
+		again = RETRY;
+	else if (a->sequence > a->checkpoint_line && s->checkpoint_seconds != 0)
+		again = age >= (time_t)s->checkpoint_seconds
+		    ? RETRY_SIGN
+		    : s->checkpoint_seconds - (unsigned)age;
+	(void)pthread_mutex_unlock(&a->lock);
+	return again;
+}
+
+unsigned
 audit_tick(struct audit *audit)
 {
 	uint64_t last;
+	unsigned again;
 
 	(void)pthread_mutex_lock(&audit->keeping);
 	check_file(audit);
 	(void)pthread_mutex_lock(&audit->lock);
+	audit->awaited = false;
 	if (audit->broken)
 		(void)audit_mend(audit); /* it says so itself */
 	last = audit->sequence;
@@ -508,5 +531,7 @@ audit_tick(struct audit *audit)
 		if (checkpoint_due(audit))
 			audit_checkpoint(audit);
 	}
+	again = tick_again(audit);
 	(void)pthread_mutex_unlock(&audit->keeping);
+	return again;
 }

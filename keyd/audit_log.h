@@ -48,6 +48,9 @@ struct audit {
 	uint8_t key_id[32];
 
 	pthread_mutex_t lock;
+	bool awaited; /* who waits for lines has been told */
+	void (*wake)(void *ctx);
+	void *wake_ctx;
 	pthread_cond_t change; /* of anything below that somebody waits for */
 	uint64_t sequence;     /* of the last line appended */
 	uint8_t head[32];      /* its hash */

@@ -2,47 +2,26 @@
 #include "daemon.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "../lib/bytes.h"
 #include "../lib/secret.h"
 #include "audit_backing.h"
+#include "chores.h"
 #include "crypto.h"
 #include "effects.h"
 #include "events.h"
 #include "log.h"
-#include "once.h"
 #include "pin.h"
 
-enum {
-	TICK_MS = 1000,
-	WAIT_FOR_HSM_MS = 5000, /* at start; then it goes on without */
-	UNLOCK_AGAIN = 10,      /* seconds */
-};
-
-/* What the main thread waits for besides signals. */
-struct loop {
-	struct server *server;
-	int signals;
-	int hsm_changed;       /* eventfd, written by the HSM's watch */
-	bool unlocked;         /* all keyring keys are in memory */
-	uint64_t unlock_again; /* when they, or a rotation, did not get there */
-	uint64_t next_sweep;
-	uint64_t next_destroy;
-	_Atomic bool due_changed; /* the store's list of destructions did */
-};
+enum { WAIT_FOR_HSM_MS = 5000 /* at start; then it goes on without */ };
 
 enum hf_err
 daemon_store_path(const struct settings *settings, char out[DAEMON_PATH])
@@ -72,12 +51,9 @@ static void
 on_hsm_change(void *ctx, const struct hsm_info *info)
 {
 	struct server *s = ctx;
-	uint64_t one = 1;
 
 	(void)info; /* hsm.c logs its states; the loop asks for the latest */
-	if (s->hsm_changed_fd >= 0 &&
-	    write(s->hsm_changed_fd, &one, sizeof(one)) < 0)
-		return; /* full: the loop will look anyway */
+	chores_wake(s->chores, CHORE_HSM);
 }
 
 static enum hf_err
@@ -143,6 +119,7 @@ open_parts(
 	s->started = (uint64_t)time(NULL);
 	s->upsert = settings->upsert;
 	s->idempotency_seconds = settings->idempotency_seconds;
+	s->lately = settings->usage_lately;
 	s->message_limit = settings->transport.limits.message;
 	s->default_prefix = "vault";
 	if (!key_level_by_name(text_of(settings->default_level), &level))
@@ -186,244 +163,16 @@ close_parts(struct server *s)
 	daemon_close_keys(s);
 }
 
-/* -- What happens over time -- */
-
-/* The line is on the disk when this is HF_OK. */
-static enum hf_err
-note_destruction(struct server *s, const char *type, const char *name,
-    uint64_t version, const char *result)
-{
-	struct audit_line line;
-	char buf[1024];
-	uint64_t ticket;
-	enum hf_err err;
-
-	audit_line_start(&line, buf, sizeof(buf), type);
-	audit_line_text(&line, "op", TEXT("key.version_destroyed"));
-	audit_line_text(&line, "name", text_of(name));
-	audit_line_uint(&line, "version", version);
-	if (result != NULL)
-		audit_line_text(&line, "result", text_of(result));
-	if ((err = audit_append(s->audit, &line, &ticket)) != HF_OK)
-		return err;
-	return audit_flush(s->audit, ticket, true);
-}
-
-/* No trace, no work. */
-static enum hf_err
-before_destruction(void *ctx, const char *name, uint64_t version)
-{
-	return note_destruction(ctx, "scheduled", name, version, NULL);
-}
-
-static void
-after_destruction(
-    void *ctx, const char *name, uint64_t version, enum hf_err err)
-{
-	struct server *s = ctx;
-
-	if (note_destruction(s, "scheduled_response", name, version,
-		hf_err_name(err)) != HF_OK)
-		log_error("the destruction of version %llu of key %s has no "
-			  "outcome in the audit log",
-		    (unsigned long long)version, name);
-	if (err != HF_OK)
-		return;
-	log_info("key %s: version %llu was destroyed as scheduled", name,
-	    (unsigned long long)version);
-	server_event(s, "key.version_destroyed", name);
-}
-
-/* Whoever wrote it, the next destruction may be another one now. */
-static void
-on_due_commit(void *ctx, struct hf_text key, uint64_t revision)
-{
-	struct loop *l = ctx;
-
-	(void)revision;
-	if (text_starts(key, TEXT("due/")))
-		atomic_store(&l->due_changed, true);
-}
-
-static void
-destroy_due(struct loop *l)
-{
-	uint64_t now = (uint64_t)time(NULL);
-	struct audit_info info;
-	enum hf_err err;
-
-	audit_info(l->server->audit, &info);
-	if (!l->unlocked || info.broken) { /* no trace, no work: later */
-		l->next_destroy = now + 1;
-		return;
-	}
-	err = keys_destroy_due(l->server->keys, now,
-	    &(struct due_watch){
-		l->server, before_destruction, after_destruction },
-	    &l->next_destroy);
-	if (err != HF_OK) {
-		log_warning("scheduled destruction: %s", hf_err_sentence(err));
-		l->next_destroy = now + 10;
-	}
-}
-
-/* Opens the keyrings, and finishes what was cut short; else tries again. */
-static void
-unlock(struct loop *l)
-{
-	struct server *s = l->server;
-	struct hf_why why = { "" };
-	enum hf_err err;
-
-	l->unlock_again = 0;
-	if (!hierarchy_initialized(s->hierarchy)) {
-		log_warning("%s", hf_err_sentence(HF_ERR_HSM_UNINITIALIZED));
-		return;
-	}
-	if ((err = hierarchy_unlock(s->hierarchy, &why)) == HF_OK)
-		err = audit_backing_unlocked(s);
-	if (err != HF_OK) {
-		l->unlock_again = (uint64_t)time(NULL) + UNLOCK_AGAIN;
-		log_error("%s",
-		    why.text[0] != '\0' ? why.text : hf_err_sentence(err));
-		return;
-	}
-	l->unlocked = true;
-	log_info("master key version %llu: keyrings are open",
-	    (unsigned long long)hierarchy_master_version(s->hierarchy));
-}
-
-static bool
-is_ready(struct loop *l)
-{
-	struct hsm_info info;
-
-	hsm_info(l->server->hsm, &info);
-	return info.state == HSM_READY;
-}
-
-/* The HSM came or went. */
-static void
-on_hsm(struct loop *l)
-{
-	bool ready = is_ready(l);
-
-	server_event(l->server, ready ? "hsm.ready" : "hsm.lost", "");
-	if (ready &&
-	    (!l->unlocked ||
-		hierarchy_rotation_pending(l->server->hierarchy) > 0))
-		unlock(l);
-}
-
-static void
-on_hangup(struct server *s)
-{
-	struct hf_why why = { "" };
-	enum hf_err err;
-
-	(void)sd_notify(0, "RELOADING=1");
-	if ((err = policy_reload(s->policy, &why)) != HF_OK)
-		log_error("policies: %s; the old ones stay in force", why.text);
-	else {
-		log_info("policies loaded");
-		server_event(s, "policy.reloaded", "");
-	}
-	if ((err = audit_reopen(s->audit)) != HF_OK)
-		log_error("audit log: %s", hf_err_sentence(err));
-	(void)sd_notify(0, "READY=1");
-}
-
-/* False: stop. */
-static bool
-on_signal(struct loop *l)
-{
-	struct signalfd_siginfo info;
-
-	if (read(l->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
-		return true;
-	if (info.ssi_signo != SIGHUP)
-		return false;
-	on_hangup(l->server);
-	return true;
-}
-
-/* Idempotency keys that nobody can use again; some at a time. */
-static void
-sweep(struct loop *l)
-{
-	enum { SWEEP_SECONDS = 600 };
-	struct server *s = l->server;
-	uint64_t now = (uint64_t)time(NULL);
-	bool more = false;
-	enum hf_err err;
-
-	if (now < l->next_sweep && l->next_sweep - now <= SWEEP_SECONDS)
-		return;
-	err = once_sweep(s->store, now, s->idempotency_seconds, &more);
-	if (err != HF_OK)
-		log_warning(
-		    "old idempotency keys stay: %s", hf_err_sentence(err));
-	l->next_sweep = more ? now : now + SWEEP_SECONDS;
-}
-
-static void
-loop_run(struct loop *l)
-{
-	struct pollfd fds[] = {
-		{ .fd = l->signals, .events = POLLIN },
-		{ .fd = l->hsm_changed, .events = POLLIN },
-	};
-	uint64_t count;
-
-	for (;;) {
-		if (poll(fds, 2, TICK_MS) < 0 && errno != EINTR)
-			return;
-		if ((fds[0].revents & POLLIN) != 0 && !on_signal(l))
-			return;
-		if ((fds[1].revents & POLLIN) != 0 &&
-		    read(l->hsm_changed, &count, sizeof(count)) > 0)
-			on_hsm(l);
-		if (l->unlock_again != 0 &&
-		    l->unlock_again <= (uint64_t)time(NULL) && is_ready(l))
-			unlock(l);
-		audit_tick(l->server->audit);
-		if (atomic_exchange(&l->due_changed, false) ||
-		    (l->next_destroy != 0 &&
-			l->next_destroy <= (uint64_t)time(NULL)))
-			destroy_due(l);
-		sweep(l);
-		(void)keys_scrub(l->server->keys); /* when busy, next time */
-		(void)sd_notify(0, "WATCHDOG=1");
-	}
-}
-
 /* -- Running -- */
 
 static enum hf_err
-block_signals(int *fd)
-{
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGHUP);
-	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 ||
-	    signal(SIGPIPE, SIG_IGN) == SIG_ERR)
-		return HF_ERR_SYSTEM;
-	*fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return *fd < 0 ? HF_ERR_SYSTEM : HF_OK;
-}
-
-static enum hf_err
-run_server(struct server *s, const struct settings *settings, struct loop *l,
-    struct hf_why *why)
+run_server(
+    struct server *s, const struct settings *settings, struct hf_why *why)
 {
 	enum hf_err err;
 
 	if ((err = open_parts(s, settings, why)) != HF_OK)
 		return err;
-	store_watch(s->store, on_due_commit, l);
 	/* An HSM that is slow or away does not keep the service from starting;
 	 * one that is unsuitable does. */
 	err = hsm_wait_ready(s->hsm, WAIT_FOR_HSM_MS);
@@ -435,14 +184,14 @@ run_server(struct server *s, const struct settings *settings, struct loop *l,
 	}
 	if (err != HF_OK)
 		log_warning("%s", hf_err_sentence(err));
-	on_hsm(l);
+	chores_begin(s->chores, s);
 	if ((err = start_parts(s, settings, why)) != HF_OK)
 		return err;
 	(void)sd_notify(0, "READY=1");
 	log_info("ready on %s",
 	    settings->transport.socket == NULL ? "TLS only"
 					       : settings->transport.socket);
-	loop_run(l);
+	chores_run(s->chores);
 	(void)sd_notify(0, "STOPPING=1");
 	log_info("stopping");
 	atomic_store(&s->stopping, true);
@@ -454,22 +203,17 @@ enum hf_err
 daemon_run(const struct settings *settings, struct hf_why *why)
 {
 	struct server *s = calloc(1, sizeof(*s));
-	/* What came due while nobody ran is looked for at once. */
-	struct loop l = { .server = s, .signals = -1, .due_changed = true };
+	struct chores *chores;
 	enum hf_err err;
 
 	if (s == NULL)
 		return HF_ERR_NO_MEMORY;
-	s->hsm_changed_fd = l.hsm_changed =
-	    eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (l.hsm_changed < 0 || block_signals(&l.signals) != HF_OK) {
-		free(s);
-		return hf_fail(why, HF_ERR_SYSTEM, "%s", strerror(errno));
+	if ((err = chores_open(settings, &chores, why)) == HF_OK) {
+		s->chores = chores;
+		err = run_server(s, settings, why);
+		close_parts(s);
+		chores_close(chores);
 	}
-	err = run_server(s, settings, &l, why);
-	close_parts(s);
-	(void)close(l.signals);
-	(void)close(l.hsm_changed);
 	free(s);
 	return err;
 }

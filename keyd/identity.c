@@ -10,7 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../lib/bytes.h"
 #include "identity_proc.h"
+#include "siphash.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5; Debian 12's headers are older */
@@ -51,6 +53,23 @@ clean_label(struct identity *id)
 	for (char *c = id->label; *c != '\0'; c++)
 		if (*c <= ' ' || *c > '~')
 			*c = *c == ' ' ? ' ' : '?';
+}
+
+/* Equal for equal callers, also after a restart: it stands in the store. Who
+ * makes two look like one gains nothing. */
+static uint64_t
+caller_hash(const struct identity *id)
+{
+	static const uint8_t seed[16] = "holdfast caller";
+	char text[5000];
+
+	if (id->local)
+		(void)snprintf(text, sizeof(text), "uid=%u unit=%s exe=%s",
+		    (unsigned)id->uid, id->unit == NULL ? "" : id->unit,
+		    id->exe == NULL ? "" : id->exe);
+	else
+		(void)snprintf(text, sizeof(text), "cert=%s", id->cert_sha256);
+	return siphash(seed, bytes_of_text(text_of(text)));
 }
 
 static void
@@ -164,6 +183,7 @@ identity_of_socket(int fd, struct identity **out)
 		return err;
 	}
 	label_local(id);
+	id->caller = caller_hash(id);
 	*out = id;
 	return HF_OK;
 }
@@ -187,6 +207,7 @@ identity_of_cert(const char *name, const char *subject, const char sha256[65],
 	(void)snprintf(id->label, sizeof(id->label), "cert=%.90s address=%.50s",
 	    name, address);
 	clean_label(id);
+	id->caller = caller_hash(id);
 	*out = id;
 	return HF_OK;
 }

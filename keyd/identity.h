@@ -61,6 +61,8 @@ struct identity {
 	char *cert; /* TLS: subject CN, or the first DNS or URI SAN */
 	char *cert_subject; /* RFC 2253 */
 	char cert_sha256[65];
+	uint64_t caller; /* one number a user, unit and program, or a
+			    certificate; for counting (usage.h) */
 	char label[160]; /* for logs, audit: "uid=1000 pid=42 exe=/usr/bin/x" */
 };
 

@@ -50,11 +50,27 @@ key_unref(struct key *key)
 		return;
 	for (size_t i = 0; i < key->count; i++)
 		version_free(&key->versions[i]);
+	usage_close(key->usage);
 	free(key->label);
 	free(key->cka_id);
 	free(key->required_context);
 	free(key->audit_context);
 	free(key);
+}
+
+enum hf_err
+key_count_uses(struct key *key, struct usages *all)
+{
+	enum hf_err err = usage_open(all, key->id, key->keyring, &key->usage);
+
+	for (size_t i = 0; i < key->count && err == HF_OK; i++) {
+		struct key_version *v = &key->versions[i];
+
+		v->usage = usage_version(key->usage, v->number);
+		if (v->usage == NULL)
+			err = HF_ERR_NO_MEMORY;
+	}
+	return err;
 }
 
 const struct key_version *
@@ -299,6 +315,7 @@ key_fill(struct key *key, const struct key_record *rec, struct hf_text name)
 	key->convergent = rec->convergent != 0;
 	key->key_size = (size_t)rec->key_size;
 	key->creation_time = rec->creation_time;
+	key->use_limit = key_type_limit(key->type);
 	if ((err = key_fill_p11(key, rec)) != HF_OK)
 		return err;
 	return key_fill_context(key, rec);

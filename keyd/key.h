@@ -16,6 +16,7 @@
 #include "hsm.h"
 #include "key_type.h"
 #include "record.h"
+#include "usage.h"
 
 /*
  * A named key with its versions, opened and ready for use. Immutable once it
@@ -39,6 +40,7 @@ struct key_version {
 	size_t spki_len;
 	uint8_t *chain; /* certificates: DER, leaf first (crypto_x509.h) */
 	size_t chain_len;
+	struct usage *usage; /* what it is used for; NULL: nobody counts */
 };
 
 struct key {
@@ -66,7 +68,9 @@ struct key {
 	uint8_t *required_context, *audit_context;
 	size_t required_context_len, audit_context_len;
 	uint64_t creation_time;
-	uint64_t revision; /* of its record in the store */
+	uint64_t use_limit;      /* of each version, as usage_take has it */
+	uint64_t revision;       /* of its record in the store */
+	struct usage_key *usage; /* of key_count_uses */
 	size_t count;
 	struct key_version versions[]; /* by number, not all need be there */
 };
@@ -83,6 +87,9 @@ void version_store_name(
  */
 enum hf_err key_load(struct store *store, struct hierarchy *h,
     struct hf_text name, struct key **out);
+
+/* Has its versions counted from now on; the key is not shared yet. */
+enum hf_err key_count_uses(struct key *key, struct usages *all);
 
 /*
  * Opens one version as key_load does, to see whether it can be. `v` is all

@@ -360,8 +360,11 @@ restore_commit(const struct restore *r, const struct key *old)
 	    (err = change_versions(&c, r, id, ring.name)) == HF_OK)
 		err = change_commit(&c);
 	change_free(&c);
-	for (size_t i = 0; old != NULL && i < old->count && err == HF_OK; i++)
+	for (size_t i = 0; old != NULL && i < old->count && err == HF_OK; i++) {
+		if (!comes_back(r, old->versions[i].number))
+			usage_forget(old->usage, old->versions[i].number);
 		keys_version_drop_hsm(r->keys, &old->versions[i]);
+	}
 	return err;
 }
 
@@ -370,8 +373,7 @@ restore_once(const struct restore *r, struct hf_why *why)
 {
 	char target[129];
 	struct key *old = NULL;
-	enum hf_err err =
-	    key_load(r->keys->store, r->keys->hierarchy, r->name, &old);
+	enum hf_err err = keys_load(r->keys, r->name, &old);
 
 	if (err != HF_OK && err != HF_ERR_KEY_NOT_FOUND)
 		return err;

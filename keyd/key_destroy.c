@@ -55,6 +55,9 @@ change_delete_version(
 		if ((err = change_delete(c, name)) != HF_OK)
 			return err;
 	}
+	usage_store_name(key->id, v->number, name);
+	if ((err = change_delete(c, name)) != HF_OK)
+		return err;
 	version_store_name(key->id, v->number, name);
 	return change_delete(c, name);
 }
@@ -63,7 +66,7 @@ change_delete_version(
  * How many versions go in one commit: with their marks, and all that a key has
  * besides, below STORE_COMMIT_MAX.
  */
-enum { VERSIONS_AT_ONCE = 200 };
+enum { VERSIONS_AT_ONCE = 150 };
 
 /* Deletes the records of versions below a number, as many as go at once. */
 struct shedding {
@@ -91,11 +94,13 @@ change_shed(struct change *c, const struct key *key, uint64_t below)
 }
 
 static void
-drop_hsm_below(struct keys *keys, const struct key *key, uint64_t below)
+drop_below(struct keys *keys, const struct key *key, uint64_t below)
 {
 	for (size_t i = 0; i < key->count; i++)
-		if (key->versions[i].number < below)
+		if (key->versions[i].number < below) {
+			usage_forget(key->usage, key->versions[i].number);
 			keys_version_drop_hsm(keys, &key->versions[i]);
+		}
 }
 
 /* Of a dry run: what the commits after the first would do. */
@@ -131,7 +136,7 @@ shed(struct keys *keys, const struct key *key, struct shedding *s)
 	    (err = change_shed(&c, key, below)) == HF_OK)
 		err = change_commit(&c);
 	if (err == HF_OK)
-		drop_hsm_below(keys, key, below);
+		drop_below(keys, key, below);
 	if (err == HF_ERR_DRY_RUN && s->more)
 		note_rest(key, below, s->below);
 	change_free(&c);
@@ -219,7 +224,7 @@ once_delete(
 	if ((err = change_delete_key(&c, key)) == HF_OK)
 		err = change_commit(&c);
 	if (err == HF_OK)
-		drop_hsm_below(keys, key, UINT64_MAX);
+		drop_below(keys, key, UINT64_MAX);
 	change_free(&c);
 	return err;
 }
@@ -360,6 +365,7 @@ keys_drop_keyring(
 		return orphans_drop(keys, "key/", keyring, true, count);
 	keys_destroying(keys);
 	if ((err = orphans_drop_all(keys, "ver/", keyring)) != HF_OK ||
+	    (err = orphans_drop_all(keys, "use/", keyring)) != HF_OK ||
 	    (err = orphans_drop_all(keys, "alias/", keyring)) != HF_OK)
 		return err;
 	return drop_keys(keys, keyring, count);
@@ -371,6 +377,15 @@ void
 keys_destroying(struct keys *keys)
 {
 	atomic_store(&keys->unscrubbed, true);
+	if (keys->on_destroy != NULL)
+		keys->on_destroy(keys->on_destroy_ctx);
+}
+
+void
+keys_on_destroy(struct keys *keys, void (*wake)(void *ctx), void *ctx)
+{
+	keys->on_destroy_ctx = ctx;
+	keys->on_destroy = wake;
 }
 
 enum hf_err

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <holdfast/bytes.h>
 
@@ -67,6 +68,18 @@ key_type_symmetric(const struct key_type *type)
 {
 	return type->family == FAMILY_AEAD || type->family == FAMILY_HMAC ||
 	    type->family == FAMILY_CMAC;
+}
+
+/*
+ * How often a version may encrypt when nothing else is set: below 2^32 under
+ * random nonces of 96 bits (NIST SP 800-38D, 8.3); 0: no limit.
+ */
+static inline uint64_t
+key_type_limit(const struct key_type *type)
+{
+	return type->family == FAMILY_AEAD && type->nonce == 12
+	    ? UINT64_C(4000000000)
+	    : 0;
 }
 
 extern const struct key_type key_types[];

@@ -55,6 +55,8 @@ on_commit(void *ctx, struct hf_text key, uint64_t revision)
 	};
 
 	(void)revision;
+	if (text_starts(key, TEXT("use/")))
+		return; /* what was counted changes nothing */
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
 		if (text_starts(key, prefixes[i]))
 			keys_drop(ctx,
@@ -87,7 +89,8 @@ keys_open(struct store *store, struct hierarchy *h, struct hsm *hsm,
 		(void)pthread_mutex_init(&keys->changing[i], NULL);
 		(void)pthread_mutex_init(&keys->shards[i].lock, NULL);
 	}
-	if ((err = crypto_random(keys->seed, sizeof(keys->seed))) != HF_OK) {
+	if ((err = usages_new(store, h, &keys->usages)) != HF_OK ||
+	    (err = crypto_random(keys->seed, sizeof(keys->seed))) != HF_OK) {
 		keys_close(keys);
 		return err;
 	}
@@ -139,6 +142,7 @@ keys_close(struct keys *keys)
 		(void)pthread_mutex_destroy(&keys->shards[i].lock);
 		(void)pthread_mutex_destroy(&keys->changing[i]);
 	}
+	usages_free(keys->usages);
 	free(keys);
 }
 
@@ -146,6 +150,12 @@ uint64_t
 keys_generation(struct keys *keys)
 {
 	return atomic_load(&keys->generation);
+}
+
+struct usages *
+keys_usages(struct keys *keys)
+{
+	return keys->usages;
 }
 
 size_t
@@ -245,13 +255,26 @@ make_room(struct keys *keys)
 	return dropped;
 }
 
+static enum hf_err
+load_once(struct keys *keys, struct hf_text name, struct key **out)
+{
+	struct key *key;
+	enum hf_err err = key_load(keys->store, keys->hierarchy, name, &key);
+
+	if (err == HF_OK && (err = key_count_uses(key, keys->usages)) != HF_OK)
+		key_unref(key);
+	if (err == HF_OK)
+		*out = key;
+	return err;
+}
+
 enum hf_err
 keys_load(struct keys *keys, struct hf_text name, struct key **out)
 {
 	enum hf_err err;
 
 	do
-		err = key_load(keys->store, keys->hierarchy, name, out);
+		err = load_once(keys, name, out);
 	while ((err == HF_ERR_NO_MEMORY || err == HF_ERR_MEMORY_LOCK) &&
 	    make_room(keys));
 	return err;

@@ -13,6 +13,7 @@
  */
 struct keys;
 struct key_material;
+struct usages;
 
 /* `capacity`: how many opened keys are kept at most. */
 enum hf_err keys_open(struct store *store, struct hierarchy *h, struct hsm *hsm,
@@ -33,6 +34,9 @@ enum hf_err keys_get(
  * goes with it, or something newer.
  */
 uint64_t keys_generation(struct keys *keys);
+
+/* The counters of what keys are used for (usage.h). */
+struct usages *keys_usages(struct keys *keys);
 
 /* Opened keys in the cache. */
 size_t keys_cached(struct keys *keys);
@@ -164,6 +168,8 @@ enum hf_err keys_drop_keyring(struct keys *keys, struct hf_text keyring,
  * it (store_scrub). Does nothing when nothing was. HF_ERR_BUSY: try again.
  */
 enum hf_err keys_scrub(struct keys *keys);
+/* `wake` is called, from any thread, when keys_scrub has something to do. */
+void keys_on_destroy(struct keys *keys, void (*wake)(void *ctx), void *ctx);
 
 /* -- Aliases: of a key, 256 at most -- */
 

@@ -42,9 +42,12 @@ struct keys {
 	struct store *store;
 	struct hierarchy *hierarchy;
 	struct hsm *hsm;
+	struct usages *usages;
 	size_t capacity;         /* of one shard */
 	_Atomic bool unscrubbed; /* destroyed values may stand in old pages */
-	uint8_t seed[16];        /* of the hash of names */
+	void (*on_destroy)(void *ctx);
+	void *on_destroy_ctx;
+	uint8_t seed[16]; /* of the hash of names */
 	_Atomic uint64_t generation;
 	struct keys_shard shards[KEYS_SHARDS];
 	pthread_mutex_t changing[KEYS_SHARDS]; /* by the hash of the name */

@@ -243,6 +243,42 @@ keyuse_sealed_size(const struct key_type *type, size_t len)
 					  : type->nonce + len + type->tag;
 }
 
+struct keyuse
+keyuse_of(const struct request *rq, struct hf_bytes context)
+{
+	return (struct keyuse){ .server = rq->server,
+		.may_block = rq->may_block,
+		.context = context,
+		.caller = rq->who->caller,
+		.moving = rq->moving };
+}
+
+/* -- Counting -- */
+
+void
+keyuse_note(const struct keyuse *use, const struct key_version *v,
+    enum usage_class class)
+{
+	usage_count(v->usage, class, use->caller);
+}
+
+/* Passes on what came of it; what was not done is not counted. */
+static enum hf_err
+counted(const struct keyuse *use, const struct key_version *v,
+    enum usage_class class, enum hf_err err)
+{
+	if (err == HF_OK)
+		keyuse_note(use, v, class);
+	return err;
+}
+
+static enum hf_err
+take(const struct keyuse *use, const struct key *key,
+    const struct key_version *v)
+{
+	return usage_take(v->usage, key->use_limit, use->may_block);
+}
+
 /* -- Derived keys: always here -- */
 
 static enum hf_err
@@ -289,19 +325,19 @@ keyuse_encrypt(const struct keyuse *use, const struct key *key,
 
 	if (!type->encrypts)
 		return HF_ERR_KEY_TYPE;
-	if (type->family == FAMILY_RSA) {
-		*len = type->size;
-		return crypto_oaep_encrypt(v->pair, in, out, len);
-	}
-	if (must_defer(use, key, v, false))
+	if (type->family != FAMILY_RSA && must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
-	*len = keyuse_sealed_size(type, in.len);
-	if (key->derived)
-		return derived_seal(use, key, v, aad, in, out);
-	if ((err = crypto_random(out, type->nonce)) != HF_OK)
+	if ((err = take(use, key, v)) != HF_OK)
 		return err;
-	return levels[v->level].seal(use, key, v, bytes_of(out, type->nonce),
-	    aad, in, out + type->nonce);
+	*len = keyuse_sealed_size(type, in.len);
+	if (type->family == FAMILY_RSA)
+		err = crypto_oaep_encrypt(v->pair, in, out, len);
+	else if (key->derived)
+		err = derived_seal(use, key, v, aad, in, out);
+	else if ((err = crypto_random(out, type->nonce)) == HF_OK)
+		err = levels[v->level].seal(use, key, v,
+		    bytes_of(out, type->nonce), aad, in, out + type->nonce);
+	return counted(use, v, USAGE_ENCRYPT, err);
 }
 
 enum hf_err
@@ -309,13 +345,18 @@ keyuse_seal(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
     struct hf_bytes in, uint8_t *out)
 {
+	enum hf_err err;
+
 	if (key->type->family != FAMILY_AEAD || nonce.len != key->type->nonce)
 		return HF_ERR_BAD_ALGORITHM;
 	if (key->derived)
 		return HF_ERR_MISSING_CONTEXT;
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
-	return levels[v->level].seal(use, key, v, nonce, aad, in, out);
+	if ((err = take(use, key, v)) != HF_OK)
+		return err;
+	return counted(use, v, USAGE_ENCRYPT,
+	    levels[v->level].seal(use, key, v, nonce, aad, in, out));
 }
 
 enum hf_err
@@ -325,6 +366,8 @@ keyuse_decrypt(const struct keyuse *use, const struct key *key,
 {
 	const struct key_type *type = key->type;
 	size_t extra = type->nonce + type->tag;
+	enum usage_class class = use->moving ? USAGE_REWRAP : USAGE_DECRYPT;
+	enum hf_err err;
 
 	if (!type->encrypts)
 		return HF_ERR_KEY_TYPE;
@@ -333,26 +376,36 @@ keyuse_decrypt(const struct keyuse *use, const struct key *key,
 	if (type->family == FAMILY_RSA) {
 		if (in.len != type->size)
 			return HF_ERR_AUTH_FAILED;
-		return levels[v->level].decrypt_rsa(use, v, in, out, len);
+		return counted(use, v, class,
+		    levels[v->level].decrypt_rsa(use, v, in, out, len));
 	}
 	if (in.len < extra)
 		return HF_ERR_BAD_CIPHERTEXT;
 	*len = in.len - extra;
 	if (key->derived)
-		return derived_open(use, key, v, aad, in, out);
-	return levels[v->level].open(use, key, v, bytes_of(in.ptr, type->nonce),
-	    aad, bytes_of(in.ptr + type->nonce, in.len - type->nonce), out);
+		err = derived_open(use, key, v, aad, in, out);
+	else
+		err = levels[v->level].open(use, key, v,
+		    bytes_of(in.ptr, type->nonce), aad,
+		    bytes_of(in.ptr + type->nonce, in.len - type->nonce), out);
+	return counted(use, v, class, err);
 }
 
 enum hf_err
 keyuse_rsa_raw(const struct keyuse *use, const struct key *key,
-    const struct key_version *v, struct hf_bytes in, uint8_t *out)
+    const struct key_version *v, enum usage_class class, struct hf_bytes in,
+    uint8_t *out)
 {
+	enum hf_err err = HF_OK;
+
 	if (key->type->family != FAMILY_RSA)
 		return HF_ERR_KEY_TYPE;
 	if (must_defer(use, key, v, true))
 		return HF_ERR_DEFER;
-	return levels[v->level].rsa_raw(use, v, in, out);
+	if (class == USAGE_SIGN && (err = take(use, key, v)) != HF_OK)
+		return err;
+	return counted(
+	    use, v, class, levels[v->level].rsa_raw(use, v, in, out));
 }
 
 enum hf_err
@@ -367,13 +420,16 @@ keyuse_sign(const struct keyuse *use, const struct key *key,
 		return HF_ERR_KEY_TYPE;
 	if (must_defer(use, key, v, true))
 		return HF_ERR_DEFER;
+	if ((err = take(use, key, v)) != HF_OK)
+		return err;
 	if (!key->derived)
-		return levels[v->level].sign(use, v, how, in, out, len);
+		return counted(use, v, USAGE_SIGN,
+		    levels[v->level].sign(use, v, how, in, out, len));
 	if ((err = derived_pair(v, use->context, &pair)) != HF_OK)
 		return err;
 	err = crypto_sign(pair, how, in, out, len);
 	crypto_key_free(pair);
-	return err;
+	return counted(use, v, USAGE_SIGN, err);
 }
 
 enum hf_err
@@ -405,12 +461,28 @@ keyuse_verify(const struct keyuse *use, const struct key *key,
 	    key->type->family == FAMILY_EC)
 		return HF_ERR_DEFER;
 	if (!key->derived)
-		return crypto_verify(v->pair, how, in, signature);
+		return counted(use, v, USAGE_VERIFY,
+		    crypto_verify(v->pair, how, in, signature));
 	if ((err = derived_pair(v, use->context, &pair)) != HF_OK)
 		return err;
 	err = crypto_verify(pair, how, in, signature);
 	crypto_key_free(pair);
-	return err;
+	return counted(use, v, USAGE_VERIFY, err);
+}
+
+/* To make one counts before, to check one where it was right (the caller
+ * knows). */
+static enum hf_err
+mac_begin(const struct keyuse *use, const struct key *key,
+    const struct key_version *v)
+{
+	return use->checking ? HF_OK : take(use, key, v);
+}
+
+static enum hf_err
+mac_end(const struct keyuse *use, const struct key_version *v, enum hf_err err)
+{
+	return use->checking ? err : counted(use, v, USAGE_MAC, err);
 }
 
 enum hf_err
@@ -418,20 +490,29 @@ keyuse_hmac(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct hash_type *hash,
     struct hf_bytes in, uint8_t *out)
 {
+	enum hf_err err;
+
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
-	return levels[v->level].hmac(use, key, v, hash, in, out);
+	if ((err = mac_begin(use, key, v)) != HF_OK)
+		return err;
+	return mac_end(
+	    use, v, levels[v->level].hmac(use, key, v, hash, in, out));
 }
 
 enum hf_err
 keyuse_cmac(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes in, uint8_t *out)
 {
+	enum hf_err err;
+
 	if (key->type->family != FAMILY_CMAC)
 		return HF_ERR_KEY_TYPE;
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
-	return levels[v->level].cmac(use, v, in, out);
+	if ((err = mac_begin(use, key, v)) != HF_OK)
+		return err;
+	return mac_end(use, v, levels[v->level].cmac(use, v, in, out));
 }
 
 /* -- For PKCS#11 -- */
@@ -449,22 +530,31 @@ keyuse_aes(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct aes_how *how, struct hf_bytes in,
     uint8_t *out, size_t *len)
 {
+	enum hf_err err = HF_OK;
+
 	if (!is_aes(key->type))
 		return HF_ERR_KEY_TYPE;
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
-	return levels[v->level].aes(use, v, how, in, out, len);
+	if (how->encrypt && (err = take(use, key, v)) != HF_OK)
+		return err;
+	return counted(use, v, how->encrypt ? USAGE_ENCRYPT : USAGE_DECRYPT,
+	    levels[v->level].aes(use, v, how, in, out, len));
 }
 
 enum hf_err
 keyuse_aes_cmac(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes in, uint8_t out[16])
 {
+	enum hf_err err;
+
 	if (!is_aes(key->type) && key->type->family != FAMILY_CMAC)
 		return HF_ERR_KEY_TYPE;
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
-	return levels[v->level].cmac(use, v, in, out);
+	if ((err = mac_begin(use, key, v)) != HF_OK)
+		return err;
+	return mac_end(use, v, levels[v->level].cmac(use, v, in, out));
 }
 
 enum hf_err
@@ -475,7 +565,8 @@ keyuse_ecdh(const struct keyuse *use, const struct key *key,
 		return HF_ERR_KEY_TYPE;
 	if (must_defer(use, key, v, true))
 		return HF_ERR_DEFER;
-	return levels[v->level].ecdh(use, v, point, out);
+	return counted(
+	    use, v, USAGE_DERIVE, levels[v->level].ecdh(use, v, point, out));
 }
 
 enum hf_err
@@ -489,5 +580,6 @@ keyuse_hkdf(const struct keyuse *use, const struct key *key,
 		return HF_ERR_BAD_INPUT;
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
-	return levels[v->level].hkdf(use, v, how, out);
+	return counted(
+	    use, v, USAGE_DERIVE, levels[v->level].hkdf(use, v, how, out));
 }

@@ -5,6 +5,7 @@
 #include "crypto_derive.h"
 #include "crypto_mode.h"
 #include "key.h"
+#include "request.h"
 #include "server.h"
 
 /*
@@ -13,12 +14,25 @@
  * `may_block` is false and it would take a worker (the HSM, or long
  * arithmetic), HF_ERR_KEY_TYPE for what its type does not do. Sizes and other
  * errors as in crypto.h.
+ *
+ * What was done is counted (usage.h). What makes something new counts towards
+ * the key's limit before it is done: HF_ERR_KEY_EXHAUSTED.
  */
 struct keyuse {
 	struct server *server;
 	bool may_block;
 	struct hf_bytes context; /* for derived keys, which need one */
+	uint64_t caller;         /* as identity->caller */
+	bool moving;             /* decrypted only to be encrypted anew */
+	bool checking;           /* a MAC is made only to be compared */
 };
+
+/* For a request; `context` may be absent. */
+struct keyuse keyuse_of(const struct request *rq, struct hf_bytes context);
+
+/* For what is done with the public half without the functions below. */
+void keyuse_note(const struct keyuse *use, const struct key_version *v,
+    enum usage_class class);
 
 /* Bytes that encrypting `len` bytes gives, nonce and tag included. */
 size_t keyuse_sealed_size(const struct key_type *type, size_t len);
@@ -53,9 +67,11 @@ enum hf_err keyuse_ecdh(const struct keyuse *use, const struct key *key,
 enum hf_err keyuse_hkdf(const struct keyuse *use, const struct key *key,
     const struct key_version *v, const struct hkdf *how, struct secret *out);
 
-/* RSA's private operation without padding; all sizes are the modulus's. */
+/* RSA's private operation without padding; all sizes are the modulus's.
+ * `class` is what it is for: to sign or to decrypt. */
 enum hf_err keyuse_rsa_raw(const struct keyuse *use, const struct key *key,
-    const struct key_version *v, struct hf_bytes in, uint8_t *out);
+    const struct key_version *v, enum usage_class class, struct hf_bytes in,
+    uint8_t *out);
 
 /* `out` takes CRYPTO_SIGNATURE_MAX bytes. */
 enum hf_err keyuse_sign(const struct keyuse *use, const struct key *key,

@@ -22,8 +22,7 @@ sign_with(void *ctx, const struct sign_how *how, struct hf_bytes tbs,
     uint8_t *out, size_t *len)
 {
 	const struct signer *s = ctx;
-	struct keyuse use = { .server = s->rq->server,
-		.may_block = s->rq->may_block };
+	struct keyuse use = keyuse_of(s->rq, (struct hf_bytes){ 0 });
 
 	return keyuse_sign(&use, s->rq->key, s->version, how, tbs, out, len);
 }

@@ -32,7 +32,7 @@ struct bound {
 static struct keyuse
 use_of(const struct request *rq, const struct bound *b)
 {
-	return (struct keyuse){ rq->server, rq->may_block, b->context };
+	return keyuse_of(rq, b->context);
 }
 
 static enum hf_err
@@ -315,6 +315,7 @@ op_transit_rewrap(struct request *rq, const struct hf_rewrap_in *in,
 	    (in->batch_input != NULL && BOUND_GIVEN(&in->item));
 	enum hf_err err;
 
+	rq->moving = true;
 	if ((err = must_encrypt(rq, "encryption")) != HF_OK)
 		return err;
 	return batch_run(rq,
@@ -447,6 +448,7 @@ op_transit_reencrypt(struct request *rq, const struct hf_reencrypt_in *in,
 	    (in->batch_input != NULL && BOUND_GIVEN(&in->item));
 	enum hf_err err;
 
+	rq->moving = true;
 	if ((err = must_encrypt(rq, "decryption")) != HF_OK ||
 	    (err = other_key(rq, &other, &rc.destination, &rc.demand_hsm)) !=
 		HF_OK)

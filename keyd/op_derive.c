@@ -103,8 +103,7 @@ static enum hf_err
 agree(struct request *rq, const struct key_version *v,
     const struct key_type *type, struct hf_bytes peer, struct secret *out)
 {
-	const struct keyuse use = { .server = rq->server,
-		.may_block = rq->may_block };
+	const struct keyuse use = keyuse_of(rq, (struct hf_bytes){ 0 });
 	uint8_t spki[SPKI_MAX];
 	struct hf_bytes point;
 	enum hf_err err;

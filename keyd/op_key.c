@@ -47,6 +47,7 @@ show_version(
 		.level = text_of(key_level_name(v->level)),
 		.creation_time = v->creation_time,
 		.destroy_time = v->destroy_time,
+		.made = usage_taken(v->usage),
 	};
 	if (v->spki_len == 0)
 		return HF_OK;
@@ -128,6 +129,37 @@ alias_add(void *ctx, struct hf_text name)
 	return true;
 }
 
+static enum hf_err
+show_uses(struct request *rq, const struct key *key, struct hf_key_info *out)
+{
+	struct hf_key_use *row =
+	    arena_array(rq->arena, key->count * USAGE_CLASSES, sizeof(*row));
+
+	if (row == NULL)
+		return HF_ERR_NO_MEMORY;
+	out->uses = row;
+	for (size_t i = 0; i < key->count; i++)
+		for (unsigned c = 0; c < USAGE_CLASSES; c++) {
+			struct usage_info info;
+
+			usage_read(
+			    key->versions[i].usage, (enum usage_class)c, &info);
+			if (info.count == 0)
+				continue;
+			*row++ = (struct hf_key_use){
+				.version = key->versions[i].number,
+				.operation = text_of(
+				    usage_class_name((enum usage_class)c)),
+				.count = info.count,
+				.first_use = info.first,
+				.last_use = info.last,
+				.callers = info.callers,
+			};
+		}
+	out->uses_count = (size_t)(row - out->uses);
+	return HF_OK;
+}
+
 enum hf_err
 key_show(struct request *rq, const struct key *key, struct hf_key_info *out)
 {
@@ -161,8 +193,10 @@ key_show(struct request *rq, const struct key *key, struct hf_key_info *out)
 		    key->imported && key->allow_rotation,
 		.key_size = family == FAMILY_HMAC ? key->key_size : 0,
 		.creation_time = key->creation_time,
+		.use_limit = key->use_limit,
 	};
-	if ((err = copy_text(rq, key->name, &out->name)) != HF_OK ||
+	if ((err = show_uses(rq, key, out)) != HF_OK ||
+	    (err = copy_text(rq, key->name, &out->name)) != HF_OK ||
 	    (err = copy_text(rq, key->keyring, &out->keyring)) != HF_OK ||
 	    (err = copy_text(rq, key->prefix, &out->prefix)) != HF_OK ||
 	    (err = show_context(rq, key, out)) != HF_OK)

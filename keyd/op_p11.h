@@ -55,7 +55,7 @@ enum hf_err p11_decrypt_with(struct request *rq, const struct hf_p11_use_in *in,
 /* RSA: a number of the size of the modulus, and the private operation on it. */
 enum hf_err p11_raw_number(struct request *rq, struct hf_bytes *data);
 enum hf_err p11_raw_private(struct request *rq, const struct key_version *v,
-    struct hf_bytes data, struct hf_p11_use_out *out);
+    enum usage_class class, struct hf_bytes data, struct hf_p11_use_out *out);
 
 /* RSA-OAEP by the names of `how`, without asking what the key is for. */
 enum hf_err p11_oaep_encrypt(struct request *rq, const struct hf_p11_use_in *in,

@@ -159,12 +159,17 @@ rsa_encrypt(struct request *rq, const struct hash_type *oaep,
     struct hf_p11_use_out *out)
 {
 	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
+	struct keyuse use = p11_keyuse(rq);
+	enum hf_err err;
 
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	out->data = bytes_of(buf, rq->key->type->size);
-	return crypto_rsa_encrypt(
+	err = crypto_rsa_encrypt(
 	    v->pair, oaep, in->how.associated_data, in->data, buf);
+	if (err == HF_OK)
+		keyuse_note(&use, v, USAGE_ENCRYPT);
+	return err;
 }
 
 /* The block as it was before it was encrypted, in the request's arena. */
@@ -183,7 +188,7 @@ rsa_open(struct request *rq, const struct hf_p11_use_in *in,
 		return HF_ERR_KEY_TYPE;
 	if (in->data.len != size)
 		return HF_ERR_BAD_CIPHERTEXT;
-	err = keyuse_rsa_raw(&use, rq->key, v, in->data, buf);
+	err = keyuse_rsa_raw(&use, rq->key, v, USAGE_DECRYPT, in->data, buf);
 	*block = bytes_of(buf, size);
 	return err == HF_ERR_BAD_INPUT ? HF_ERR_AUTH_FAILED : err;
 }
@@ -261,6 +266,7 @@ raw_encrypt(struct request *rq, const struct hf_p11_use_in *in,
 {
 	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
 	struct hf_bytes data = in->data;
+	struct keyuse use = p11_keyuse(rq);
 	enum hf_err err;
 
 	if (buf == NULL)
@@ -269,6 +275,8 @@ raw_encrypt(struct request *rq, const struct hf_p11_use_in *in,
 		return HF_ERR_KEY_TYPE;
 	if ((err = p11_raw_number(rq, &data)) == HF_OK)
 		err = crypto_rsa_public(v->pair, data, buf);
+	if (err == HF_OK)
+		keyuse_note(&use, v, USAGE_ENCRYPT);
 	out->data = bytes_of(buf, data.len);
 	return err;
 }
@@ -277,7 +285,7 @@ static enum hf_err
 raw_decrypt(struct request *rq, const struct hf_p11_use_in *in,
     const struct key_version *v, struct hf_p11_use_out *out)
 {
-	return p11_raw_private(rq, v, in->data, out);
+	return p11_raw_private(rq, v, USAGE_DECRYPT, in->data, out);
 }
 
 /*

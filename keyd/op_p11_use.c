@@ -13,10 +13,7 @@
 struct keyuse
 p11_keyuse(const struct request *rq)
 {
-	struct keyuse use = { .server = rq->server,
-		.may_block = rq->may_block };
-
-	return use;
+	return keyuse_of(rq, (struct hf_bytes){ 0 });
 }
 
 enum hf_err
@@ -159,7 +156,7 @@ p11_raw_number(struct request *rq, struct hf_bytes *data)
 
 enum hf_err
 p11_raw_private(struct request *rq, const struct key_version *v,
-    struct hf_bytes data, struct hf_p11_use_out *out)
+    enum usage_class class, struct hf_bytes data, struct hf_p11_use_out *out)
 {
 	struct keyuse use = p11_keyuse(rq);
 	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
@@ -170,7 +167,7 @@ p11_raw_private(struct request *rq, const struct key_version *v,
 	if (err == HF_OK)
 		err = p11_raw_number(rq, &data);
 	if (err == HF_OK)
-		err = keyuse_rsa_raw(&use, rq->key, v, data, buf);
+		err = keyuse_rsa_raw(&use, rq->key, v, class, data, buf);
 	out->data = bytes_of(buf, rq->key->type->size);
 	return err;
 }
@@ -188,7 +185,7 @@ p11_sign_with(struct request *rq, const struct hf_p11_use_in *in,
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	if (text_is(in->how.mechanism, "rsa-raw"))
-		return p11_raw_private(rq, v, data, out);
+		return p11_raw_private(rq, v, USAGE_SIGN, data, out);
 	if ((err = read_how(rq, &in->how, &how)) != HF_OK ||
 	    (err = fit_hash(rq, &how, &data)) != HF_OK)
 		return err;
@@ -211,31 +208,18 @@ op_p11_sign(struct request *rq, const struct hf_p11_use_in *in,
 /* -- MACs -- */
 
 static enum hf_err
-mac_hash(struct request *rq, const struct key_version *v,
-    const struct hf_p11_how *how, struct hf_bytes data, uint8_t *out,
-    size_t *len)
+mac_hash(struct request *rq, const struct keyuse *use,
+    const struct key_version *v, const struct hf_p11_how *how,
+    struct hf_bytes data, uint8_t *out, size_t *len)
 {
 	const struct hash_type *hash = hash_type_by_name(how->hash);
-	struct keyuse use = p11_keyuse(rq);
 
 	if (hash == NULL)
 		return p11_refuse(rq, "hmac needs a hash");
 	if (rq->key->type->family != FAMILY_HMAC)
 		return HF_ERR_KEY_TYPE;
 	*len = hash->size;
-	return keyuse_hmac(&use, rq->key, v, hash, data, out);
-}
-
-static enum hf_err
-mac_block(struct request *rq, const struct key_version *v,
-    const struct hf_p11_how *how, struct hf_bytes data, uint8_t *out,
-    size_t *len)
-{
-	struct keyuse use = p11_keyuse(rq);
-
-	(void)how;
-	*len = 16;
-	return keyuse_aes_cmac(&use, rq->key, v, data, out);
+	return keyuse_hmac(use, rq->key, v, hash, data, out);
 }
 
 /*
@@ -248,14 +232,17 @@ mac(struct request *rq, enum hf_p11_use use, const struct key_version *v,
     size_t *len)
 {
 	bool hash = text_is(how->mechanism, "hmac");
+	struct keyuse keyuse = p11_keyuse(rq);
 	enum hf_err err;
 
 	if (!hash && !text_is(how->mechanism, "aes-cmac"))
 		return p11_refuse(rq, "not a mechanism for MACs");
 	if ((key_purpose(rq->key) & use) == 0)
 		return HF_ERR_KEY_PURPOSE;
-	err = hash ? mac_hash(rq, v, how, data, out, len)
-		   : mac_block(rq, v, how, data, out, len);
+	keyuse.checking = use == HF_P11_VERIFY;
+	*len = 16;
+	err = hash ? mac_hash(rq, &keyuse, v, how, data, out, len)
+		   : keyuse_aes_cmac(&keyuse, rq->key, v, data, out);
 	if (err == HF_OK && how->output_bytes != 0 && how->output_bytes < *len)
 		*len = (size_t)how->output_bytes;
 	return err;
@@ -310,11 +297,14 @@ verify_mac(struct request *rq, const struct hf_p11_verify_in *in,
 {
 	uint8_t buf[CRYPTO_HASH_MAX];
 	size_t len;
+	struct keyuse use = p11_keyuse(rq);
 	enum hf_err err =
 	    mac(rq, HF_P11_VERIFY, v, &in->how, in->data, buf, &len);
 
 	if (err == HF_OK && !bytes_equal_ct(bytes_of(buf, len), in->signature))
 		err = HF_ERR_SIGNATURE_WRONG;
+	if (err == HF_OK)
+		keyuse_note(&use, v, USAGE_VERIFY);
 	bytes_wipe(buf, sizeof(buf)); /* else a wrong guess would leave it */
 	return err;
 }
@@ -324,6 +314,7 @@ verify_raw(struct request *rq, const struct hf_p11_verify_in *in,
     const struct key_version *v)
 {
 	uint8_t block[CRYPTO_SIGNATURE_MAX];
+	struct keyuse use = p11_keyuse(rq);
 	struct hf_bytes data = in->data;
 	enum hf_err err;
 
@@ -334,9 +325,10 @@ verify_raw(struct request *rq, const struct hf_p11_verify_in *in,
 	if (in->signature.len != data.len ||
 	    crypto_rsa_public(v->pair, in->signature, block) != HF_OK)
 		return HF_ERR_BAD_SIGNATURE;
-	return bytes_equal(data, bytes_of(block, data.len))
-	    ? HF_OK
-	    : HF_ERR_SIGNATURE_WRONG;
+	if (!bytes_equal(data, bytes_of(block, data.len)))
+		return HF_ERR_SIGNATURE_WRONG;
+	keyuse_note(&use, v, USAGE_VERIFY);
+	return HF_OK;
 }
 
 static enum hf_err

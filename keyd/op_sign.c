@@ -12,7 +12,7 @@
 static struct keyuse
 use_of(const struct request *rq, struct hf_bytes context)
 {
-	return (struct keyuse){ rq->server, rq->may_block, context };
+	return keyuse_of(rq, context);
 }
 
 /* -- How to sign: what the caller wrote, checked against the key -- */
@@ -369,6 +369,7 @@ verify_hmac(struct request *rq, const struct verify_ctx *vc,
 	uint8_t mac[CRYPTO_HASH_MAX];
 	enum hf_err err;
 
+	use.checking = true;
 	if ((err = form_read(rq->arena, it->hmac, rq->key->prefix, BASE64_STD,
 		 "hmac", HF_ERR_BAD_SIGNATURE, &given, why)) != HF_OK ||
 	    (err = select_old(rq, given.version, "hmac", HF_ERR_BAD_SIGNATURE,
@@ -377,6 +378,8 @@ verify_hmac(struct request *rq, const struct verify_ctx *vc,
 		HF_OK)
 		return err;
 	*valid = bytes_equal_ct(given.body, bytes_of(mac, vc->hash->size));
+	if (*valid)
+		keyuse_note(&use, v, USAGE_VERIFY);
 	bytes_wipe(mac, sizeof(mac)); /* else a wrong guess would leave it */
 	return HF_OK;
 }
@@ -413,6 +416,7 @@ verify_cmac(struct request *rq, const struct verify_ctx *vc,
 	uint8_t mac[CMAC];
 	enum hf_err err;
 
+	use.checking = true;
 	if ((err = form_read(rq->arena, it->cmac, rq->key->prefix, BASE64_STD,
 		 "cmac", HF_ERR_BAD_SIGNATURE, &given, why)) != HF_OK ||
 	    (err = select_old(rq, given.version, "cmac", HF_ERR_BAD_SIGNATURE,
@@ -420,6 +424,8 @@ verify_cmac(struct request *rq, const struct verify_ctx *vc,
 	    (err = keyuse_cmac(&use, rq->key, v, it->input, mac)) != HF_OK)
 		return err;
 	*valid = bytes_equal_ct(given.body, bytes_of(mac, vc->mac_length));
+	if (*valid)
+		keyuse_note(&use, v, USAGE_VERIFY);
 	bytes_wipe(mac, sizeof(mac)); /* else a wrong guess would leave it */
 	return HF_OK;
 }

@@ -71,6 +71,17 @@ SCHEMA_PUBLIC(version_schema, version_record,
 SCHEMA_PUBLIC(alias_schema, alias_record,
 	F(alias_record, "target", target, 1, 128, REQUIRED | NAME, NULL, ""));
 
+SCHEMA_PUBLIC(usage_schema, usage_record,
+	F(usage_record, "reserved", reserved, 0, UINT64_MAX, 0, NULL, ""),
+	F(usage_record, "counters", counters, 0, 4096, REQUIRED, NULL, ""));
+
+SCHEMA_PUBLIC(clock_schema, clock_record,
+	F(clock_record, "wall",    wall,    0, INT64_MAX, REQUIRED, NULL, ""),
+	F(clock_record, "boot",    boot,    0, INT64_MAX, REQUIRED, NULL, ""),
+	F(clock_record, "boot_id", boot_id, 0, 36, 0, NULL, ""),
+	F(clock_record, "lag",     lag,     0, INT64_MAX, 0, NULL, ""),
+	F(clock_record, "left",    left,    0, INT64_MAX, 0, NULL, ""));
+
 SCHEMA_PUBLIC(certificate_schema, certificate_record,
 	F(certificate_record, "uid",           uid,           16, 16, REQUIRED, NULL, ""),
 	F(certificate_record, "certificate",   certificate,   1, 8192, REQUIRED, NULL, ""),

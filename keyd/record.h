@@ -103,6 +103,21 @@ struct alias_record {
 };
 extern const struct schema alias_schema;
 
+/* use/<key id>/<version>, sealed: what a version was used for (usage.h). */
+struct usage_record {
+	uint64_t reserved;        /* so much may have been taken */
+	struct hf_bytes counters; /* usage_store.c */
+};
+extern const struct schema usage_schema;
+
+/* clock, not sealed: timeline_kept.h. Milliseconds. */
+struct clock_record {
+	uint64_t wall, boot;
+	struct hf_text boot_id;
+	uint64_t lag, left;
+};
+extern const struct schema clock_schema;
+
 /* cert/<name>, sealed: a certificate that belongs to no key (certificates.h).
  */
 struct certificate_record {

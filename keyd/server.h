@@ -13,6 +13,7 @@
 #include "store.h"
 #include "transport.h"
 
+struct chores;
 struct events;
 struct pins;
 struct settings;
@@ -42,8 +43,9 @@ struct server {
 	enum key_level default_level;
 	const char *default_prefix;
 	uint64_t idempotency_seconds;
-	uint64_t started;   /* seconds since 1970 */
-	int hsm_changed_fd; /* eventfd, written when the HSM changes state */
+	uint64_t started;      /* seconds since 1970 */
+	struct chores *chores; /* NULL: nobody does them */
+	uint64_t lately;       /* seconds: a version used since is in use */
 	_Atomic bool stopping;
 	_Atomic uint64_t audit_ids;
 	/* Counted for metrics: by operation (index in ops[]) and by outcome. */

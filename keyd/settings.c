@@ -82,6 +82,10 @@ static const struct setting rows[] = {
 	{ .block = "hsm", TOP("sessions", INTEGER, hsm.sessions, "0"), .max = 1024, .doc = "Sessions that work at the same time. 0: cores + 1." },
 	{ .block = "hsm", TOP("deadline_ms", INTEGER, hsm.deadline_ms, "5000"), .min = 10, .max = 600000, .doc = "Milliseconds that a request waits for the HSM." },
 
+	{ .block = "usage", TOP("flush_seconds", INTEGER, usage_flush, "5"), .min = 1, .max = 3600, .doc = "Seconds after which the counters of uses are written down. A crash loses what was counted since, but never of what limits a key." },
+
+	{ .block = "schedule", TOP("clock_hold", INTEGER, clock_hold, "86400"), .max = 31536000, .doc = "When the clock leaps forward, what cannot be undone waits as long as the leap, but at most these seconds, or until \"holdfast schedule confirm\"." },
+
 	{ .block = "audit", TOP("file", PATH, audit.file, "/var/log/holdfast/audit.log"), .min = 1, .doc = "The audit log." },
 	{ .block = "audit", TOP("public_key", PATH, audit.public_key, "/var/log/holdfast/audit.pub"), .min = 1, .doc = "Where the key that checks its signatures is written." },
 	{ .block = "audit", TOP("sync", CHOICE, audit.sync_every, "group"), .words = "group|every", .doc = "When lines are forced to the disk: group (changes wait for it, reads do not) or every (all wait)." },

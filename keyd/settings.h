@@ -31,6 +31,9 @@ struct settings {
 	uint64_t key_cache; /* opened keys that are kept */
 	uint64_t idempotency_seconds; /* how long their keys are known */
 	unsigned drain_seconds;       /* for what is in flight at the end */
+	uint64_t usage_flush;  /* seconds until counters are written down */
+	uint64_t usage_lately; /* seconds: a version used since is in use */
+	uint64_t clock_hold;   /* seconds at most that a leap delays */
 	struct transport_settings transport;
 	struct hsm_settings hsm;
 	struct audit_settings audit;

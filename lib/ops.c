@@ -203,7 +203,15 @@ SCHEMA(schema_key_version, hf_key_version,
 	F(hf_key_version, "creation_time", creation_time, 0, INT64_MAX, PLAIN | TIME, NULL, "seconds since 1970"),
 	F(hf_key_version, "destroy_time",  destroy_time,  0, INT64_MAX, PLAIN | TIME, NULL, "when it will be or was destroyed"),
 	F(hf_key_version, "public_key",    public_key,    0, 4096, 0, NULL, "PEM"),
-	F(hf_key_version, "certificate_chain", certificate_chain, 0, CHAIN_PEM_MAX, 0, NULL, "PEM, its own certificate first"));
+	F(hf_key_version, "certificate_chain", certificate_chain, 0, CHAIN_PEM_MAX, 0, NULL, "PEM, its own certificate first"),
+	F(hf_key_version, "made",          made,          0, INT64_MAX, PLAIN, NULL, "ciphertexts, signatures and MACs made; after a crash too many rather than too few"));
+SCHEMA(schema_key_use, hf_key_use,
+	F(hf_key_use, "version",   version,   0, VERSION_MAX, PLAIN, NULL, "version"),
+	F(hf_key_use, "operation", operation, 0, 16, PLAIN, USES, "what it was used for; rewrap: opened to be encrypted anew"),
+	F(hf_key_use, "count",     count,     0, INT64_MAX, PLAIN, NULL, "how often"),
+	F(hf_key_use, "first_use", first_use, 0, INT64_MAX, PLAIN | TIME, NULL, "when first"),
+	F(hf_key_use, "last_use",  last_use,  0, INT64_MAX, PLAIN | TIME, NULL, "when last"),
+	F(hf_key_use, "callers",   callers,   0, INT64_MAX, PLAIN, NULL, "by how many callers; above 8 an estimate"));
 SCHEMA_PUBLIC(schema_key_info, hf_key_info,
 	F(hf_key_info, "name",                   name,                   0, NAME_MAX_BYTES, PLAIN, NULL, "name"),
 	F(hf_key_info, "type",                   type,                   0, 64, PLAIN, TYPES, "type"),
@@ -234,7 +242,9 @@ SCHEMA_PUBLIC(schema_key_info, hf_key_info,
 	TEXTS(hf_key_info, "audit_context", audit_context, CONTEXT_PAIRS, PLAIN, "names of encryption_context that the audit log has in clear; *: all"),
 	F(hf_key_info, "warning",                warning,                0, 256, 0, NULL, "something to know"),
 	TEXTS(hf_key_info, "aliases", aliases, LIST_MAX, PLAIN, "names that point here"),
-	LIST(hf_key_info, "keys", keys, VERSION_MAX, &schema_key_version, 0, "its versions, oldest first"));
+	F(hf_key_info, "use_limit",              use_limit,              0, INT64_MAX, PLAIN, NULL, "ciphertexts, signatures and MACs that a version may make"),
+	LIST(hf_key_info, "keys", keys, VERSION_MAX, &schema_key_version, 0, "its versions, oldest first"),
+	LIST(hf_key_info, "uses", uses, USES_MAX, &schema_key_use, 0, "what its versions were used for"));
 SCHEMA_PUBLIC(schema_key_create_in, hf_key_create_in,
 	KEY_FIELD(hf_key_create_in),
 	F(hf_key_create_in, "type",                   type,                   1, 64, PLAIN, TYPES, "type; aes256-gcm96 when absent"),
@@ -275,6 +285,14 @@ SCHEMA_PUBLIC(schema_version_destroy_in, hf_version_destroy_in,
 	KEY_FIELD(hf_version_destroy_in),
 	F(hf_version_destroy_in, "version", version, 1, VERSION_MAX, PLAIN | REQUIRED, NULL, "which version"),
 	F(hf_version_destroy_in, "delay",   delay,   0, 31536000, PLAIN | SECONDS, NULL, "seconds until it is destroyed; 30 days when absent"));
+
+/* -- over time -- */
+
+SCHEMA_PUBLIC(schema_schedule_out, hf_schedule_out,
+	F(hf_schedule_out, "time",     time,     0, INT64_MAX, PLAIN | TIME | ALWAYS, NULL, "what the clock says"),
+	F(hf_schedule_out, "next_due", next_due, 0, INT64_MAX, PLAIN | TIME | ALWAYS, NULL, "when something is due next; 0: nothing is"),
+	F(hf_schedule_out, "lag",      lag,      0, INT64_MAX, PLAIN | SECONDS | ALWAYS, NULL, "the clock leapt: what cannot be undone comes so much later"),
+	F(hf_schedule_out, "lag_left", lag_left, 0, INT64_MAX, PLAIN | SECONDS, NULL, "until the clock is believed all the same"));
 
 /* -- aliases, keyrings -- */
 

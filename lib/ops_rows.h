@@ -17,6 +17,7 @@ enum {
 	VERSION_MAX = 0xffffff,
 	LIST_MAX = 10000,
 	CHAIN_PEM_MAX = 32768,
+	USES_MAX = 16384,
 };
 
 #define TYPES                                                                          \
@@ -27,6 +28,7 @@ enum {
 	"sha1|sha2-224|sha2-256|sha2-384|sha2-512|sha3-224|sha3-256|" \
 	"sha3-384|sha3-512"
 #define FORMATS "binary|text"
+#define USES "encrypt|decrypt|rewrap|sign|verify|mac|derive"
 
 /* clang-format off */
 

@@ -59,6 +59,8 @@ _holdfast_options() {
 	'key derive') echo '--base-key-version --derived-key-type --level --keyring --prefix --exportable --allow-plaintext-backup --deletion-allowed --dry-run --idempotency-key' ;;
 	'datakey-pairs') echo '--count --associated-data --context --derivation-context --key-version --binary' ;;
 	'datakey-pairs-wrapped') echo '--count --associated-data --context --derivation-context --key-version --binary' ;;
+	'schedule show') echo '' ;;
+	'schedule confirm') echo '' ;;
 	esac
 }
 
@@ -145,6 +147,8 @@ cmac
 key derive
 datakey-pairs
 datakey-pairs-wrapped
+schedule show
+schedule confirm
 seal
 open
 hsm init

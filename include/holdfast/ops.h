@@ -300,6 +300,16 @@ struct hf_key_version {
 	uint64_t destroy_time;     /* 0 unless scheduled or destroyed */
 	struct hf_text public_key; /* PEM (RFC 7468), asymmetric keys only */
 	struct hf_text certificate_chain; /* PEM, leaf first */
+	uint64_t made; /* of what counts towards use_limit; never too low */
+};
+
+/* What a version of a key was used for: one class of operations. */
+struct hf_key_use {
+	uint64_t version;
+	struct hf_text operation; /* encrypt, decrypt, rewrap, ... */
+	uint64_t count;
+	uint64_t first_use, last_use;
+	uint64_t callers; /* distinct ones; exact up to 8 */
 };
 
 struct hf_key_info {
@@ -335,8 +345,18 @@ struct hf_key_info {
 	struct hf_text warning;
 	struct hf_text *aliases;
 	size_t aliases_count;
+	uint64_t use_limit; /* of each version; 0: none */
 	struct hf_key_version *keys;
 	size_t keys_count;
+	struct hf_key_use *uses;
+	size_t uses_count;
+};
+
+struct hf_schedule_out {
+	uint64_t time;
+	uint64_t next_due; /* 0: nothing is */
+	uint64_t lag;      /* seconds; 0: the clock is believed */
+	uint64_t lag_left; /* seconds until it is all the same */
 };
 
 struct hf_key_create_in {

@@ -75,7 +75,7 @@ door OpenSSL 'openssl/' 'keyd/crypto[a-z0-9_]*\.[ch]|keyd/tls_channel\.c|lib/str
 door GnuTLS 'gnutls/' 'lib/tls_gnutls\.c'
 door 'PKCS#11' 'p11-kit/' 'keyd/hsm[a-z_]*\.[ch]|pkcs11/cryptoki\.h'
 door nettle 'nettle/' 'pkcs11/digest\.c'
-door systemd 'systemd/' 'keyd/daemon\.c|keyd/listener\.c'
+door systemd 'systemd/' 'keyd/(daemon|chores|listener)\.c'
 
 # -- Housekeeping --
 

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 
 #include "buffer.h"
 #include "bytes.h"
+#include "tls_path.h"
 
 enum { FILE_MAX = 1 << 20, FILE_STEP = 8192 };
 
@@ -168,24 +170,34 @@ read_file(const char *path, bool is_secret, struct buffer *out,
 
 /* -- The session -- */
 
-/*
- * By its name alone: the loader finds it in the folder that is built into us
- * (DT_RPATH), before any that the environment names.
- */
+/* The last reason is told: of the folder that it is installed in. */
+static void *
+open_object(struct hf_why *why)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; tls_path(i, path, sizeof(path)); i++) {
+		void *object =
+		    dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+		const char *reason;
+
+		if (object != NULL)
+			return object;
+		reason = dlerror();
+		(void)hf_fail(why, HF_ERR_BAD_SETTINGS,
+		    "TLS is not installed: %s", reason == NULL ? path : reason);
+	}
+	return NULL;
+}
+
 enum hf_err
 client_tls_load(const struct tls_provider **out, struct hf_why *why)
 {
-	void *object =
-	    dlopen("holdfast-tls.so", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	const struct tls_provider *provider;
-	const char *reason;
+	void *object = open_object(why);
 
-	if (object == NULL) {
-		reason = dlerror();
-		return hf_fail(why, HF_ERR_BAD_SETTINGS,
-		    "TLS is not installed: %s",
-		    reason == NULL ? "no reason" : reason);
-	}
+	if (object == NULL)
+		return HF_ERR_BAD_SETTINGS;
 	provider = dlsym(object, "holdfast_tls");
 	if (provider == NULL || provider->version != TLS_VERSION)
 		return hf_fail(why, HF_ERR_BAD_SETTINGS,

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 
@@ -19,6 +21,16 @@
  */
 
 enum { RECORD = 16384 };
+
+/*
+ * GnuTLS makes a random generator for each thread and puts it on a list under
+ * a lock that no fork handler of its own looks after: a fork in that moment
+ * leaves a child that hangs at its first handshake. So this happens under a
+ * lock that forks wait for. The one state outside of sessions.
+ */
+static pthread_mutex_t generators = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t generators_once = PTHREAD_ONCE_INIT;
+static bool generators_guarded;
 
 struct tls_session {
 	gnutls_session_t session;
@@ -32,6 +44,44 @@ struct tls_session {
 	/* What its certificate must be; GnuTLS keeps a pointer to it. */
 	gnutls_typed_vdata_st expected[2];
 };
+
+/* -- Fork -- */
+
+static void
+generators_lock(void)
+{
+	(void)pthread_mutex_lock(&generators);
+}
+
+static void
+generators_unlock(void)
+{
+	(void)pthread_mutex_unlock(&generators);
+}
+
+static void
+generators_guard(void)
+{
+	generators_guarded = pthread_atfork(generators_lock, generators_unlock,
+				 generators_unlock) == 0;
+}
+
+/* Makes the generator of this thread. */
+static bool
+generator_ready(void)
+{
+	static _Thread_local bool ready;
+	uint8_t byte;
+
+	if (ready)
+		return true;
+	(void)pthread_once(&generators_once, generators_guard);
+	generators_lock();
+	ready = generators_guarded &&
+	    gnutls_rnd(GNUTLS_RND_NONCE, &byte, sizeof(byte)) == 0;
+	generators_unlock();
+	return ready;
+}
 
 /* -- The socket -- */
 
@@ -217,6 +267,10 @@ tls_open(const struct tls_settings *settings, int fd, struct tls_session **out,
 
 	if (s == NULL)
 		return err;
+	if (!generator_ready()) {
+		free(s);
+		return hf_fail(why, HF_ERR_CRYPTO, "TLS: no randomness");
+	}
 	s->fd = fd;
 	s->name = strdup(settings->server_name);
 	s->own = strdup(settings->certificate.name);

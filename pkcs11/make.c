@@ -664,6 +664,17 @@ change_certificate(
 	return rv_of(err);
 }
 
+/* A secret that could be read shall be so no more. */
+static bool
+hides_value(const struct object *o, const CK_ATTRIBUTE *a)
+{
+	const CK_BBOOL yes = CK_TRUE;
+
+	return !o->token && o->value.ptr != NULL && a->type == CKA_SENSITIVE &&
+	    bytes_equal(bytes_of(a->pValue, a->ulValueLen),
+		bytes_of(&yes, sizeof(yes)));
+}
+
 /*
  * Label and id. What else a template says must be so already: nothing of what
  * a key may do, and how it is protected, ever changes.
@@ -675,9 +686,49 @@ change_check(
 	for (CK_ULONG i = 0; i < count; i++)
 		if (template[i].type != CKA_LABEL &&
 		    template[i].type != CKA_ID &&
+		    !hides_value(o, &template[i]) &&
 		    !attribute_match(o, &template[i], 1))
 			return CKR_ATTRIBUTE_READ_ONLY;
 	return CKR_OK;
+}
+
+/* Nobody else knows of it, and the daemon's part does not change. */
+static CK_RV
+change_session(
+    struct session *session, const struct object *o, const struct wishes *w)
+{
+	struct object to = *o;
+
+	if (w->label.ptr != NULL)
+		to.label = w->label;
+	if (w->id.ptr != NULL)
+		to.id = w->id;
+	if (w->sensitive) {
+		to.sensitive = true;
+		to.value = (struct hf_bytes){ 0 };
+	}
+	return session_object_change(session, &to);
+}
+
+static struct wishes
+changes(const struct object *o, const CK_ATTRIBUTE *template, CK_ULONG count)
+{
+	static const uint8_t nothing[1];
+	struct wishes w = { 0 };
+
+	for (CK_ULONG i = 0; i < count; i++) {
+		struct hf_bytes v = template[i].ulValueLen == 0
+		    ? bytes_of(nothing, 0)
+		    : bytes_of(template[i].pValue, template[i].ulValueLen);
+
+		if (template[i].type == CKA_LABEL)
+			w.label = v;
+		if (template[i].type == CKA_ID)
+			w.id = v;
+		if (hides_value(o, &template[i]))
+			w.sensitive = true;
+	}
+	return w;
 }
 
 static CK_RV
@@ -692,22 +743,13 @@ change(struct session *session, const struct object *o,
 		rv = change_check(o, template, count);
 	if (rv != CKR_OK)
 		return rv;
-	if (!o->token || o->class == CKO_PROFILE)
+	if (o->class == CKO_PROFILE || (o->uses & HF_P11_MODIFY) == 0)
 		return CKR_ACTION_PROHIBITED;
-	if ((o->uses & HF_P11_MODIFY) == 0)
-		return CKR_ACTION_PROHIBITED;
-	w = (struct wishes){ 0 };
-	for (CK_ULONG i = 0; i < count; i++) {
-		struct hf_bytes v =
-		    bytes_of(template[i].pValue, template[i].ulValueLen);
-
-		if (template[i].type == CKA_LABEL)
-			w.label = v;
-		if (template[i].type == CKA_ID)
-			w.id = v;
-	}
+	w = changes(o, template, count);
 	if (w.label.len > 256 || w.id.len > 256)
 		return CKR_ATTRIBUTE_VALUE_INVALID;
+	if (!o->token)
+		return change_session(session, o, &w);
 	if (w.label.ptr == NULL && w.id.ptr == NULL)
 		return CKR_OK;
 	if (o->class == CKO_CERTIFICATE && o->alone)

@@ -642,7 +642,7 @@ session_object_fill(struct maker *m, const struct object *from)
 	*o = *from;
 	o->shelf = m->shelf;
 	o->token = false;
-	o->uses |= HF_P11_DESTROY;
+	o->uses |= HF_P11_DESTROY | HF_P11_MODIFY;
 	keep(m, &o->id);
 	keep(m, &o->label);
 	keep(m, &o->public_key_info);
@@ -659,19 +659,20 @@ session_object_fill(struct maker *m, const struct object *from)
 		set_certificate(m, o, o->certificate);
 }
 
-CK_RV
-session_object_add(
-    struct session *session, const struct object *from, CK_OBJECT_HANDLE *out)
+/* Its shelf's only reference is the caller's. */
+static CK_RV
+session_object_make(
+    struct session *session, const struct object *from, struct object **out)
 {
 	static const struct hf_p11_find_out nothing;
 	struct maker m = { 0 };
-	struct object *o;
 	enum hf_err err =
 	    shelf_make(&session->slot->config, &nothing, NULL, &m.shelf);
 
 	if (err != HF_OK)
 		return rv_of(err);
-	m.shelf->objects = arena_array(m.shelf->arena, 1, sizeof(*o));
+	m.shelf->objects =
+	    arena_array(m.shelf->arena, 1, sizeof(struct object));
 	m.shelf->count = 0; /* it is in no catalogue */
 	if (m.shelf->objects != NULL)
 		session_object_fill(&m, from);
@@ -679,7 +680,19 @@ session_object_add(
 		shelf_put(m.shelf);
 		return CKR_HOST_MEMORY;
 	}
-	o = m.shelf->objects;
+	*out = m.shelf->objects;
+	return CKR_OK;
+}
+
+CK_RV
+session_object_add(
+    struct session *session, const struct object *from, CK_OBJECT_HANDLE *out)
+{
+	struct object *o;
+	CK_RV rv = session_object_make(session, from, &o);
+
+	if (rv != CKR_OK)
+		return rv;
 	o->slot = session->slot;
 	o->session = session->handle;
 	module_lock();
@@ -700,21 +713,54 @@ unlink_object(struct object **link)
 	shelf_put(o->shelf);
 }
 
-bool
-session_object_remove(struct session *session, CK_OBJECT_HANDLE handle)
+/* What points to it, or to the end. Under the lock. */
+static struct object **
+session_object_link(struct session *session, CK_OBJECT_HANDLE handle)
 {
 	struct object **link = &session->table->objects;
-	bool found;
 
-	module_lock();
 	while (*link != NULL &&
 	    ((*link)->handle != handle || (*link)->slot != session->slot))
 		link = &(*link)->next;
+	return link;
+}
+
+bool
+session_object_remove(struct session *session, CK_OBJECT_HANDLE handle)
+{
+	struct object **link;
+	bool found;
+
+	module_lock();
+	link = session_object_link(session, handle);
 	found = *link != NULL;
 	if (found)
 		unlink_object(link);
 	module_unlock();
 	return found;
+}
+
+CK_RV
+session_object_change(struct session *session, const struct object *to)
+{
+	struct object **link, *o;
+	bool found;
+	CK_RV rv = session_object_make(session, to, &o);
+
+	if (rv != CKR_OK)
+		return rv;
+	module_lock();
+	link = session_object_link(session, to->handle);
+	found = *link != NULL;
+	if (found) {
+		o->next = (*link)->next;
+		shelf_put((*link)->shelf);
+		*link = o;
+	}
+	module_unlock();
+	if (!found) /* another thread destroyed it */
+		shelf_put(o->shelf);
+	return found ? CKR_OK : CKR_OBJECT_HANDLE_INVALID;
 }
 
 void

@@ -86,6 +86,9 @@ CK_RV object_by_public_key(struct session *session, CK_OBJECT_CLASS class,
  */
 CK_RV session_object_add(
     struct session *session, const struct object *from, CK_OBJECT_HANDLE *out);
+/* Puts a changed copy in the place of the one with its handle; whoever holds
+ * the old one keeps it. */
+CK_RV session_object_change(struct session *session, const struct object *to);
 /* C_DestroyObject; false when there is no such session object. */
 bool session_object_remove(struct session *session, CK_OBJECT_HANDLE handle);
 

@@ -162,6 +162,78 @@ changes_that_are_refused(void)
 	IS(p11->C_DestroyObject(h, key), CKR_OBJECT_HANDLE_INVALID);
 }
 
+static CK_RV
+text_of(CK_OBJECT_HANDLE key, CK_ATTRIBUTE_TYPE type, const char *want)
+{
+	char have[64];
+	CK_ATTRIBUTE a = { type, have, sizeof(have) };
+	CK_RV rv = p11->C_GetAttributeValue(h, key, &a, 1);
+
+	TRUE_(rv != CKR_OK ||
+	    (a.ulValueLen == strlen(want) &&
+		memcmp(have, want, a.ulValueLen) == 0));
+	return rv;
+}
+
+/* Names may change, what a key may do and how it is kept may not. */
+static void
+changes_of_session_keys(void)
+{
+	CK_BYTE known[16] = { 7 }, value[64];
+	CK_ATTRIBUTE t[] = { { CKA_CLASS, &secret, sizeof(secret) },
+		{ CKA_KEY_TYPE, &aes, sizeof(aes) },
+		{ CKA_VALUE, known, sizeof(known) }, { CKA_SENSITIVE, &no, 1 },
+		{ CKA_EXTRACTABLE, &yes, 1 }, { CKA_SIGN, &yes, 1 },
+		{ CKA_VERIFY, &yes, 1 } };
+	CK_ATTRIBUTE bad[] = { { CKA_ENCRYPT, &yes, 1 },
+		{ CKA_DECRYPT, &yes, 1 }, { CKA_WRAP, &yes, 1 },
+		{ CKA_SIGN, &no, 1 }, { CKA_EXTRACTABLE, &no, 1 },
+		{ CKA_TOKEN, &yes, 1 }, { CKA_PRIVATE, &yes, 1 },
+		{ CKA_VALUE, known, 3 }, { CKA_ALWAYS_SENSITIVE, &yes, 1 },
+		{ CKA_LOCAL, &yes, 1 }, { CKA_KEY_TYPE, &generic, 8 },
+		{ CKA_MODULUS, known, 3 } };
+	CK_ATTRIBUTE names[] = { TEXT_ATTRIBUTE(CKA_LABEL, "a name"),
+		TEXT_ATTRIBUTE(CKA_ID, "id"), { CKA_SENSITIVE, &no, 1 } };
+	CK_ATTRIBUTE half[] = { TEXT_ATTRIBUTE(CKA_LABEL, "not that"),
+		{ CKA_WRAP, &yes, 1 } };
+	CK_ATTRIBUTE long_name = { CKA_LABEL, calloc(1, 300), 300 };
+	CK_ATTRIBUTE hide = { CKA_SENSITIVE, &yes, 1 };
+	CK_ATTRIBUTE show = { CKA_SENSITIVE, &no, 1 };
+	CK_ULONG len = sizeof(value);
+	CK_OBJECT_HANDLE key;
+
+	OK(p11->C_CreateObject(h, t, COUNT(t), &key));
+	for (size_t i = 0; i < COUNT(bad); i++)
+		IS(p11->C_SetAttributeValue(h, key, &bad[i], 1),
+		    CKR_ATTRIBUTE_READ_ONLY);
+	OK(p11->C_SetAttributeValue(h, key, names, COUNT(names)));
+	OK(text_of(key, CKA_LABEL, "a name"));
+	OK(text_of(key, CKA_ID, "id"));
+	TRUE_(found(names, 2) == 1);
+	/* All of it or nothing. */
+	IS(p11->C_SetAttributeValue(h, key, half, 2), CKR_ATTRIBUTE_READ_ONLY);
+	IS(p11->C_SetAttributeValue(h, key, &long_name, 1),
+	    CKR_ATTRIBUTE_VALUE_INVALID);
+	OK(text_of(key, CKA_LABEL, "a name"));
+	free(long_name.pValue);
+	OK(value_of(key, value, &len));
+	TRUE_(len == 16 && memcmp(value, known, 16) == 0);
+	mac_twice(CKM_AES_CMAC, key);
+	/* Plain to sensitive, and never back. */
+	OK(p11->C_SetAttributeValue(h, key, &hide, 1));
+	TRUE_(flag_of(key, CKA_SENSITIVE));
+	TRUE_(!flag_of(key, CKA_ALWAYS_SENSITIVE));
+	len = sizeof(value);
+	IS(value_of(key, value, &len), CKR_ATTRIBUTE_SENSITIVE);
+	IS(p11->C_SetAttributeValue(h, key, &show, 1), CKR_ATTRIBUTE_READ_ONLY);
+	IS(value_of(key, value, &len), CKR_ATTRIBUTE_SENSITIVE);
+	mac_twice(CKM_AES_CMAC, key);
+	OK(text_of(key, CKA_LABEL, "a name"));
+	OK(p11->C_DestroyObject(h, key));
+	IS(p11->C_SetAttributeValue(h, key, names, 2),
+	    CKR_OBJECT_HANDLE_INVALID);
+}
+
 static CK_OBJECT_HANDLE
 wrapping_key(void)
 {
@@ -308,6 +380,7 @@ main(int argc, char **argv)
 	    0, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &h));
 	session_secrets();
 	changes_that_are_refused();
+	changes_of_session_keys();
 	wrapping();
 	derivation();
 	session_pairs();

@@ -24,4 +24,44 @@ id=$(keymgr -c "$R/knot.conf" example.org list | awk '/ ZSK / { print $1 }')
 keymgr -c "$R/knot.conf" example.org delete "$id" >/dev/null
 is "a key that keymgr deletes is gone" 1 "$(holdfast key list | grep -c '^key-')"
 
+# -- Keys that openssl made, as BIND has them and as PEM --
+cd "$R" || fail "$R"
+for name in ksk old-zsk; do
+	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $name.pem
+	openssl pkey -in $name.pem -pubout -out "$T/$name.pub"
+done
+bits() { # of a private key in PEM: "priv" or "pub", in base64
+	openssl pkey -in "$1" -text -noout | awk -v want="$2:" '
+		/^[a-z]/ { inside = $1 == want; next }
+		inside && /^ / { gsub(/[ :]/, ""); printf "%s", $0 }' |
+		sed 's/^04\(.\{128\}\)$/\1/' | xxd -r -p | base64 -w0
+}
+cat >Kexample.org.+013+12345.key <<-END
+example.org. 3600 IN DNSKEY 257 3 13 $(bits ksk.pem pub)
+END
+cat >Kexample.org.+013+12345.private <<-END
+Private-key-format: v1.3
+Algorithm: 13 (ECDSAP256SHA256)
+PrivateKey: $(bits ksk.pem priv)
+Created: 20250101000000
+Publish: 20250101000000
+Activate: 20250101000000
+END
+before=$(holdfast key list | grep '^key-')
+cd "$OLDPWD" || fail "$OLDPWD"
+recipe knot "Keys from elsewhere"
+mapfile -t new < <(holdfast key list | grep '^key-' | grep -vxF "$before")
+is "keymgr brought two keys" 2 "${#new[@]}"
+bodies() { grep -hv -- '^-----' "$@" | sort; }
+is "and they are those" "$(bodies "$T/ksk.pub" "$T/old-zsk.pub")" "$(
+	for key in "${new[@]}"; do
+		public_of "$key"
+		bodies "$T/pub.pem"
+	done | sort
+)"
+recipe knot Sign
+for key in "${new[@]}"; do
+	expect "$key signs the zone, which is valid" test "$(signatures "$key" kzonesign)" -ge 1
+done
+
 echo "1..$checks"

@@ -48,6 +48,20 @@ material_check(struct request *rq, const struct key_type *type,
 	return err;
 }
 
+/*
+ * A key that is brought here is in clear on its way. Over the network, where
+ * others end the connection, key.import takes it wrapped.
+ */
+static enum hf_err
+may_bring(struct request *rq, struct hf_bytes material)
+{
+	if (material.ptr == NULL || rq->who->local)
+		return HF_OK;
+	return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED,
+	    "material: it comes in clear, which the local socket alone takes; "
+	    "key.import takes wrapped keys");
+}
+
 /* -- Session keys -- */
 
 enum hf_err
@@ -85,8 +99,10 @@ op_p11_session(struct request *rq, const struct hf_p11_session_in *in,
 	const struct key_type *type;
 	AUTO_SECRET material = { 0 };
 	size_t size = (size_t)in->make.key_size;
-	enum hf_err err;
+	enum hf_err err = may_bring(rq, in->material);
 
+	if (err != HF_OK)
+		return err;
 	if (rq->demand_hsm)
 		return hf_fail(&rq->why, HF_ERR_KEY_LEVEL,
 		    "policy demands protection level hsm; session keys are of "
@@ -240,6 +256,10 @@ enum hf_err
 op_p11_import(struct request *rq, const struct hf_p11_import_in *in,
     struct hf_p11_made *out)
 {
+	enum hf_err err = may_bring(rq, in->material);
+
+	if (err != HF_OK)
+		return err;
 	if ((in->material.ptr == NULL) == (in->public_key.ptr == NULL))
 		return hf_fail(&rq->why, HF_ERR_MISSING_FIELD,
 		    "give one of material and public_key");

@@ -266,6 +266,16 @@ session_make(struct session *session, const struct plan *plan,
 	    call, session->slot, OP_p11_session, &in, made, &session->why));
 }
 
+/* As the service has it for the keys that it keeps. */
+static bool
+size_may_stay(const struct plan *plan)
+{
+	enum { LEAST = 32, MOST = 512 };
+
+	return strcmp(plan->type, "hmac") != 0 ||
+	    (plan->make.key_size >= LEAST && plan->make.key_size <= MOST);
+}
+
 static CK_RV
 make_secret(struct session *session, const struct plan *plan,
     CK_MECHANISM_TYPE generated, struct hf_bytes material,
@@ -275,6 +285,9 @@ make_secret(struct session *session, const struct plan *plan,
 	struct hf_p11_made made = { 0 };
 	CK_RV rv;
 
+	if (plan->w.token && !size_may_stay(plan))
+		return say(session, CKR_KEY_SIZE_RANGE,
+		    "a generic secret that stays has 32 to 512 bytes");
 	if (!plan->w.token)
 		rv = session_make(session, plan, material, &made, &call);
 	else if (material.ptr != NULL)
@@ -397,12 +410,26 @@ make_pair(struct session *session, const CK_MECHANISM *mechanism,
 
 /* -- Objects that hosts bring -- */
 
+/* The service would refuse it, but then the key would have been out. */
+static CK_RV
+may_bring_key(struct session *session)
+{
+	if (!config_is_remote(&session->slot->config))
+		return CKR_OK;
+	(void)hf_fail(&session->why, HF_ERR_PERMISSION_DENIED,
+	    "a key in clear leaves this host for no service; 'holdfast key "
+	    "import' wraps it");
+	return CKR_TOKEN_WRITE_PROTECTED;
+}
+
 static CK_RV
 create_secret(struct session *session, struct plan *plan, CK_OBJECT_HANDLE *out)
 {
 	struct hf_bytes value = plan->w.value;
 	CK_RV rv;
 
+	if ((rv = may_bring_key(session)) != CKR_OK)
+		return rv;
 	if (value.len == 0 || !said(plan, SAID_KEY_TYPE))
 		return CKR_TEMPLATE_INCOMPLETE;
 	plan->type =
@@ -425,8 +452,10 @@ create_private(
 	struct hf_p11_made made = { 0 };
 	AUTO_BUFFER material = { 0 };
 	struct hf_bytes n = plan->w.modulus;
-	CK_RV rv;
+	CK_RV rv = may_bring_key(session);
 
+	if (rv != CKR_OK)
+		return rv;
 	while (n.len > 0 && n.ptr[0] == 0) {
 		n.ptr++;
 		n.len--;

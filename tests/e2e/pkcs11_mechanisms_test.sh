@@ -223,6 +223,47 @@ for key in outside-rsa inside-rsa; do
 	denied "$key: decrypts nothing" 68 blob decrypt $key oaep oaep=sha1
 done
 
+# -- Brought keys: what the module may send, and what becomes of it --
+
+openssl genpkey -algorithm ed25519 -out ed.pem
+openssl pkey -in ed.pem -outform DER | tail -c 32 >seed
+openssl pkeyutl -sign -inkey ed.pem -rawin -in data -out want
+for name in brought-ed inside-ed; do
+	mech bring $name ed25519 sign <seed
+	public_of $name
+	expect "$name: the public key follows from the private one" cmp \
+		<(openssl pkey -in ed.pem -pubout) pub.pem
+	mech sign $name eddsa <data >got
+	expect "$name signs what openssl signs" cmp want got
+	expect "$name verifies" mech verify $name eddsa want <data
+done
+is "policy says at which level" hsm "$(json '.keys[0].level' holdfast key show inside-ed)"
+printf 'too short' >part
+refuse "a generic secret that is too short to stay" 1 "0x62" from part \
+	mech bring short generic sign,verify
+refuse "a seed that is none" 1 "0x13" from part mech bring bad ed25519 sign
+denied "an AES key that is none" 13 part bring bad aes encrypt,decrypt
+
+# Over the network no key is sent in clear: nobody listens there, and that is
+# not what the module complains of.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x \
+	-keyout far.key -out far.pem 2>/dev/null
+chmod 600 far.key
+cat >far.conf <<-END
+address = tls+tcp://127.0.0.1:1
+tls-ca = $T/far.pem
+tls-certificate = $T/far.pem
+tls-key = $T/far.key
+END
+far() (
+	unset HOLDFAST_SOCKET
+	export HOLDFAST_PKCS11_CONFIG=$T/far.conf
+	"$@"
+)
+refuse "a secret key to a far service" 1 0xe2 from raw16 far mech bring sent aes sign
+refuse "a private key to a far service" 1 0xe2 from seed far mech bring sent ed25519 sign
+refuse "what brings none fails for want of it" 1 0x30 far mech generate made aes-gen 16 sign
+
 # -- Policy tells the two kinds of MAC apart --
 
 holdfast key create hmac --type hmac >/dev/null

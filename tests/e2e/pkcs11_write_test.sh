@@ -163,8 +163,10 @@ expect "pkcs11-tool --test" grep -q "No errors" "$T/out"
 # -- Policy --
 
 cat >"$T/policy.d/nobody.hcl" <<-END
-path "transit/keys/app-*" { capabilities = ["create", "read"] }
+path "transit/keys/app-*" { capabilities = ["create", "read", "update"] }
 path "transit/sign/app-*" { capabilities = ["update"] }
+path "transit/session-keys" { capabilities = ["update"] }
+path "certificates/app-*" { capabilities = ["read", "update", "delete"] }
 bind { subjects = ["uid:65534"] }
 END
 holdfast policy reload >/dev/null
@@ -188,6 +190,28 @@ printf '4321\n' >"$T/user.pin"
 holdfast pin set 65534 "$T/user.pin" >/dev/null
 refuse "a PIN is needed now" 1 "" \
 	nobody pkcs11-tool --module "$module" --sign -m ECDSA --id 41 -i "$T/hash" -o /dev/null
+nobody_p11() {
+	nobody pkcs11-tool --module "$module" "$@"
+}
+chmod 644 "$T"/*.der
+openssl pkey -in "$T/ec.pem" -out "$T/nobody.pem" && chmod 644 "$T/nobody.pem"
+refuse "a PIN guards certificates" 1 CKR_USER_NOT_LOGGED_IN \
+	nobody_p11 --write-object "$T/root.der" --type cert --label app-root --id 42
+refuse "generation" 1 CKR_USER_NOT_LOGGED_IN \
+	nobody_p11 --keypairgen --key-type EC:secp256r1 --label app-two --id 43
+refuse "import" 1 CKR_USER_NOT_LOGGED_IN \
+	nobody_p11 --write-object "$T/nobody.pem" --type privkey --label app-two --id 43
+refuse "names" 1 CKR_USER_NOT_LOGGED_IN \
+	nobody_p11 --set-id 44 --type privkey --id 41
+refuse "session keys" 1 0x101 \
+	nobody "$BUILD_DIR/tests/session_keys_prog" "$module"
+is "and what is there can be seen" 1 "$(nobody_p11 -O --type pubkey 2>/dev/null | grep -c 'label: *app-one$')"
+expect "a login opens certificates" quiet pinned --login --pin 4321 \
+	--write-object "$T/root.der" --type cert --label app-root --id 42
+expect "they are there" quiet pinned --login --pin 4321 --read-object --type cert --id 42 -o /dev/null
+refuse "a PIN guards their end" 1 CKR_USER_NOT_LOGGED_IN \
+	nobody_p11 --delete-object --type cert --id 42
+expect "and opens it" quiet pinned --login --pin 4321 --delete-object --type cert --id 42
 expect "and opens" pinned --login --pin 4321 --sign -m ECDSA --id 41 -i "$T/hash" -o /dev/null
 refuse "a wrong one does not" 1 CKR_PIN_INCORRECT pinned --login --pin 1111 -O
 for i in 1 2 3 4 5 6 7 8; do

@@ -10,11 +10,11 @@
  *	mech_prog MODULE bring NEW TYPE USES
  *	mech_prog MODULE allowed KEY
  * KEY, TARGET and NEW are labels, NEW of a key that stays; CLASS is "secret" or
- * "private", TYPE "aes", "generic", "rsa" or "ec"; USES are words like
- * "sign,verify", of which "extractable" is one. Data is standard input, the
- * result standard output; encrypt, decrypt, sign and verify are done at once
- * and in parts of 7 bytes, which must give the same. Status 1: the module
- * refused, with the name of the function and the number on stderr.
+ * "private", TYPE "aes", "generic", "rsa" or "ec", for bring also "ed25519";
+ *USES are words like "sign,verify", of which "extractable" is one. Data is
+ *standard input, the result standard output; encrypt, decrypt, sign and verify
+ *are done at once and in parts of 7 bytes, which must give the same. Status 1:
+ *the module refused, with the name of the function and the number on stderr.
  * PARAMETER: iv=HEX, ctr=BITS:HEX, gcm=HEX, oaep=HASH, rsa-aes=BITS:HASH,
  * bytes=N, peer=HEX[:HASH], hkdf=STEPS:HASH:HEX (of the info).
  */
@@ -75,7 +75,7 @@ static const struct word use_words[] = {
 
 static const struct word types[] = {
 	{ "aes", CKK_AES }, { "generic", CKK_GENERIC_SECRET },
-	{ "rsa", CKK_RSA }, { "ec", CKK_EC },
+	{ "rsa", CKK_RSA }, { "ec", CKK_EC }, { "ed25519", CKK_EC_EDWARDS },
 };
 
 static const struct hash {
@@ -411,11 +411,16 @@ generate_rsa(char **argv)
 static void
 bring(char **argv)
 {
+	static const CK_BYTE oid[] = { 0x06, 0x03, 0x2b, 0x65, 0x70 };
 	struct template t = staying(argv[0], argv[2]);
 	CK_OBJECT_HANDLE key;
 
 	class = CKO_SECRET_KEY;
 	key_type = word(types, COUNT(types), argv[1]);
+	if (key_type == CKK_EC_EDWARDS) {
+		class = CKO_PRIVATE_KEY;
+		put(&t, CKA_EC_PARAMS, oid, sizeof(oid));
+	}
 	put(&t, CKA_CLASS, &class, sizeof(class));
 	put(&t, CKA_KEY_TYPE, &key_type, sizeof(key_type));
 	put(&t, CKA_VALUE, data, data_len);

@@ -139,6 +139,7 @@ key_record_of(const struct key *key)
 		.allow_rotation = key->allow_rotation,
 		.derived = key->derived,
 		.convergent = key->convergent ? CONVERGENT_VERSION : 0,
+		.committing = key->committing,
 		.label = text_of(key->label),
 		.cka_id = bytes_of(key->cka_id, key->cka_id_len),
 		.uses = key->uses,

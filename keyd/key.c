@@ -313,6 +313,7 @@ key_fill(struct key *key, const struct key_record *rec, struct hf_text name)
 	key->allow_rotation = rec->allow_rotation;
 	key->derived = rec->derived;
 	key->convergent = rec->convergent != 0;
+	key->committing = rec->committing != 0;
 	key->key_size = (size_t)rec->key_size;
 	key->creation_time = rec->creation_time;
 	key->use_limit = key_type_limit(key->type);

@@ -57,6 +57,7 @@ struct key {
 	bool allow_rotation; /* of an imported key */
 	bool derived;        /* used through a context only (key_derive.h) */
 	bool convergent;
+	bool committing; /* key_commit.h */
 	size_t key_size; /* hmac keys: bytes */
 	bool passing;    /* stands in no store: key_passing() */
 	uint64_t uses;   /* what it was made for: key_purpose.h */

@@ -65,6 +65,11 @@ create_check(const struct key_create *how, struct hf_why *why)
 	    (how->key_size < 32 || how->key_size > 512))
 		return hf_fail(why, HF_ERR_BAD_VALUE,
 		    "invalid key_size: must be 32 to 512 bytes");
+	if (how->committing &&
+	    (how->type->family != FAMILY_AEAD || how->convergent))
+		return hf_fail(why, HF_ERR_BAD_CONFIG,
+		    "committing is for keys of AEAD types without convergent "
+		    "encryption");
 	if (how->required_context.len > 0 &&
 	    (err = key_context_check(how->type, how->convergent, why)) != HF_OK)
 		return err;
@@ -97,6 +102,7 @@ create_commit(struct keys *keys, const struct key_create *how,
 		.allow_rotation = how->allow_rotation,
 		.derived = how->derived,
 		.convergent = how->convergent ? CONVERGENT_VERSION : 0,
+		.committing = how->committing,
 		.label = how->label,
 		.cka_id = how->cka_id,
 		.uses = how->uses,

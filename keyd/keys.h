@@ -62,7 +62,7 @@ struct key_create {
 	/* Of a key from outside; the material stays with the caller. */
 	const struct key_material *material;
 	bool allow_rotation;
-	bool derived, convergent;
+	bool derived, convergent, committing;
 	/* As in struct key_record. */
 	struct hf_text label;
 	struct hf_bytes cka_id;

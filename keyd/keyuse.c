@@ -6,6 +6,7 @@
 #include "../lib/bytes.h"
 #include "crypto_mode.h"
 #include "crypto_wrap.h"
+#include "key_commit.h"
 #include "key_derive.h"
 
 /*
@@ -237,10 +238,18 @@ must_defer(const struct keyuse *use, const struct key *key,
 }
 
 size_t
-keyuse_sealed_size(const struct key_type *type, size_t len)
+keyuse_sealed_size(
+    const struct key *key, const struct key_version *v, size_t len)
 {
-	return type->family == FAMILY_RSA ? type->size
-					  : type->nonce + len + type->tag;
+	const struct key_type *type = key->type;
+
+	if (type->family == FAMILY_RSA)
+		return type->size;
+	if (!key->committing)
+		return type->nonce + len + type->tag;
+	return v->level == LEVEL_HSM
+	    ? type->nonce + COMMIT_PAD + len + type->tag
+	    : commit_sealed_size(type, len);
 }
 
 struct keyuse
@@ -250,7 +259,8 @@ keyuse_of(const struct request *rq, struct hf_bytes context)
 		.may_block = rq->may_block,
 		.context = context,
 		.caller = rq->who->caller,
-		.moving = rq->moving };
+		.moving = rq->moving,
+		.arena = rq->arena };
 }
 
 /* -- Counting -- */
@@ -315,6 +325,77 @@ derived_open(const struct keyuse *use, const struct key *key,
 	    bytes_of(in.ptr + nonce, in.len - nonce), out);
 }
 
+/* -- Keys that commit -- */
+
+/* The key that a commitment is made with, where it is here. */
+static enum hf_err
+committing_key(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct derived *d, struct hf_bytes *out)
+{
+	enum hf_err err;
+
+	*out = secret_view(&v->material);
+	if (!key->derived)
+		return HF_OK;
+	if ((err = derived_aead(key, v, use->context, d)) == HF_OK)
+		*out = d->key;
+	return err;
+}
+
+static enum hf_err
+committing_seal(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out)
+{
+	size_t nonce = key->type->nonce;
+	AUTO_DERIVED d = { 0 };
+	struct hf_bytes k;
+	uint8_t *padded;
+	enum hf_err err;
+
+	if (v->level == LEVEL_WRAPPED) {
+		err = committing_key(use, key, v, &d, &k);
+		return err != HF_OK ? err
+				    : commit_seal(key->type, k, aad, in, out);
+	}
+	padded = use->arena == NULL
+	    ? NULL
+	    : arena_alloc(use->arena, COMMIT_PAD + in.len); /* zeroed */
+	if (padded == NULL)
+		return HF_ERR_NO_MEMORY;
+	if (in.len > 0)
+		memcpy(padded + COMMIT_PAD, in.ptr, in.len);
+	if ((err = crypto_random(out, nonce)) != HF_OK)
+		return err;
+	return levels[v->level].seal(use, key, v, bytes_of(out, nonce), aad,
+	    bytes_of(padded, COMMIT_PAD + in.len), out + nonce);
+}
+
+static enum hf_err
+committing_open(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
+    uint8_t *out, size_t *len)
+{
+	size_t nonce = key->type->nonce, extra = nonce + key->type->tag;
+	AUTO_DERIVED d = { 0 };
+	struct hf_bytes k;
+	enum hf_err err;
+
+	if (v->level == LEVEL_WRAPPED) {
+		err = committing_key(use, key, v, &d, &k);
+		return err != HF_OK
+		    ? err
+		    : commit_open(key->type, k, aad, in, out, len);
+	}
+	if (in.len < extra + COMMIT_PAD)
+		return HF_ERR_BAD_CIPHERTEXT;
+	if ((err = levels[v->level].open(use, key, v, bytes_of(in.ptr, nonce),
+		 aad, bytes_of(in.ptr + nonce, in.len - nonce), out)) != HF_OK)
+		return err;
+	*len = in.len - extra;
+	return commit_unpad(out, len);
+}
+
 enum hf_err
 keyuse_encrypt(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
@@ -329,9 +410,11 @@ keyuse_encrypt(const struct keyuse *use, const struct key *key,
 		return HF_ERR_DEFER;
 	if ((err = take(use, key, v)) != HF_OK)
 		return err;
-	*len = keyuse_sealed_size(type, in.len);
+	*len = keyuse_sealed_size(key, v, in.len);
 	if (type->family == FAMILY_RSA)
 		err = crypto_oaep_encrypt(v->pair, in, out, len);
+	else if (key->committing)
+		err = committing_seal(use, key, v, aad, in, out);
 	else if (key->derived)
 		err = derived_seal(use, key, v, aad, in, out);
 	else if ((err = crypto_random(out, type->nonce)) == HF_OK)
@@ -351,6 +434,8 @@ keyuse_seal(const struct keyuse *use, const struct key *key,
 		return HF_ERR_BAD_ALGORITHM;
 	if (key->derived)
 		return HF_ERR_MISSING_CONTEXT;
+	if (key->committing)
+		return HF_ERR_KEY_PURPOSE;
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
 	if ((err = take(use, key, v)) != HF_OK)
@@ -379,6 +464,9 @@ keyuse_decrypt(const struct keyuse *use, const struct key *key,
 		return counted(use, v, class,
 		    levels[v->level].decrypt_rsa(use, v, in, out, len));
 	}
+	if (key->committing)
+		return counted(use, v, class,
+		    committing_open(use, key, v, aad, in, out, len));
 	if (in.len < extra)
 		return HF_ERR_BAD_CIPHERTEXT;
 	*len = in.len - extra;

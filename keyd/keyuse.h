@@ -25,6 +25,7 @@ struct keyuse {
 	uint64_t caller;         /* as identity->caller */
 	bool moving;             /* decrypted only to be encrypted anew */
 	bool checking;           /* a MAC is made only to be compared */
+	struct arena *arena;     /* for committing keys: room for a plaintext */
 };
 
 /* For a request; `context` may be absent. */
@@ -35,14 +36,19 @@ void keyuse_note(const struct keyuse *use, const struct key_version *v,
     enum usage_class class);
 
 /* Bytes that encrypting `len` bytes gives, nonce and tag included. */
-size_t keyuse_sealed_size(const struct key_type *type, size_t len);
+size_t keyuse_sealed_size(
+    const struct key *key, const struct key_version *v, size_t len);
 
-/* AEAD: nonce || ciphertext || tag with a fresh random nonce. RSA: OAEP. */
+/*
+ * AEAD: nonce || ciphertext || tag with a fresh random nonce, or one of the
+ * formats of key_commit.h. RSA: OAEP.
+ */
 enum hf_err keyuse_encrypt(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes aad, struct hf_bytes in,
     uint8_t *out, size_t *len);
 
-/* AEAD under a nonce of the caller's; `out` takes in.len + tag bytes. */
+/* AEAD under a nonce of the caller's; `out` takes in.len + tag bytes. Not for
+ * keys that commit: HF_ERR_KEY_PURPOSE. */
 enum hf_err keyuse_seal(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
     struct hf_bytes in, uint8_t *out);

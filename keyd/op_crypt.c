@@ -129,7 +129,7 @@ seal_one(struct request *rq, enum form form, struct hf_uint asked,
 		 why)) != HF_OK ||
 	    (err = select_new(rq, asked, "encryption", &v, why)) != HF_OK)
 		return err;
-	len = keyuse_sealed_size(rq->key->type, plaintext.len);
+	len = keyuse_sealed_size(rq->key, v, plaintext.len);
 	if (form == FORM_TEXT && !text_fits(rq, len, b))
 		return hf_fail(why, HF_ERR_TOO_LARGE,
 		    "the text form would be longer than a request may be, and "

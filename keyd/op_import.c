@@ -203,6 +203,7 @@ import_how(struct request *rq, const struct hf_key_import_in *in,
 		.allow_plaintext_backup = in->allow_plaintext_backup,
 		.deletion_allowed = in->deletion_allowed,
 		.derived = in->derived,
+		.committing = in->committing,
 	};
 	enum hf_err err = key_create_how(rq, &create, how);
 

@@ -185,6 +185,7 @@ key_show(struct request *rq, const struct key *key, struct hf_key_info *out)
 		.supports_derivation = key->type->derives,
 		.derived = key->derived,
 		.convergent_encryption = key->convergent,
+		.committing = key->committing,
 		.convergent_encryption_version =
 		    key->convergent ? CONVERGENT_VERSION : 0,
 		.soft_deleted = key->soft_deleted,
@@ -297,6 +298,7 @@ key_create_how(struct request *rq, const struct hf_key_create_in *in,
 		return err;
 	how->derived = in->derived;
 	how->convergent = in->convergent_encryption;
+	how->committing = in->committing;
 	if (how->type->family == FAMILY_HMAC && how->key_size == 0)
 		how->key_size = 32;
 	if (in->level.ptr != NULL && !key_level_by_name(in->level, &how->level))
@@ -328,6 +330,10 @@ create_again(struct request *rq, const struct key_create *how,
 		    "convergent encryption",
 		    key->name, key->derived ? "" : " not",
 		    key->convergent ? "" : "out");
+	if (key->committing != how->committing)
+		return hf_fail(&rq->why, HF_ERR_KEY_EXISTS,
+		    "key %s exists already, and does%s commit", key->name,
+		    key->committing ? "" : " not");
 	if (key->type != how->type || key->level != how->level)
 		return hf_fail(&rq->why, HF_ERR_KEY_EXISTS,
 		    "key %s exists "

@@ -141,9 +141,10 @@ may_manage(
 uint64_t
 p11_uses(struct request *rq, const struct key *key, const struct key_version *v)
 {
-	/* No mechanism brings a context of either kind. */
-	bool context = key->derived || key->required_context_len > 0;
-	unsigned family = context ? 0 : 1U << key->type->family;
+	/* No mechanism brings a context of either kind, or commits. */
+	bool beyond =
+	    key->derived || key->required_context_len > 0 || key->committing;
+	unsigned family = beyond ? 0 : 1U << key->type->family;
 	uint64_t purpose = key_purpose(key), bits = 0;
 	bool private_half = has_private_half(v);
 

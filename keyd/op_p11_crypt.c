@@ -36,6 +36,10 @@ gcm_check(
 		    "key %s asks for an encryption context, which PKCS#11 does "
 		    "not have",
 		    rq->key->name);
+	if (rq->key->committing)
+		return hf_fail(&rq->why, HF_ERR_KEY_PURPOSE,
+		    "key %s commits, and its ciphertexts are none of PKCS#11's",
+		    rq->key->name);
 	if (how->iv.ptr != NULL && how->iv.len != NONCE)
 		return p11_refuse(rq, "GCM: the nonce must have 12 bytes");
 	if (how->tag_bits != 8 * TAG)

@@ -50,7 +50,8 @@ SCHEMA_PUBLIC(key_schema, key_record,
 	F(key_record, "cka_id",                 cka_id,                 0, 256, 0, NULL, ""),
 	F(key_record, "uses",                   uses,                   0, UINT32_MAX, 0, NULL, ""),
 	F(key_record, "required_context",       required_context,       0, CONTEXT_NAMES_BYTES, 0, NULL, ""),
-	F(key_record, "audit_context",          audit_context,          0, CONTEXT_NAMES_BYTES, 0, NULL, ""));
+	F(key_record, "audit_context",          audit_context,          0, CONTEXT_NAMES_BYTES, 0, NULL, ""),
+	F(key_record, "committing",             committing,             0, 1, 0, NULL, ""));
 
 SCHEMA_PUBLIC(version_schema, version_record,
 	F(version_record, "version",          version,          1, VERSION_MAX, REQUIRED, NULL, ""),

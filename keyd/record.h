@@ -64,6 +64,7 @@ struct key_record {
 	/* Names of encryption contexts (context_names.h). */
 	struct hf_bytes required_context;
 	struct hf_bytes audit_context;
+	uint64_t committing; /* 1: the formats of key_commit.h; 0: none */
 };
 extern const struct schema key_schema;
 

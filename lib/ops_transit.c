@@ -32,6 +32,7 @@ SCHEMA_PUBLIC(schema_key_import_in, hf_key_import_in,
 	F(hf_key_import_in, "prefix",                 prefix,                 1, 32, PLAIN | NAME, NULL, "what its text ciphertexts start with; vault when absent"),
 	F(hf_key_import_in, "allow_rotation",         allow_rotation,         0, 1, PLAIN, NULL, "the service may make further versions itself"),
 	F(hf_key_import_in, "derived",                derived,                0, 1, PLAIN, NULL, "every use gives a context, which leads to a key of its own"),
+	F(hf_key_import_in, "committing",             committing,             0, 1, PLAIN, NULL, "ciphertexts open under one key only, and are not Vault's"),
 	F(hf_key_import_in, "exportable",             exportable,             0, 1, PLAIN, NULL, "key material may leave; cannot be taken back"),
 	F(hf_key_import_in, "allow_plaintext_backup", allow_plaintext_backup, 0, 1, PLAIN, NULL, "the key may be backed up; cannot be taken back"),
 	F(hf_key_import_in, "deletion_allowed",       deletion_allowed,       0, 1, PLAIN, NULL, "the key may be deleted"));

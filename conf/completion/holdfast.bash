@@ -13,7 +13,7 @@ _holdfast_options() {
 	'verify') echo '--signature --hmac --cmac --derivation-context --hash-algorithm --prehashed --signature-algorithm --marshaling-algorithm --salt-length --mac-length' ;;
 	'random') echo '--bytes --source --out --encoding' ;;
 	'hash') echo '--algorithm --out --encoding' ;;
-	'key create') echo '--type --level --keyring --prefix --key-size --derived --convergent-encryption --exportable --allow-plaintext-backup --deletion-allowed --required-context --audit-context --dry-run --idempotency-key' ;;
+	'key create') echo '--type --level --keyring --prefix --key-size --derived --convergent-encryption --committing --exportable --allow-plaintext-backup --deletion-allowed --required-context --audit-context --dry-run --idempotency-key' ;;
 	'key show') echo '' ;;
 	'key list') echo '--after --limit' ;;
 	'key config') echo '--min-decryption-version --min-encryption-version --primary-version --deletion-allowed --exportable --allow-plaintext-backup --required-context --audit-context --dry-run' ;;

@@ -338,6 +338,7 @@ struct hf_key_info {
 	uint64_t convergent_encryption_version;
 	uint64_t key_size; /* bytes, hmac keys only */
 	uint64_t creation_time;
+	_Bool committing;
 	struct hf_text *required_context; /* names; see docs/transit.md */
 	size_t required_context_count;
 	struct hf_text *audit_context;
@@ -368,6 +369,7 @@ struct hf_key_create_in {
 	uint64_t key_size;
 	_Bool derived;
 	_Bool convergent_encryption;
+	_Bool committing;
 	_Bool exportable;
 	_Bool allow_plaintext_backup;
 	_Bool deletion_allowed;

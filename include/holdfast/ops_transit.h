@@ -39,6 +39,7 @@ struct hf_key_import_in {
 	struct hf_text prefix;
 	_Bool allow_rotation;
 	_Bool derived;
+	_Bool committing;
 	_Bool exportable;
 	_Bool allow_plaintext_backup;
 	_Bool deletion_allowed;

@@ -312,5 +312,83 @@ holdfast key delete backed
 quiet holdfast key restore-backup backed backup
 refuse "CK2 a backup keeps it" 2 "asks for 'tenant'" holdfast encrypt backed data
 
+# -- Keys that commit: a ciphertext opens under one of them only --
+head -c 32 /dev/urandom >other32
+for kind in aes256-gcm96:wrapped aes128-gcm96:wrapped chacha20-poly1305:wrapped aes256-gcm96:hsm; do
+	type=${kind%:*} key=commit-${kind/:/-} raw=raw32 format=derived
+	[ "$type" = aes128-gcm96 ] && raw=raw16
+	[ "$kind" = aes256-gcm96:hsm ] && format=padded
+	holdfast key import "$key" $raw --type "$type" --level "${kind#*:}" --committing >/dev/null
+	holdfast encrypt "$key" "${context[@]}" --associated-data xyz <data >c
+	is "CK2 $key: opens" "$(cat data)" "$(holdfast decrypt "$key" "${context[@]}" --associated-data xyz <c)"
+	is "CK2 $key: another program opens it" "$(cat data)" \
+		"$("$peer" open --format $format "$type" $raw --aad xyz "${pairs[@]}" <c)"
+	"$peer" seal --format $format "$type" $raw --aad xyz "${pairs[@]}" <data >c2
+	is "CK2 $key: and we what it sealed" "$(cat data)" \
+		"$(holdfast decrypt "$key" "${context[@]}" --associated-data xyz <c2)"
+	refuse "CK2 $key: its context counts" 2 "message authentication failed" \
+		holdfast decrypt "$key" --associated-data xyz c
+	refuse "CK2 $key: its associated data too" 2 "message authentication failed" \
+		holdfast decrypt "$key" "${context[@]}" c
+	"$peer" seal "$type" $raw <data >c2
+	refuse "CK2 $key: what does not commit does not open" 2 "" holdfast decrypt "$key" c2
+	[[ $(cat "$T/err") == *"message authentication failed"* || $(cat "$T/err") == *"invalid ciphertext"* ]] ||
+		fail "CK2 $key: $(cat "$T/err")"
+	holdfast rewrap "$key" "${context[@]}" --associated-data xyz <c >c2
+	is "CK2 $key: rewrap" "$(cat data)" "$(holdfast decrypt "$key" "${context[@]}" --associated-data xyz <c2)"
+	json .ciphertext holdfast datakey "$key" >dk
+	is "CK2 $key: data keys" 32 "$(holdfast decrypt "$key" <dk | wc -c)"
+	: >nothing
+	is "CK2 $key: nothing" "" "$(holdfast encrypt "$key" <nothing | holdfast decrypt "$key")"
+	is "CK2 $key: says so" true "$(json .committing holdfast key show "$key")"
+	raw_refused "CK2 $key: none of PKCS#11's" key_purpose \
+		"{\"op\": \"p11.encrypt\", \"in\": {\"name\": \"$key\", \"key_version\": 1, \"mechanism\": \"aes-gcm\", \"tag_bits\": 128, \"data\": h'00'}}"
+done
+# The attack (Dodis, Grubbs, Ristenpart, Woodage: invisible salamanders, CRYPTO
+# 2018): one ciphertext for two keys, as made by whoever knows both.
+for level in wrapped hsm; do
+	format=derived
+	[ $level = hsm ] && format=padded
+	for of in "" other-; do
+		raw=raw32
+		[ $of ] && raw=other32
+		[ $of ] && holdfast key import other-aes256-gcm96-$level $raw --level $level >/dev/null
+		[ $of ] && holdfast key import other-commit-$level $raw --level $level --committing >/dev/null
+	done
+	"$peer" attack plain raw32 other32 >c 2>err
+	is "CK2 $level: without commitment both keys open it" "$(sed 's/opens to //; s/ and / /' err)" \
+		"$(holdfast decrypt aes256-gcm96-$level <c | od -An -tx1 -v | tr -d ' \n') $(
+			holdfast decrypt other-aes256-gcm96-$level <c | od -An -tx1 -v | tr -d ' \n')"
+	"$peer" attack $format raw32 other32 >c 2>err
+	plain=$(sed 's/opens to //; s/ and .*//' err)
+	is "CK2 $level: with it the first one does" "${plain#"$([ $level = hsm ] && printf '0%.0s' {1..64})"}" \
+		"$(holdfast decrypt commit-aes256-gcm96-$level <c | od -An -tx1 -v | tr -d ' \n')"
+	refuse "CK2 $level: and the second does not" 2 "message authentication failed" \
+		holdfast decrypt other-commit-$level c
+done
+holdfast key create commit-derived --derived --committing >/dev/null
+is "CK2 a derived key that commits" "$(cat data)" "$(holdfast encrypt commit-derived --derivation-context a <data |
+	holdfast decrypt commit-derived --derivation-context a)"
+holdfast encrypt commit-derived --derivation-context a <data >c
+refuse "CK2 and each of its keys is one" 2 "message authentication failed" \
+	holdfast decrypt commit-derived --derivation-context b c
+holdfast key create commit-x --type xchacha20-poly1305 --committing >/dev/null
+is "CK2 XChaCha20 commits" "$(cat data)" "$(holdfast encrypt commit-x <data | holdfast decrypt commit-x)"
+refuse "CK2 RSA does not" 2 "committing is for keys of AEAD types" \
+	holdfast key create no --type rsa-2048 --committing
+refuse "CK2 nor does convergent encryption" 2 "committing is for keys of AEAD types" \
+	holdfast key create no --derived --convergent-encryption --committing
+refuse "CK2 a key that is there does not start to" 2 "does not commit" \
+	holdfast key create shop --committing
+for key in commit-aes256-gcm96-hsm commit-aes256-gcm96-wrapped; do
+	holdfast reencrypt aes256-gcm96-wrapped --destination $key --context tenant=acme \
+		<(holdfast encrypt aes256-gcm96-wrapped --context tenant=acme <data) >c
+	is "CK2 $key: from a key that does not commit" "$(cat data)" \
+		"$(holdfast decrypt $key --context tenant=acme <c)"
+done
+stop_daemon
+start_daemon
+is "CK2 a restart keeps it" "$(cat data)" "$(holdfast decrypt commit-aes256-gcm96-wrapped --context tenant=acme <c)"
+
 expect "the audit log of it all is whole" holdfast audit verify audit.log
 echo "$checks checks"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
+#include "audit_backing.h"
 #include "crypto.h"
 #include "daemon.h"
 
@@ -30,15 +31,8 @@ static enum hf_err
 publish_audit_key(
     struct server *s, const struct settings *settings, struct hf_why *why)
 {
-	uint8_t id[HSM_ID], spki[1024];
-	size_t len;
-	enum hf_err err;
+	enum hf_err err = audit_backing_publish(s, settings->audit.public_key);
 
-	hierarchy_audit_id(s->hierarchy, id);
-	if ((err = hsm_audit_public(s->hsm, id, spki, &len)) != HF_OK)
-		return err;
-	err =
-	    audit_publish_key(settings->audit.public_key, bytes_of(spki, len));
 	if (err != HF_OK)
 		return hf_fail(why, err, "%s cannot be written: %s",
 		    settings->audit.public_key, strerror(errno));

@@ -73,6 +73,14 @@ struct audit_backing {
 	/* SubjectPublicKeyInfo DER of the signing key; 0 length: not yet. */
 	enum hf_err (*public_key)(
 	    void *ctx, uint8_t *out, size_t cap, size_t *len);
+	/*
+	 * All keys that ever signed this log, the one that does now too: each
+	 * a length (4 bytes, big-endian) and that many bytes of
+	 * SubjectPublicKeyInfo. NULL: there was never another. Called when
+	 * public_key gives one that it did not give last time.
+	 */
+	enum hf_err (*known_keys)(
+	    void *ctx, uint8_t *out, size_t cap, size_t *len);
 	/* For audit_line_hashed, until audit_set_hash_key. Copied. */
 	uint8_t hash_key[32];
 };
@@ -97,10 +105,12 @@ enum hf_err audit_open(const struct audit_settings *settings,
 enum hf_err audit_set_hash_key(struct audit *audit, const uint8_t key[32]);
 
 /*
- * Writes the key that proves the log, as PEM, readable by all, in place of what
- * was there. HF_ERR_SYSTEM: errno tells.
+ * Writes the keys that prove the log, as PEM, readable by all, in place of what
+ * was there; at most AUDIT_KEYS. HF_ERR_SYSTEM: errno tells.
  */
-enum hf_err audit_publish_key(const char *path, struct hf_bytes spki);
+enum { AUDIT_KEYS = 16, AUDIT_KNOWN = 4096 };
+enum hf_err audit_publish_keys(
+    const char *path, const struct hf_bytes *spkis, size_t count);
 
 /* A last checkpoint, then close. NULL is fine. */
 void audit_close(struct audit *audit);
@@ -219,10 +229,11 @@ struct audit_report {
  * Walks the files (oldest first) as one chain. HF_ERR_AUDIT_BROKEN with file,
  * line number and reason in `why` at the first thing that does not fit; the
  * report then tells of the lines before it. The first line's "prev" is taken
- * as given. `expect` (may be NULL): the files must reach at least this head.
+ * as given. A checkpoint may be by any of the keys, of which there are at most
+ * AUDIT_KEYS. `expect` (may be NULL): the files must reach at least this head.
  */
 enum hf_err audit_verify(const char *const *files, size_t count,
-    struct hf_bytes spki, const struct audit_head *expect,
+    const struct hf_bytes *spkis, size_t keys, const struct audit_head *expect,
     struct audit_report *out, struct hf_why *why);
 
 #endif

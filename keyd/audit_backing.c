@@ -10,33 +10,84 @@ enum { HEAD_BYTES = 8 + 32 + 8, HASH_KEY = 32 };
 
 #define HEAD_NAME TEXT("audit/head")
 #define HASH_KEY_NAME TEXT("audit/hash-key")
+#define KEYS_NAME TEXT("audit/keys")
 
 static enum hf_err
 sign(void *ctx, const uint8_t digest[32], uint8_t out[64])
 {
 	struct server *s = ctx;
-	uint8_t id[HSM_ID];
 
-	if (!hierarchy_initialized(s->hierarchy))
+	if (s->audit_hsm == NULL)
 		return HF_ERR_HSM_UNINITIALIZED;
-	hierarchy_audit_id(s->hierarchy, id);
-	return hsm_audit_sign(s->hsm, id, digest, out);
+	return hsm_audit_sign(s->audit_hsm, s->audit_key, digest, out);
+}
+
+/* -- The keys that ever signed, for those who check -- */
+
+static enum hf_err
+known_keys(void *ctx, uint8_t *out, size_t cap, size_t *len)
+{
+	struct server *s = ctx;
+	struct store_value v = { 0 };
+	enum hf_err err = store_get(s->store, KEYS_NAME, &v);
+
+	*len = 0;
+	if (err == HF_ERR_NOT_FOUND)
+		return HF_OK;
+	if (err != HF_OK)
+		return err;
+	if (v.len <= cap) {
+		memcpy(out, v.ptr, v.len);
+		*len = v.len;
+	}
+	store_value_free(&v);
+	return *len > 0 ? HF_OK : HF_ERR_STORE_DAMAGED;
+}
+
+/* Before it signs anything. */
+static enum hf_err
+key_remember(struct server *s, struct hf_bytes spki)
+{
+	uint8_t known[AUDIT_KNOWN];
+	size_t len;
+	enum hf_err err = known_keys(s, known, sizeof(known), &len);
+
+	if (err != HF_OK)
+		return err;
+	if (len > 0 && memmem(known, len, spki.ptr, spki.len) != NULL)
+		return HF_OK;
+	if (len + 4 + spki.len > sizeof(known))
+		return HF_ERR_OUT_OF_BOUNDS;
+	put_u32(known + len, (uint32_t)spki.len);
+	memcpy(known + len + 4, spki.ptr, spki.len);
+	return store_commit(s->store, NULL, 0,
+	    &(struct store_write){
+		KEYS_NAME, bytes_of(known, len + 4 + spki.len) },
+	    1, NULL);
 }
 
 static enum hf_err
 public_key(void *ctx, uint8_t *out, size_t cap, size_t *len)
 {
 	struct server *s = ctx;
-	uint8_t id[HSM_ID];
+	struct hierarchy_device device;
 	struct hsm_info info;
+	enum hf_err err;
 
 	*len = 0;
-	hsm_info(s->hsm, &info);
+	hierarchy_active(s->hierarchy, &device);
+	hsm_info(device.hsm, &info);
 	if (cap < 1024 || info.state != HSM_READY ||
 	    !hierarchy_initialized(s->hierarchy))
 		return HF_OK; /* not yet */
-	hierarchy_audit_id(s->hierarchy, id);
-	return hsm_audit_public(s->hsm, id, out, len);
+	if ((err = hsm_audit_public(device.hsm, device.audit_id, out, len)) !=
+		HF_OK ||
+	    (err = key_remember(s, bytes_of(out, *len))) != HF_OK)
+		return err;
+	/* It is what signs until this is called again. */
+	s->audit_hsm = device.hsm;
+	memcpy(s->audit_key, device.audit_id, HSM_ID);
+	return HF_OK;
 }
 
 static enum hf_err
@@ -84,7 +135,8 @@ audit_backing_open(struct server *s, const struct audit_settings *settings,
 		.sign = sign,
 		.load = load,
 		.save = save,
-		.public_key = public_key };
+		.public_key = public_key,
+		.known_keys = known_keys };
 	enum hf_err err;
 
 	/* Until the keyrings are open nobody can tell what a hash stands for.
@@ -131,4 +183,17 @@ audit_backing_unlocked(struct server *s)
 	if (err == HF_OK && key.len != HASH_KEY)
 		err = HF_ERR_STORE_DAMAGED;
 	return err == HF_OK ? audit_set_hash_key(s->audit, key.ptr) : err;
+}
+
+enum hf_err
+audit_backing_publish(struct server *s, const char *path)
+{
+	uint8_t spki[1024];
+	size_t len;
+	enum hf_err err = public_key(s, spki, sizeof(spki), &len);
+	struct hf_bytes now = bytes_of(spki, len);
+
+	if (err == HF_OK && len == 0)
+		return HF_ERR_HSM_UNINITIALIZED;
+	return err == HF_OK ? audit_publish_keys(path, &now, 1) : err;
 }

@@ -17,4 +17,7 @@ enum hf_err audit_backing_open(struct server *s,
  * which is made at the first time. */
 enum hf_err audit_backing_unlocked(struct server *s);
 
+/* Writes the key that signs now to a file, before there is a log. */
+enum hf_err audit_backing_publish(struct server *s, const char *path);
+
 #endif

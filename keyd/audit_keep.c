@@ -337,27 +337,61 @@ write_file(const char *path, const char *text)
 }
 
 enum hf_err
-audit_publish_key(const char *path, struct hf_bytes spki)
+audit_publish_keys(const char *path, const struct hf_bytes *spkis, size_t count)
 {
-	char fresh[PATH_MAX], pem[2048];
+	enum { ONE = 2048 };
+	char fresh[PATH_MAX], pem[AUDIT_KEYS * ONE];
 	int n = snprintf(fresh, sizeof(fresh), "%s.new", path);
+	size_t len = 0;
 	enum hf_err err;
 
-	if (n < 0 || (size_t)n >= sizeof(fresh))
+	if (n < 0 || (size_t)n >= sizeof(fresh) || count > AUDIT_KEYS)
 		return HF_ERR_SYSTEM;
-	if ((err = crypto_spki_pem(spki, pem, sizeof(pem))) != HF_OK)
-		return err;
+	for (size_t i = 0; i < count; i++) {
+		if ((err = crypto_spki_pem(
+			 spkis[i], pem + len, sizeof(pem) - len)) != HF_OK)
+			return err;
+		len += strlen(pem + len);
+	}
 	return write_file(fresh, pem) && rename(fresh, path) == 0 &&
 		folder_sync_name(path)
 	    ? HF_OK
 	    : HF_ERR_SYSTEM;
 }
 
+/* The one that signs now first, then those that did before. */
+static size_t
+keys_to_publish(struct audit *a, struct hf_bytes now, uint8_t *known,
+    size_t cap, struct hf_bytes out[AUDIT_KEYS])
+{
+	size_t count = 0, len = 0;
+
+	out[count++] = now;
+	if (a->backing.known_keys == NULL ||
+	    a->backing.known_keys(a->backing.ctx, known, cap, &len) != HF_OK)
+		return count;
+	for (size_t at = 0; at + 4 <= len && count < AUDIT_KEYS;) {
+		size_t n = get_u32(known + at);
+		struct hf_bytes one = bytes_of(known + at + 4, n);
+
+		if (n > len - at - 4)
+			break;
+		if (!bytes_equal(one, now))
+			out[count++] = one;
+		at += 4 + n;
+	}
+	return count;
+}
+
 static void
 publish_key(struct audit *a, struct hf_bytes spki)
 {
+	uint8_t known[AUDIT_KNOWN];
+	struct hf_bytes all[AUDIT_KEYS];
+	size_t count = keys_to_publish(a, spki, known, sizeof(known), all);
+
 	if (a->public_key != NULL &&
-	    audit_publish_key(a->public_key, spki) != HF_OK)
+	    audit_publish_keys(a->public_key, all, count) != HF_OK)
 		log_warning("the public key of the audit log could not be "
 			    "written to %s",
 		    a->public_key);

@@ -26,8 +26,9 @@
 enum { REMEMBERED = 1 << 20 };
 
 struct walk {
-	struct hf_bytes spki;
-	uint8_t key_id[32];
+	const struct hf_bytes *spkis;
+	size_t keys;
+	uint8_t key_ids[AUDIT_KEYS][32];
 	const struct audit_head *expect;
 	struct audit_report *report;
 	struct hf_why *why;
@@ -104,12 +105,15 @@ static enum hf_err
 check_signature(struct walk *w, const struct audit_entry *entry)
 {
 	uint8_t bytes[AUDIT_SIGNED];
+	size_t i = 0;
 	enum hf_err err;
 
-	if (memcmp(entry->key, w->key_id, 32) != 0)
+	while (i < w->keys && memcmp(entry->key, w->key_ids[i], 32) != 0)
+		i++;
+	if (i == w->keys)
 		return broken(w, "the checkpoint was signed with another key");
 	audit_signed_bytes(entry->number, entry->covers, entry->hash, bytes);
-	err = crypto_verify_p256(w->spki, bytes_of(bytes, sizeof(bytes)),
+	err = crypto_verify_p256(w->spkis[i], bytes_of(bytes, sizeof(bytes)),
 	    bytes_of(entry->signature, sizeof(entry->signature)));
 	if (err == HF_ERR_SIGNATURE_WRONG || err == HF_ERR_BAD_SIGNATURE)
 		return broken(w, "the checkpoint's signature is wrong");
@@ -277,19 +281,23 @@ check_end(struct walk *w)
 }
 
 enum hf_err
-audit_verify(const char *const *files, size_t count, struct hf_bytes spki,
-    const struct audit_head *expect, struct audit_report *out,
-    struct hf_why *why)
+audit_verify(const char *const *files, size_t count,
+    const struct hf_bytes *spkis, size_t keys, const struct audit_head *expect,
+    struct audit_report *out, struct hf_why *why)
 {
-	struct walk w = { .spki = spki,
+	struct walk w = { .spkis = spkis,
+		.keys = keys,
 		.expect = expect,
 		.report = out,
 		.why = why,
 		.file = count > 0 ? files[0] : "" };
-	enum hf_err err;
+	enum hf_err err = HF_OK;
 
 	*out = (struct audit_report){ 0 };
-	err = crypto_sha256(spki, w.key_id);
+	if (keys > AUDIT_KEYS)
+		return HF_ERR_OUT_OF_BOUNDS;
+	for (size_t i = 0; err == HF_OK && i < keys; i++)
+		err = crypto_sha256(spkis[i], w.key_ids[i]);
 	if (err != HF_OK)
 		return err;
 	w.hashes = calloc(REMEMBERED, sizeof(*w.hashes));

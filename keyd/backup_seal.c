@@ -33,11 +33,13 @@ payload_type(void)
 static enum hf_err
 head_same(struct server *s, struct hf_bytes key, uint8_t *out)
 {
+	struct hierarchy_device device;
 	uint8_t *id = out + START;
 
-	hierarchy_master_id(s->hierarchy, id);
+	hierarchy_active(s->hierarchy, &device);
+	memcpy(id, device.master_id, HSM_ID);
 	return hsm_seal(
-	    s->hsm, id, bytes_of(out, START + HSM_ID), key, id + HSM_ID);
+	    device.hsm, id, bytes_of(out, START + HSM_ID), key, id + HSM_ID);
 }
 
 static enum hf_err
@@ -92,9 +94,9 @@ open_same(struct server *s, struct hf_bytes blob, struct secret *key,
     struct hf_why *why)
 {
 	const uint8_t *id = blob.ptr + START;
-	enum hf_err err =
-	    hsm_open_sealed(s->hsm, id, bytes_of(blob.ptr, START + HSM_ID),
-		bytes_of(id + HSM_ID, SEALED_KEY), key);
+	enum hf_err err = hierarchy_open_sealed(s->hierarchy, id,
+	    bytes_of(blob.ptr, START + HSM_ID),
+	    bytes_of(id + HSM_ID, SEALED_KEY), key);
 
 	if (err == HF_ERR_HSM_UNINITIALIZED)
 		return hf_fail(why, HF_ERR_BAD_VALUE,

@@ -32,6 +32,7 @@ enum {
 
 enum {
 	JOB_UNLOCK,
+	JOB_HSM,
 	JOB_AUDIT,
 	JOB_USAGE,
 	JOB_SCRUB,
@@ -48,6 +49,8 @@ struct chores {
 	struct moment now;
 	uint64_t at[JOBS]; /* milliseconds since boot; 0: not */
 	bool unlocked;     /* all keyring keys are in memory */
+	bool hsm_ready;    /* as the event feed was told */
+	const char *hsm_name;
 	uint64_t watchdog; /* milliseconds between signs of life; 0: none */
 	uint64_t due;      /* of the next destruction, seconds; 0: none */
 	bool due_changed;
@@ -227,8 +230,22 @@ is_ready(struct chores *c)
 {
 	struct hsm_info info;
 
-	hsm_info(c->server->hsm, &info);
+	hsm_info(hierarchy_hsm(c->server->hierarchy), &info);
 	return info.state == HSM_READY;
+}
+
+/* One that nobody has looked at yet is not known to be usable. */
+static bool
+any_ready(struct chores *c)
+{
+	struct hsm_info info;
+
+	for (size_t i = 0; i < c->server->hsm_count; i++) {
+		hsm_info(c->server->hsms[i], &info);
+		if (info.state == HSM_READY)
+			return true;
+	}
+	return false;
 }
 
 /* Opens the keyrings, and finishes what was cut short; else tries again. */
@@ -239,7 +256,7 @@ unlock(struct chores *c)
 	struct hf_why why = { "" };
 	enum hf_err err;
 
-	if (!is_ready(c))
+	if (!any_ready(c))
 		return; /* it will be heard of */
 	if (!hierarchy_initialized(s->hierarchy)) {
 		log_warning("%s", hf_err_sentence(HF_ERR_HSM_UNINITIALIZED));
@@ -256,21 +273,42 @@ unlock(struct chores *c)
 	c->unlocked = true;
 	c->due_changed = true;
 	arm(c, JOB_AUDIT, SOON); /* a key for checkpoints */
+	if (hierarchy_has_work(s->hierarchy))
+		arm(c, JOB_UNLOCK, AGAIN);
 	log_info("master key version %llu: keyrings are open",
 	    (unsigned long long)hierarchy_master_version(s->hierarchy));
 }
 
-/* The HSM came or went. */
+/* Another HSM works now, or the one that does came or went. */
+static void
+tend_hsms(struct chores *c)
+{
+	bool ready = is_ready(c);
+	struct hierarchy_device now;
+	unsigned seconds;
+
+	hierarchy_active(c->server->hierarchy, &now);
+	if (c->hsm_name != NULL && strcmp(c->hsm_name, now.name) != 0)
+		server_event(c->server, "hsm.failover", now.name);
+	c->hsm_name = now.name;
+	if (ready != c->hsm_ready)
+		server_event(c->server, ready ? "hsm.ready" : "hsm.lost", "");
+	c->hsm_ready = ready;
+	/* Back to the one that is preferred. */
+	seconds = hierarchy_returns_in(c->server->hierarchy);
+	if (seconds > 0)
+		arm(c, JOB_HSM, seconds * 1000);
+}
+
+/* An HSM came or went. */
 static void
 on_hsm(struct chores *c)
 {
-	bool ready = is_ready(c);
-
-	server_event(c->server, ready ? "hsm.ready" : "hsm.lost", "");
-	if (ready &&
-	    (!c->unlocked ||
-		hierarchy_rotation_pending(c->server->hierarchy) > 0))
+	tend_hsms(c);
+	if (!c->unlocked || hierarchy_has_work(c->server->hierarchy)) {
 		unlock(c);
+		tend_hsms(c);
+	}
 }
 
 /* -- The audit log -- */
@@ -499,6 +537,7 @@ block_signals(int *fd)
 /* Functions, because the jobs have nothing in common but their times. */
 static void (*const jobs[JOBS])(struct chores *) = {
 	[JOB_UNLOCK] = unlock,
+	[JOB_HSM] = tend_hsms,
 	[JOB_AUDIT] = tend_audit,
 	[JOB_USAGE] = write_usage,
 	[JOB_SCRUB] = scrub,

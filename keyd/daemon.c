@@ -65,27 +65,59 @@ make_state_dir(const char *dir, struct hf_why *why)
 	return HF_OK;
 }
 
+static enum hf_err
+open_hsms(struct server *s, const struct settings *settings, struct hf_why *why)
+{
+	for (size_t i = 0; i < settings->hsm_count; i++) {
+		const struct settings_hsm *one = &settings->hsms[i];
+		struct hf_why reason = { "" };
+		enum hf_err err =
+		    hsm_open(&one->hsm, on_hsm_change, s, &s->hsms[i], &reason);
+
+		if (err != HF_OK && settings->hsm_count == 1)
+			*why = reason;
+		else if (err != HF_OK)
+			(void)hf_fail(why, err, "HSM %s: %s", one->name,
+			    reason.text[0] != '\0' ? reason.text
+						   : hf_err_sentence(err));
+		if (err != HF_OK)
+			return err;
+		s->hsm_count++;
+	}
+	s->hsm = s->hsms[0];
+	return HF_OK;
+}
+
 enum hf_err
 daemon_open_keys(
     struct server *s, const struct settings *settings, struct hf_why *why)
 {
+	struct hierarchy_link links[HSM_DEVICES];
 	char path[DAEMON_PATH];
 	enum hf_err err;
 
 	if ((err = make_state_dir(settings->state_dir, why)) != HF_OK ||
 	    (err = daemon_store_path(settings, path)) != HF_OK ||
 	    (err = store_open(path, &s->store, why)) != HF_OK ||
-	    (err = hsm_open(&settings->hsm, on_hsm_change, s, &s->hsm, why)) !=
-		HF_OK)
+	    (err = open_hsms(s, settings, why)) != HF_OK)
 		return err;
-	return hierarchy_open(s->store, s->hsm, &s->hierarchy, why);
+	for (size_t i = 0; i < s->hsm_count; i++)
+		links[i] = (struct hierarchy_link){ settings->hsms[i].name,
+			s->hsms[i] };
+	err = hierarchy_open_links(
+	    s->store, links, s->hsm_count, &s->hierarchy, why);
+	if (err == HF_OK)
+		hierarchy_set_return(
+		    s->hierarchy, settings->hsm_return_seconds);
+	return err;
 }
 
 void
 daemon_close_keys(struct server *s)
 {
 	hierarchy_close(s->hierarchy);
-	hsm_close(s->hsm);
+	for (size_t i = 0; i < s->hsm_count; i++)
+		hsm_close(s->hsms[i]);
 	store_close(s->store);
 }
 
@@ -126,8 +158,8 @@ open_parts(
 		return HF_ERR_BAD_SETTINGS;
 	s->default_level = level;
 	if ((err = daemon_open_keys(s, settings, why)) != HF_OK ||
-	    (err = keys_open(s->store, s->hierarchy, s->hsm,
-		 settings->key_cache, &s->keys)) != HF_OK ||
+	    (err = keys_open(s->store, s->hierarchy, settings->key_cache,
+		 &s->keys)) != HF_OK ||
 	    (err = pins_open(s->store, s->hierarchy, &s->pins)) != HF_OK ||
 	    (err = policy_open(settings->policy_dir, &s->policy, why)) !=
 		HF_OK ||
@@ -165,6 +197,34 @@ close_parts(struct server *s)
 
 /* -- Running -- */
 
+/*
+ * An HSM that is slow or away does not keep the service from starting; one
+ * that is unsuitable does, unless there is another one.
+ */
+static enum hf_err
+wait_for_hsms(
+    struct server *s, const struct settings *settings, struct hf_why *why)
+{
+	unsigned share = WAIT_FOR_HSM_MS / (unsigned)s->hsm_count;
+	size_t unsuitable = 0;
+
+	for (size_t i = 0; i < s->hsm_count; i++) {
+		enum hf_err err = hsm_wait_ready(s->hsms[i], share);
+		struct hsm_info info;
+
+		if (err == HF_OK)
+			continue;
+		hsm_info(s->hsms[i], &info);
+		log_warning("HSM %s: %s%s%s", settings->hsms[i].name,
+		    hf_err_sentence(err), info.reason[0] == '\0' ? "" : ": ",
+		    info.reason);
+		unsuitable += err == HF_ERR_HSM_UNSUITABLE;
+		if (unsuitable == s->hsm_count)
+			return hf_fail(why, err, "%s", info.reason);
+	}
+	return HF_OK;
+}
+
 static enum hf_err
 run_server(
     struct server *s, const struct settings *settings, struct hf_why *why)
@@ -173,17 +233,8 @@ run_server(
 
 	if ((err = open_parts(s, settings, why)) != HF_OK)
 		return err;
-	/* An HSM that is slow or away does not keep the service from starting;
-	 * one that is unsuitable does. */
-	err = hsm_wait_ready(s->hsm, WAIT_FOR_HSM_MS);
-	if (err == HF_ERR_HSM_UNSUITABLE) {
-		struct hsm_info info;
-
-		hsm_info(s->hsm, &info);
-		return hf_fail(why, err, "%s", info.reason);
-	}
-	if (err != HF_OK)
-		log_warning("%s", hf_err_sentence(err));
+	if ((err = wait_for_hsms(s, settings, why)) != HF_OK)
+		return err;
 	chores_begin(s->chores, s);
 	if ((err = start_parts(s, settings, why)) != HF_OK)
 		return err;

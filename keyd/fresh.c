@@ -89,7 +89,7 @@ fresh_wrapped(struct fresh *f, const struct key_type *type, size_t key_size,
 
 /* Every version can also make MACs; at level hsm inside the HSM. */
 static enum hf_err
-hsm_hmac(struct fresh *f, struct keys *keys, const struct key_material *from)
+hsm_hmac(struct fresh *f, const struct key_material *from)
 {
 	const struct key_type *mac = key_type_by_id(KEY_HMAC);
 	uint8_t unused[FRESH_SPKI]; /* a MAC key has no public half */
@@ -97,11 +97,11 @@ hsm_hmac(struct fresh *f, struct keys *keys, const struct key_material *from)
 	enum hf_err err;
 
 	if (from != NULL && from->hmac.ptr != NULL)
-		err = hsm_key_import(keys->hsm, mac, secret_view(&from->hmac),
+		err = hsm_key_import(f->hsm, mac, secret_view(&from->hmac),
 		    (struct hf_bytes){ 0 }, f->wrap_id, f->hmac_id,
 		    f->hmac_wrapped, &len);
 	else
-		err = hsm_key_make(keys->hsm, mac, HMAC_KEY, f->wrap_id,
+		err = hsm_key_make(f->hsm, mac, HMAC_KEY, f->wrap_id,
 		    f->hmac_id, f->hmac_wrapped, &len, unused, &no_spki);
 	f->rec.hsm_hmac_id = bytes_of(f->hmac_id, HSM_ID);
 	f->rec.hsm_hmac_wrapped = bytes_of(f->hmac_wrapped, len);
@@ -110,11 +110,11 @@ hsm_hmac(struct fresh *f, struct keys *keys, const struct key_material *from)
 
 /* Of a dry run: what would be asked of the HSM, and whether it is there. */
 static enum hf_err
-fresh_dry(struct fresh *f, struct keys *keys, const struct key_type *type)
+fresh_dry(struct fresh *f, const struct key_type *type)
 {
 	bool found = false;
 	enum hf_err err =
-	    hsm_object_find(keys->hsm, ROLE_WRAP, f->wrap_id, &found);
+	    hsm_object_find(f->hsm, ROLE_WRAP, f->wrap_id, &found);
 
 	if (err != HF_OK)
 		return err;
@@ -130,45 +130,49 @@ static enum hf_err
 fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
     size_t key_size, const struct key_material *from)
 {
+	struct hierarchy_device device;
 	size_t len = 0, spki_len = 0;
 	enum hf_err err;
 
-	hierarchy_wrap_id(keys->hierarchy, f->wrap_id);
+	hierarchy_active(keys->hierarchy, &device);
+	f->hsm = device.hsm;
+	memcpy(f->wrap_id, device.wrap_id, HSM_ID);
+	memcpy(f->home, device.audit_id, HSM_ID);
 	if ((err = crypto_random(f->id, HSM_ID)) != HF_OK ||
 	    (err = crypto_random(f->hmac_id, HSM_ID)) != HF_OK)
 		return err;
 	if (effects_dry())
-		return fresh_dry(f, keys, type);
+		return fresh_dry(f, type);
 	if (from != NULL)
-		err = hsm_key_import(keys->hsm, type, secret_view(&from->key),
+		err = hsm_key_import(f->hsm, type, secret_view(&from->key),
 		    f->rec.spki, f->wrap_id, f->id, f->wrapped, &len);
 	else
-		err = hsm_key_make(keys->hsm, type, key_size, f->wrap_id, f->id,
+		err = hsm_key_make(f->hsm, type, key_size, f->wrap_id, f->id,
 		    f->wrapped, &len, f->spki, &spki_len);
 	if (err != HF_OK)
 		return err;
 	f->rec.hsm_id = bytes_of(f->id, HSM_ID);
 	f->rec.wrap_id = bytes_of(f->wrap_id, HSM_ID);
+	f->rec.hsm_home = bytes_of(f->home, HSM_ID);
 	f->rec.hsm_wrapped = bytes_of(f->wrapped, len);
 	if (spki_len > 0)
 		f->rec.spki = bytes_of(f->spki, spki_len);
-	return type->family == FAMILY_HMAC ? HF_OK : hsm_hmac(f, keys, from);
+	return type->family == FAMILY_HMAC ? HF_OK : hsm_hmac(f, from);
 }
 
 void
-fresh_discard(
-    struct keys *keys, const struct key_type *type, const struct fresh *f)
+fresh_discard(const struct key_type *type, const struct fresh *f)
 {
 	struct hsm_key k = { .type = type, .wrapped = f->rec.hsm_wrapped };
 	struct hsm_key mac = { .type = key_type_by_id(KEY_HMAC),
 		.wrapped = f->rec.hsm_hmac_wrapped };
 
-	if (f->rec.level != LEVEL_HSM || effects_dry())
+	if (f->rec.level != LEVEL_HSM || f->hsm == NULL || effects_dry())
 		return;
 	memcpy(k.id, f->id, HSM_ID);
 	memcpy(mac.id, f->hmac_id, HSM_ID);
-	if (hsm_key_drop(keys->hsm, &k) != HF_OK ||
-	    hsm_key_drop(keys->hsm, &mac) != HF_OK)
+	if (hsm_key_drop(f->hsm, &k) != HF_OK ||
+	    hsm_key_drop(f->hsm, &mac) != HF_OK)
 		return; /* orphans in the HSM; nothing refers to them */
 }
 
@@ -194,7 +198,7 @@ fresh_make(struct keys *keys, const struct key_type *type, enum key_level level,
 	    ? fresh_hsm(f, keys, type, key_size, from)
 	    : fresh_wrapped(f, type, key_size, from);
 	if (err != HF_OK) {
-		fresh_discard(keys, type, f);
+		fresh_discard(type, f);
 		fresh_free(f);
 		return err;
 	}

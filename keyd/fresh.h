@@ -29,7 +29,8 @@ struct fresh {
 	struct secret material, hmac;
 	uint8_t wrapped[FRESH_WRAPPED], hmac_wrapped[FRESH_WRAPPED];
 	uint8_t spki[FRESH_SPKI];
-	uint8_t id[HSM_ID], hmac_id[HSM_ID], wrap_id[HSM_ID];
+	uint8_t id[HSM_ID], hmac_id[HSM_ID], wrap_id[HSM_ID], home[HSM_ID];
+	struct hsm *hsm; /* level hsm: where it is made */
 	struct version_record rec;
 };
 
@@ -45,7 +46,6 @@ void fresh_free(struct fresh *f);
  * What may have been made in the HSM for a version that did not come to be:
  * looked for under the ids that it would have, wrapped or resident.
  */
-void fresh_discard(
-    struct keys *keys, const struct key_type *type, const struct fresh *f);
+void fresh_discard(const struct key_type *type, const struct fresh *f);
 
 #endif

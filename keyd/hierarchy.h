@@ -19,21 +19,42 @@
  * by the master key (AES-256-GCM inside the HSM) and opened once into locked
  * memory. It seals everything else that is stored (keys, versions, aliases).
  *
- * In the store:
- *	hsm/root            object ids of master, wrapping and audit key, and
- *	                    how far a rotation of the master has come
- *	keyring/<name>      the sealed keyring key
+ * There may be several HSMs. Each has a master key of its own, and each keyring
+ * key is stored under all of them, so that any one is enough. What an HSM
+ * missed while it was away is made up for when it is back. One of them works
+ * at a time: the first in the order of preference that is there.
  *
- * Functions that may reach the HSM block; call them from workers. Thread-safe.
+ * In the store:
+ *	hsm/root            the HSMs: object ids of master, wrapping and audit
+ *	                    key, and how far a change has come
+ *	keyring/<name>      the keyring key, sealed by each
+ *
+ * Functions that may reach an HSM block; call them from workers. Thread-safe.
  */
 struct hierarchy;
 
-enum { KEYRING_NAME = 129 };
+enum { KEYRING_NAME = 129, HSM_DEVICES = 4, HSM_NAME = 33 };
 
-/* Reads hsm/root; does not touch the HSM. */
+/* An HSM as the configuration calls it. */
+struct hierarchy_link {
+	const char *name; /* 1 to 32, as other names */
+	struct hsm *hsm;  /* stays with the caller */
+};
+
+/*
+ * Reads hsm/root; does not touch the HSMs. `links` are 1 to HSM_DEVICES.
+ * hierarchy_open is the same for a single HSM, called "hsm".
+ */
+enum hf_err hierarchy_open_links(struct store *store,
+    const struct hierarchy_link *links, size_t count, struct hierarchy **out,
+    struct hf_why *why);
 enum hf_err hierarchy_open(struct store *store, struct hsm *hsm,
     struct hierarchy **out, struct hf_why *why);
 void hierarchy_close(struct hierarchy *h);
+
+/* How long an HSM that is preferred must have been back before it works
+ * again; 30 s until it is called. */
+void hierarchy_set_return(struct hierarchy *h, unsigned seconds);
 
 /* Whether there is a master key (as far as the store knows). */
 bool hierarchy_initialized(struct hierarchy *h);
@@ -46,12 +67,17 @@ bool hierarchy_initialized(struct hierarchy *h);
 enum hf_err hierarchy_init(struct hierarchy *h, struct hf_why *why);
 
 /*
- * Opens all keyring keys through the HSM and finishes an initialisation or a
- * rotation that was cut short. For the start and after a recovery of the HSM.
- * One that cannot be opened does not keep the others closed. Does not wait for
- * a rotation that somebody else is at: HF_ERR_IN_PROGRESS.
+ * Opens all keyring keys through an HSM and finishes what was cut short or had
+ * to wait for an HSM: an initialisation, a rotation, HSMs that were to be
+ * added, removed or migrated, keyrings that one of them missed. For the start,
+ * after a recovery of an HSM, and when hierarchy_has_work(). One that cannot be
+ * opened does not keep the others closed. Does not wait for a change that
+ * somebody else is at: HF_ERR_IN_PROGRESS.
  */
 enum hf_err hierarchy_unlock(struct hierarchy *h, struct hf_why *why);
+
+/* Whether hierarchy_unlock could get further now than last time. */
+bool hierarchy_has_work(struct hierarchy *h);
 
 /* -- Sealing values of the store -- */
 
@@ -114,11 +140,86 @@ uint64_t hierarchy_master_version(struct hierarchy *h);
 /* Keyrings whose key still is under an older master than it is to be. */
 uint64_t hierarchy_rotation_pending(struct hierarchy *h);
 
-/* The HSM's wrapping key for keys at level hsm. */
+/* -- Which HSM -- */
+
+/* Seconds until the preferred one may work again instead of another; 0: it
+ * works, or is not there. */
+unsigned hierarchy_returns_in(struct hierarchy *h);
+
+/* The one that works now. Its keys are all zero before initialisation. */
+struct hierarchy_device {
+	const char *name; /* lives as long as the hierarchy */
+	struct hsm *hsm;
+	uint8_t master_id[HSM_ID], wrap_id[HSM_ID], audit_id[HSM_ID];
+};
+void hierarchy_active(struct hierarchy *h, struct hierarchy_device *out);
+struct hsm *hierarchy_hsm(struct hierarchy *h);
+
+/*
+ * The one to ask for a key at level hsm: it holds the wrapping key, and works
+ * if one of those does. A resident key is in its `home` only (the audit_id of
+ * the HSM where it was born; zeros: not known).
+ */
+struct hsm *hierarchy_hsm_of_key(
+    struct hierarchy *h, const struct hsm_key *key, const uint8_t home[HSM_ID]);
+/* Names of those that hold it, also of HSMs that are not configured now. */
+size_t hierarchy_holders(struct hierarchy *h, const struct hsm_key *key,
+    const uint8_t home[HSM_ID], char out[HSM_DEVICES][HSM_NAME]);
+
+/* hsm_open_sealed by whichever HSM holds that master key. */
+enum hf_err hierarchy_open_sealed(struct hierarchy *h,
+    const uint8_t master_id[HSM_ID], struct hf_bytes aad, struct hf_bytes in,
+    struct secret *out);
+
+/* Shares of a master key that were given out when it was made. */
+struct share_facts {
+	uint8_t set[8]; /* names them */
+	uint8_t check[8];
+	unsigned threshold, count; /* 0: there are none */
+};
+
+struct hierarchy_facts {
+	char name[HSM_NAME];
+	struct hsm *hsm; /* NULL: not in the configuration */
+	bool in_hierarchy;
+	bool active;    /* works now */
+	bool usable;    /* could */
+	char phase[16]; /* "": nothing is under way */
+	uint8_t master_id[HSM_ID];
+	uint64_t master_version;
+	size_t keyrings, missing; /* that it can open, and that it cannot */
+	struct share_facts shares;
+};
+/* In order of preference, then those of the configuration that are not in the
+ * hierarchy. The number of rows. */
+size_t hierarchy_devices(
+    struct hierarchy *h, struct hierarchy_facts out[2 * HSM_DEVICES]);
+
+/* Whether some HSM lacks a keyring; `out` gets a sentence about it. */
+bool hierarchy_degraded(struct hierarchy *h, char *out, size_t cap);
+
+/* -- HSMs that come and go; each goes on where it was cut short -- */
+
+/* Makes master, wrapping and audit key in a configured HSM and wraps all
+ * keyring keys with its master. An HSM that shares the master or wrapping key
+ * of another one (a copy of its token) goes on sharing it. */
+enum hf_err hierarchy_add(struct hierarchy *h, struct hf_text name,
+    uint64_t *keyrings, struct hf_why *why);
+/*
+ * Takes an HSM out; refused where no other one that works holds all keyrings.
+ * What lives in it alone is lost: the caller has asked. `destroy` destroys its
+ * master key too.
+ */
+enum hf_err hierarchy_remove(
+    struct hierarchy *h, struct hf_text name, bool destroy, struct hf_why *why);
+/* Adds `to`, compares every keyring key that it opens with the one in memory,
+ * makes it the preferred one, and removes `from`. */
+enum hf_err hierarchy_migrate(struct hierarchy *h, struct hf_text from,
+    struct hf_text to, bool destroy, uint64_t *keyrings, struct hf_why *why);
+
+/* As hierarchy_active has them. */
 void hierarchy_wrap_id(struct hierarchy *h, uint8_t out[HSM_ID]);
-/* The master key in force. */
 void hierarchy_master_id(struct hierarchy *h, uint8_t out[HSM_ID]);
-/* The HSM's key for audit checkpoints. */
 void hierarchy_audit_id(struct hierarchy *h, uint8_t out[HSM_ID]);
 
 #endif

@@ -194,6 +194,8 @@ version_open_hsm(struct key_version *v, const struct key_type *type,
 		hsm_key_set(&v->hsm_hmac, key_type_by_id(KEY_HMAC),
 		    rec->hsm_hmac_id, rec->wrap_id, v->hsm_blob + main_len,
 		    hmac_len);
+	if (rec->hsm_home.len == HSM_ID)
+		memcpy(v->hsm_home, rec->hsm_home.ptr, HSM_ID);
 	if (v->spki_len > 0)
 		return crypto_key_public(
 		    type, bytes_of(v->spki, v->spki_len), &v->pair);

@@ -35,6 +35,7 @@ struct key_version {
 	struct secret hmac; /* wrapped: the key for op hmac */
 	struct hsm_key hsm; /* level hsm; blobs in hsm_blob */
 	struct hsm_key hsm_hmac;
+	uint8_t hsm_home[HSM_ID]; /* the HSM where it was born (audit_id) */
 	uint8_t *hsm_blob;
 	uint8_t *spki; /* SubjectPublicKeyInfo DER of asymmetric keys */
 	size_t spki_len;

@@ -159,6 +159,7 @@ static enum hf_err
 version_try(const struct restore *r, const struct version_record *rec,
     struct hf_why *why)
 {
+	struct hsm_key k = { .wrapped = rec->hsm_wrapped };
 	struct key_version v = { 0 };
 	bool known = false;
 	enum hf_err err;
@@ -167,8 +168,10 @@ version_try(const struct restore *r, const struct version_record *rec,
 		if (r->foreign || rec->wrap_id.len != HSM_ID ||
 		    rec->hsm_wrapped.len == 0)
 			return bad_backup(why);
+		memcpy(k.wrap_id, rec->wrap_id.ptr, HSM_ID);
 		err = hsm_object_find(
-		    r->keys->hsm, ROLE_WRAP, rec->wrap_id.ptr, &known);
+		    hierarchy_hsm_of_key(r->keys->hierarchy, &k, k.id),
+		    ROLE_WRAP, k.wrap_id, &known);
 		if (err != HF_OK)
 			return err;
 		if (!known)

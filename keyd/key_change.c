@@ -200,7 +200,7 @@ keys_create(struct keys *keys, const struct key_create *how, struct key **out,
 		return err;
 	err = create_until_done(keys, how, f, out, why);
 	if (err != HF_OK)
-		fresh_discard(keys, how->type, f);
+		fresh_discard(how->type, f);
 	fresh_free(f);
 	return err == HF_OK ? keys_get_own(keys, how->name, out) : err;
 }
@@ -236,7 +236,7 @@ rotate_once(struct keys *keys, const struct key *key, struct hf_why *why)
 		 &c, key->keyring, ver, &version_schema, &f->rec)) == HF_OK)
 		err = change_commit(&c);
 	if (err != HF_OK)
-		fresh_discard(keys, key->type, f);
+		fresh_discard(key->type, f);
 	fresh_free(f);
 	change_free(&c);
 	return err;

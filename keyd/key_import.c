@@ -71,7 +71,7 @@ import_new(
 		return err;
 	err = import_commit(keys, key, &krec, f);
 	if (err != HF_OK)
-		fresh_discard(keys, key->type, f);
+		fresh_discard(key->type, f);
 	fresh_free(f);
 	return err;
 }
@@ -120,7 +120,7 @@ complete_make(struct keys *keys, const struct key *key,
 	f->rec.certificates = rec->certificates;
 	err = import_commit(keys, key, &krec, f);
 	if (err != HF_OK)
-		fresh_discard(keys, key->type, f);
+		fresh_discard(key->type, f);
 	fresh_free(f);
 	return err;
 }

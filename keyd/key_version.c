@@ -84,9 +84,13 @@ keys_version_drop_hsm(struct keys *keys, const struct key_version *v)
 {
 	if (v == NULL || v->level != LEVEL_HSM || v->hsm_blob == NULL)
 		return;
-	if (hsm_key_drop(keys->hsm, &v->hsm) != HF_OK ||
+	if (hsm_key_drop(
+		hierarchy_hsm_of_key(keys->hierarchy, &v->hsm, v->hsm_home),
+		&v->hsm) != HF_OK ||
 	    (v->hsm_hmac.type != NULL &&
-		hsm_key_drop(keys->hsm, &v->hsm_hmac) != HF_OK))
+		hsm_key_drop(hierarchy_hsm_of_key(
+				 keys->hierarchy, &v->hsm_hmac, v->hsm_home),
+		    &v->hsm_hmac) != HF_OK))
 		log_warning("an HSM key of a version that is gone could not be "
 			    "destroyed: nothing refers to it any more");
 }

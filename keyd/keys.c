@@ -66,8 +66,8 @@ on_commit(void *ctx, struct hf_text key, uint64_t revision)
 }
 
 enum hf_err
-keys_open(struct store *store, struct hierarchy *h, struct hsm *hsm,
-    size_t capacity, struct keys **out)
+keys_open(struct store *store, struct hierarchy *h, size_t capacity,
+    struct keys **out)
 {
 	struct keys *keys = calloc(1, sizeof(*keys));
 	enum hf_err err;
@@ -82,7 +82,6 @@ keys_open(struct store *store, struct hierarchy *h, struct hsm *hsm,
 	atomic_init(&keys->generation, get_u64(first));
 	keys->store = store;
 	keys->hierarchy = h;
-	keys->hsm = hsm;
 	keys->unscrubbed = true; /* who knows how the last process ended */
 	keys->capacity = capacity / KEYS_SHARDS + 1;
 	for (size_t i = 0; i < KEYS_SHARDS; i++) {

@@ -16,8 +16,8 @@ struct key_material;
 struct usages;
 
 /* `capacity`: how many opened keys are kept at most. */
-enum hf_err keys_open(struct store *store, struct hierarchy *h, struct hsm *hsm,
-    size_t capacity, struct keys **out);
+enum hf_err keys_open(struct store *store, struct hierarchy *h, size_t capacity,
+    struct keys **out);
 void keys_close(struct keys *keys);
 
 /*

@@ -41,7 +41,6 @@ struct keys_shard {
 struct keys {
 	struct store *store;
 	struct hierarchy *hierarchy;
-	struct hsm *hsm;
 	struct usages *usages;
 	size_t capacity;         /* of one shard */
 	_Atomic bool unscrubbed; /* destroyed values may stand in old pages */

@@ -137,13 +137,21 @@ wrapped_hkdf(const struct keyuse *use, const struct key_version *v,
 
 /* -- Level hsm: in the HSM -- */
 
+static struct hsm *
+hsm_of(const struct keyuse *use, const struct key_version *v,
+    const struct hsm_key *k)
+{
+	return hierarchy_hsm_of_key(use->server->hierarchy, k, v->hsm_home);
+}
+
 static enum hf_err
 hsm_seal_with(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
     struct hf_bytes in, uint8_t *out)
 {
 	(void)key;
-	return hsm_key_encrypt(use->server->hsm, &v->hsm, nonce, aad, in, out);
+	return hsm_key_encrypt(
+	    hsm_of(use, v, &v->hsm), &v->hsm, nonce, aad, in, out);
 }
 
 static enum hf_err
@@ -152,28 +160,31 @@ hsm_open_with(const struct keyuse *use, const struct key *key,
     struct hf_bytes in, uint8_t *out)
 {
 	(void)key;
-	return hsm_key_decrypt(use->server->hsm, &v->hsm, nonce, aad, in, out);
+	return hsm_key_decrypt(
+	    hsm_of(use, v, &v->hsm), &v->hsm, nonce, aad, in, out);
 }
 
 static enum hf_err
 hsm_decrypt_rsa_with(const struct keyuse *use, const struct key_version *v,
     struct hf_bytes in, uint8_t *out, size_t *len)
 {
-	return hsm_key_decrypt_rsa(use->server->hsm, &v->hsm, in, out, len);
+	return hsm_key_decrypt_rsa(
+	    hsm_of(use, v, &v->hsm), &v->hsm, in, out, len);
 }
 
 static enum hf_err
 hsm_rsa_raw_with(const struct keyuse *use, const struct key_version *v,
     struct hf_bytes in, uint8_t *out)
 {
-	return hsm_key_rsa_raw(use->server->hsm, &v->hsm, in, out);
+	return hsm_key_rsa_raw(hsm_of(use, v, &v->hsm), &v->hsm, in, out);
 }
 
 static enum hf_err
 hsm_sign_with(const struct keyuse *use, const struct key_version *v,
     const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
 {
-	return hsm_key_sign(use->server->hsm, &v->hsm, how, in, out, len);
+	return hsm_key_sign(
+	    hsm_of(use, v, &v->hsm), &v->hsm, how, in, out, len);
 }
 
 static enum hf_err
@@ -186,35 +197,35 @@ hsm_hmac_with(const struct keyuse *use, const struct key *key,
 
 	if (k->type == NULL)
 		return HF_ERR_NO_PRIVATE_PART;
-	return hsm_key_hmac(use->server->hsm, k, hash, in, out);
+	return hsm_key_hmac(hsm_of(use, v, k), k, hash, in, out);
 }
 
 static enum hf_err
 hsm_cmac_with(const struct keyuse *use, const struct key_version *v,
     struct hf_bytes in, uint8_t *out)
 {
-	return hsm_key_cmac(use->server->hsm, &v->hsm, in, out);
+	return hsm_key_cmac(hsm_of(use, v, &v->hsm), &v->hsm, in, out);
 }
 
 static enum hf_err
 hsm_aes_with(const struct keyuse *use, const struct key_version *v,
     const struct aes_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
 {
-	return hsm_key_aes(use->server->hsm, &v->hsm, how, in, out, len);
+	return hsm_key_aes(hsm_of(use, v, &v->hsm), &v->hsm, how, in, out, len);
 }
 
 static enum hf_err
 hsm_ecdh_with(const struct keyuse *use, const struct key_version *v,
     struct hf_bytes point, struct secret *out)
 {
-	return hsm_key_ecdh(use->server->hsm, &v->hsm, point, out);
+	return hsm_key_ecdh(hsm_of(use, v, &v->hsm), &v->hsm, point, out);
 }
 
 static enum hf_err
 hsm_hkdf_with(const struct keyuse *use, const struct key_version *v,
     const struct hkdf *how, struct secret *out)
 {
-	return hsm_key_hkdf(use->server->hsm, &v->hsm, how, out);
+	return hsm_key_hkdf(hsm_of(use, v, &v->hsm), &v->hsm, how, out);
 }
 
 static const struct level_ops levels[] = {

@@ -137,6 +137,7 @@ run_configured(const struct arguments *a, struct hf_why *why)
 		settings.hsm.uri = a->uri;
 	if (a->pin_source != NULL)
 		settings.hsm.pin_source = a->pin_source;
+	settings.hsms[0].hsm = settings.hsm;
 	log_set_level(settings.log_level);
 	if ((err = daemon_harden(why)) == HF_OK)
 		err = run_mode(a, &settings, why);

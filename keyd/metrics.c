@@ -61,6 +61,28 @@ add_operations(struct page *p, struct server *s)
 	}
 }
 
+/* Names of HSMs need no quoting: hierarchy.h. */
+static void
+add_devices(struct page *p, struct server *s)
+{
+	struct hierarchy_facts rows[2 * HSM_DEVICES];
+	size_t n = hierarchy_devices(s->hierarchy, rows);
+
+	add(p,
+	    "# HELP holdfast_hsm_usable 1 when that HSM could work.\n"
+	    "# TYPE holdfast_hsm_usable gauge\n");
+	for (size_t i = 0; i < n; i++)
+		add(p, "holdfast_hsm_usable{device=\"%s\"} %d\n", rows[i].name,
+		    rows[i].usable);
+	add(p,
+	    "# HELP holdfast_hsm_keyrings_missing Keyrings that it cannot "
+	    "open.\n"
+	    "# TYPE holdfast_hsm_keyrings_missing gauge\n");
+	for (size_t i = 0; i < n; i++)
+		add(p, "holdfast_hsm_keyrings_missing{device=\"%s\"} %zu\n",
+		    rows[i].name, rows[i].missing);
+}
+
 enum hf_err
 metrics_text(struct server *s, struct arena *arena, struct hf_text *out)
 {
@@ -74,7 +96,7 @@ metrics_text(struct server *s, struct arena *arena, struct hf_text *out)
 		return HF_ERR_NO_MEMORY;
 	transport_stats(s->transport, &t);
 	audit_info(s->audit, &a);
-	hsm_info(s->hsm, &h);
+	hsm_info(hierarchy_hsm(s->hierarchy), &h);
 	add_operations(&p, s);
 	add_one(&p, "uptime_seconds", "gauge", "Since the start of the daemon.",
 	    server_uptime(s));
@@ -99,6 +121,7 @@ metrics_text(struct server *s, struct arena *arena, struct hf_text *out)
 	    keys_cached(s->keys));
 	add_one(&p, "hsm_ready", "gauge", "1 when the HSM answers.",
 	    h.state == HSM_READY);
+	add_devices(&p, s);
 	add_one(&p, "hsm_generation", "counter", "Recoveries of the HSM.",
 	    h.generation);
 	add_one(

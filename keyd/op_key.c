@@ -2,6 +2,8 @@
 /* Keys, their versions, aliases and keyrings. */
 #include "op_key.h"
 
+#include <stdio.h>
+
 #include "crypto_x509.h"
 #include "handlers.h"
 
@@ -33,6 +35,26 @@ copy_text(struct request *rq, const char *s, struct hf_text *out)
 	return HF_OK;
 }
 
+/* Where a version at level hsm can be used, where there is a choice. */
+static enum hf_err
+show_hsms(struct request *rq, const struct key_version *v, struct hf_text *out)
+{
+	char holders[HSM_DEVICES][HSM_NAME], text[HSM_DEVICES * HSM_NAME + 8];
+	size_t n, len = 0;
+
+	if (v->level != LEVEL_HSM || v->state == VERSION_DESTROYED ||
+	    rq->server->hsm_count == 1)
+		return HF_OK;
+	n = hierarchy_holders(
+	    rq->server->hierarchy, &v->hsm, v->hsm_home, holders);
+	if (n == 0)
+		return copy_text(rq, "none: it is lost", out);
+	for (size_t i = 0; i < n; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
+		    i == 0 ? "" : " ", holders[i]);
+	return copy_text(rq, text, out);
+}
+
 static enum hf_err
 show_version(
     struct request *rq, const struct key_version *v, struct hf_key_version *out)
@@ -49,8 +71,8 @@ show_version(
 		.destroy_time = v->destroy_time,
 		.made = usage_taken(v->usage),
 	};
-	if (v->spki_len == 0)
-		return HF_OK;
+	if ((err = show_hsms(rq, v, &out->hsm)) != HF_OK || v->spki_len == 0)
+		return err;
 	pem = request_alloc(rq, PEM_MAX);
 	if (pem == NULL)
 		return HF_ERR_NO_MEMORY;

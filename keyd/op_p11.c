@@ -101,7 +101,7 @@ of_level(struct request *rq, const struct key *key, const struct key_version *v,
 
 	if (v->level == LEVEL_WRAPPED)
 		return bits;
-	can = hsm_can(rq->server->hsm);
+	can = hsm_can(hierarchy_hsm(rq->server->hierarchy));
 	for (size_t i = 0; i < sizeof(in_hsm) / sizeof(in_hsm[0]); i++)
 		if (in_hsm[i].family == key->type->family &&
 		    (can & in_hsm[i].needs) != in_hsm[i].needs)
@@ -469,7 +469,7 @@ list_stamp(struct request *rq, uint8_t out[STAMP])
 	put_u64(seed + 32, (uint64_t)who->exe_dev);
 	put_u64(seed + 40, (uint64_t)who->exe_ino);
 	put_u64(seed + 48, groups);
-	put_u32(seed + 56, hsm_can(rq->server->hsm));
+	put_u32(seed + 56, hsm_can(hierarchy_hsm(rq->server->hierarchy)));
 	if (groups > 0)
 		memcpy(seed + len, who->groups, groups);
 	len += groups;

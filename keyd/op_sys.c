@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The service itself: status, HSM, policy, audit. */
-#include "handlers.h"
+/* The service itself: status, policy, audit. */
+#include "op_sys.h"
 
 #include <pwd.h>
 #include <stdio.h>
@@ -12,6 +12,7 @@
 #include "key.h"
 #include "keys.h"
 #include "metrics.h"
+#include "handlers.h"
 #include "server.h"
 
 /* Names of files, and what devices call themselves, may be any bytes: a reply
@@ -26,8 +27,8 @@ make_utf8(char *s)
 			*s = '?';
 }
 
-static enum hf_err
-copy(struct request *rq, const char *s, struct hf_text *out)
+enum hf_err
+sys_text(struct request *rq, const char *s, struct hf_text *out)
 {
 	char *p;
 
@@ -43,6 +44,29 @@ copy(struct request *rq, const char *s, struct hf_text *out)
 
 /* -- Status -- */
 
+/* Of several HSMs, one that is in the hierarchy and cannot be used. */
+static bool
+absent_hsm(struct server *s, char *out, size_t cap)
+{
+	struct hierarchy_facts rows[2 * HSM_DEVICES];
+	size_t n = hierarchy_devices(s->hierarchy, rows);
+
+	for (size_t i = 0; i < n; i++) {
+		struct hsm_info info = { .reason = "not in the configuration" };
+
+		if (!rows[i].in_hierarchy || rows[i].usable || n == 1)
+			continue;
+		if (rows[i].hsm != NULL)
+			hsm_info(rows[i].hsm, &info);
+		(void)snprintf(out, cap, "HSM %s is not there: %s",
+		    rows[i].name,
+		    info.reason[0] != '\0' ? info.reason
+					   : "it does not hold its master key");
+		return true;
+	}
+	return false;
+}
+
 enum hf_err
 op_sys_status(
     struct request *rq, const struct hf_empty *in, struct hf_status_out *out)
@@ -51,14 +75,18 @@ op_sys_status(
 	struct transport_stats stats;
 	struct audit_info audit;
 	struct hsm_info hsm;
-	bool ready;
+	bool ready, degraded;
+	char lacks[256];
 	enum hf_err err;
 
 	(void)in;
-	hsm_info(s->hsm, &hsm);
+	hsm_info(hierarchy_hsm(s->hierarchy), &hsm);
+	lacks[0] = '\0';
+	degraded = hierarchy_degraded(s->hierarchy, lacks, sizeof(lacks)) ||
+	    absent_hsm(s, lacks, sizeof(lacks));
 	audit_info(s->audit, &audit);
 	transport_stats(s->transport, &stats);
-	ready = hsm.state == HSM_READY && !audit.broken;
+	ready = hsm.state == HSM_READY && !audit.broken && !degraded;
 	*out = (struct hf_status_out){
 		.version = TEXT(HOLDFAST_VERSION),
 		.state = s->stopping ? TEXT("stopping")
@@ -77,11 +105,12 @@ op_sys_status(
 		.audit_sequence = audit.sequence,
 	};
 	if (!hierarchy_initialized(s->hierarchy))
-		return copy(rq, hf_err_sentence(HF_ERR_HSM_UNINITIALIZED),
+		return sys_text(rq, hf_err_sentence(HF_ERR_HSM_UNINITIALIZED),
 		    &out->reason);
-	err = copy(rq, hsm.reason, &out->reason);
+	err = sys_text(
+	    rq, hsm.reason[0] != '\0' ? hsm.reason : lacks, &out->reason);
 	if (err == HF_OK && audit.broken)
-		err = copy(rq, audit.reason, &out->reason);
+		err = sys_text(rq, audit.reason, &out->reason);
 	return err;
 }
 
@@ -177,7 +206,7 @@ my_user(struct request *rq, struct hf_whoami_out *out)
 	if (getpwuid_r(rq->who->uid, &pw, buf, sizeof(buf), &found) != 0 ||
 	    found == NULL)
 		return HF_OK;
-	return copy(rq, found->pw_name, &out->user);
+	return sys_text(rq, found->pw_name, &out->user);
 }
 
 enum hf_err
@@ -204,100 +233,13 @@ op_sys_whoami(
 			return err;
 	}
 	subject_add(s, "cert", id->cert);
-	if ((err = copy(rq, id->exe, &out->exe)) != HF_OK ||
-	    (err = copy(rq, id->unit, &out->unit)) != HF_OK ||
-	    (err = copy(rq, id->cert, &out->certificate)) != HF_OK ||
+	if ((err = sys_text(rq, id->exe, &out->exe)) != HF_OK ||
+	    (err = sys_text(rq, id->unit, &out->unit)) != HF_OK ||
+	    (err = sys_text(rq, id->cert, &out->certificate)) != HF_OK ||
 	    (err = list_texts(rq, s->items, s->count, &out->subjects,
 		 &out->subjects_count)) != HF_OK)
 		return err;
 	return my_policies(rq, out);
-}
-
-/* -- HSM -- */
-
-enum hf_err
-op_hsm_status(struct request *rq, const struct hf_empty *in,
-    struct hf_hsm_status_out *out)
-{
-	struct server *s = rq->server;
-	struct hsm_info info;
-	enum hf_err err;
-
-	(void)in;
-	hsm_info(s->hsm, &info);
-	*out = (struct hf_hsm_status_out){
-		.state = text_of(hsm_state_name(info.state)),
-		.since = info.since,
-		.generation = info.generation,
-		.sessions = info.sessions,
-		.master_version = hierarchy_master_version(s->hierarchy),
-		.rotation_pending = hierarchy_rotation_pending(s->hierarchy),
-	};
-	if ((err = copy(rq, info.reason, &out->reason)) != HF_OK ||
-	    (err = copy(rq, info.module, &out->module)) != HF_OK ||
-	    (err = copy(rq, info.token, &out->token)) != HF_OK ||
-	    (err = copy(rq, info.serial, &out->serial)) != HF_OK ||
-	    (err = copy(rq, info.manufacturer, &out->manufacturer)) != HF_OK)
-		return err;
-	return copy(rq, info.model, &out->model);
-}
-
-static enum hf_err
-show_probe(struct request *rq, const struct hsm_probe *probe,
-    struct hf_hsm_probe_out *out)
-{
-	enum hf_err err;
-
-	out->mechanisms =
-	    arena_array(rq->arena, probe->count, sizeof(*out->mechanisms));
-	out->quirks =
-	    arena_array(rq->arena, probe->quirk_count, sizeof(*out->quirks));
-	if (out->mechanisms == NULL || out->quirks == NULL)
-		return HF_ERR_NO_MEMORY;
-	for (size_t i = 0; i < probe->count; i++) {
-		const struct hsm_probe_row *row = &probe->rows[i];
-		struct hf_mechanism *m = &out->mechanisms[i];
-
-		if ((err = copy(rq, row->name, &m->name)) != HF_OK ||
-		    (err = copy(rq, row->use, &m->use)) != HF_OK ||
-		    (err = copy(rq, row->result, &m->result)) != HF_OK ||
-		    (err = copy(rq, row->note, &m->note)) != HF_OK)
-			return err;
-	}
-	out->mechanisms_count = probe->count;
-	for (size_t i = 0; i < probe->quirk_count; i++)
-		if ((err = copy(rq, probe->quirks[i], &out->quirks[i])) !=
-		    HF_OK)
-			return err;
-	out->quirks_count = probe->quirk_count;
-	return copy(rq, probe->token, &out->token);
-}
-
-enum hf_err
-op_hsm_probe(
-    struct request *rq, const struct hf_empty *in, struct hf_hsm_probe_out *out)
-{
-	struct hsm_probe probe;
-	enum hf_err err;
-
-	(void)in;
-	if ((err = hsm_probe_run(rq->server->hsm, &probe)) != HF_OK)
-		return err;
-	err = show_probe(rq, &probe, out);
-	hsm_probe_free(&probe);
-	return err;
-}
-
-enum hf_err
-op_hsm_rotate_master(struct request *rq, const struct hf_rotate_master_in *in,
-    struct hf_rotate_master_out *out)
-{
-	enum hf_err err = hierarchy_rotate_master(rq->server->hierarchy,
-	    in->destroy_old, &out->master_version, &out->keyrings, &rq->why);
-
-	if (err == HF_OK)
-		server_event(rq->server, "master.rotated", "");
-	return err;
 }
 
 /* -- Policy -- */
@@ -350,11 +292,12 @@ list_policy(void *ctx, const struct policy_info *info)
 	}
 	row->subjects_count = info->subject_count;
 	for (size_t i = 0; i < info->subject_count && pl->err == HF_OK; i++)
-		pl->err = copy(pl->rq, info->subjects[i], &row->subjects[i]);
+		pl->err =
+		    sys_text(pl->rq, info->subjects[i], &row->subjects[i]);
 	if (pl->err == HF_OK)
-		pl->err = copy(pl->rq, info->name, &row->name);
+		pl->err = sys_text(pl->rq, info->name, &row->name);
 	if (pl->err == HF_OK)
-		pl->err = copy(pl->rq, info->file, &row->file);
+		pl->err = sys_text(pl->rq, info->file, &row->file);
 }
 
 enum hf_err
@@ -441,8 +384,8 @@ test_answer(struct request *rq, const struct policy_verdict *v,
 	enum hf_err err;
 
 	out->allowed = v->allowed;
-	if ((err = copy(rq, v->reason, &out->reason)) != HF_OK ||
-	    (err = copy(rq, v->pattern, &out->rule)) != HF_OK)
+	if ((err = sys_text(rq, v->reason, &out->reason)) != HF_OK ||
+	    (err = sys_text(rq, v->pattern, &out->rule)) != HF_OK)
 		return err;
 	if (v->policy == NULL)
 		return HF_OK;
@@ -467,7 +410,7 @@ caps_text(struct request *rq, unsigned caps, struct hf_text *out)
 			(void)strncat(buf, cap_name((enum hf_cap)bit),
 			    sizeof(buf) - strlen(buf) - 1);
 		}
-	return copy(rq, buf, out);
+	return sys_text(rq, buf, out);
 }
 
 /* As a request with this context would have them. */
@@ -521,7 +464,8 @@ op_audit_status(struct request *rq, const struct hf_empty *in,
     struct hf_audit_status_out *out)
 {
 	struct server *s = rq->server;
-	uint8_t id[HSM_ID], spki[1024], *head;
+	struct hierarchy_device device;
+	uint8_t spki[1024], *head;
 	struct audit_info info;
 	size_t len;
 	char *pem;
@@ -542,9 +486,10 @@ op_audit_status(struct request *rq, const struct hf_empty *in,
 		.checkpoint = info.checkpoint,
 		.checkpoint_sequence = info.checkpoint_sequence,
 	};
-	hierarchy_audit_id(s->hierarchy, id);
-	if (hsm_audit_public(s->hsm, id, spki, &len) == HF_OK &&
+	hierarchy_active(s->hierarchy, &device);
+	if (hsm_audit_public(device.hsm, device.audit_id, spki, &len) ==
+		HF_OK &&
 	    (err = crypto_spki_pem(bytes_of(spki, len), pem, 2048)) == HF_OK)
 		out->public_key = text_of(pem);
-	return copy(rq, info.file, &out->file);
+	return sys_text(rq, info.file, &out->file);
 }

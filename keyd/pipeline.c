@@ -152,6 +152,35 @@ request_purpose(struct request *rq)
 	    "key %s was not made for this", rq->key->name);
 }
 
+/*
+ * With several HSMs "the HSM does not answer" does not say enough: which one
+ * holds the key?
+ */
+static void
+request_name_hsm(struct request *rq)
+{
+	char holders[HSM_DEVICES][HSM_NAME];
+	const struct key_version *v = NULL;
+
+	for (size_t i = 0; rq->key != NULL && i < rq->key->count; i++)
+		if (rq->key->versions[i].level == LEVEL_HSM &&
+		    (rq->key_version == 0 ||
+			rq->key->versions[i].number == rq->key_version))
+			v = &rq->key->versions[i];
+	if (v == NULL || rq->server->hsm_count < 2 || rq->why.text[0] != '\0')
+		return;
+	if (hierarchy_holders(
+		rq->server->hierarchy, &v->hsm, v->hsm_home, holders) == 0)
+		(void)snprintf(rq->why.text, sizeof(rq->why.text),
+		    "version %u of key %s is in an HSM that is no longer in "
+		    "the hierarchy",
+		    v->number, rq->key->name);
+	else
+		(void)snprintf(rq->why.text, sizeof(rq->why.text),
+		    "version %u of key %s is in HSM %s, which does not answer",
+		    v->number, rq->key->name, holders[0]);
+}
+
 /* -- Reply -- */
 
 static enum hf_err
@@ -355,6 +384,9 @@ pipeline_run(struct request *rq)
 		result = request_perform(rq);
 	if (result == HF_ERR_DEFER)
 		return request_defer(rq);
+	if (result == HF_ERR_HSM_UNAVAILABLE || result == HF_ERR_HSM_PIN ||
+	    result == HF_ERR_HSM_UNINITIALIZED)
+		request_name_hsm(rq);
 	if (rq->op != NULL) {
 		/* What is not in the log did not happen, for the caller. */
 		if (result != HF_ERR_AUDIT &&

@@ -7,23 +7,46 @@
 /* clang-format off */
 enum { VERSION_MAX = 0xffffff };
 
+SCHEMA(member_schema, member_record,
+	F(member_record, "name",            name,            1, 32, REQUIRED | NAME, NULL, ""),
+	F(member_record, "master_id",       master_id,       16, 16, REQUIRED, NULL, ""),
+	F(member_record, "master_version",  master_version,  0, VERSION_MAX, 0, NULL, ""),
+	F(member_record, "wrap_id",         wrap_id,         16, 16, REQUIRED, NULL, ""),
+	F(member_record, "audit_id",        audit_id,        16, 16, REQUIRED, NULL, ""),
+	F(member_record, "phase",           phase,           0, 16, 0, "|init|ceremony|joining|making|rewrapping|retiring|leaving", ""),
+	F(member_record, "next_id",         next_id,         16, 16, 0, NULL, ""),
+	F(member_record, "next_version",    next_version,    0, VERSION_MAX, 0, NULL, ""),
+	F(member_record, "destroy_old",     destroy_old,     0, 1, 0, NULL, ""),
+	F(member_record, "share_set",       share_set,       8, 8, 0, NULL, ""),
+	F(member_record, "share_check",     share_check,     8, 8, 0, NULL, ""),
+	F(member_record, "share_threshold", share_threshold, 0, 255, 0, NULL, ""),
+	F(member_record, "share_count",     share_count,     0, 255, 0, NULL, ""));
 SCHEMA_PUBLIC(root_schema, root_record,
-	F(root_record, "master_id",      master_id,      16, 16, 0, NULL, ""),
-	F(root_record, "master_version", master_version, 0, VERSION_MAX, 0, NULL, ""),
-	F(root_record, "wrap_id",        wrap_id,        16, 16, REQUIRED, NULL, ""),
-	F(root_record, "audit_id",       audit_id,       16, 16, REQUIRED, NULL, ""),
-	F(root_record, "phase",          phase,          0, 16, 0, "|init|making|rewrapping|retiring", ""),
-	F(root_record, "next_id",        next_id,        16, 16, 0, NULL, ""),
-	F(root_record, "next_version",   next_version,   0, VERSION_MAX, 0, NULL, ""),
-	F(root_record, "destroy_old",    destroy_old,    0, 1, 0, NULL, ""));
+	F(root_record, "master_id",       master_id,       16, 16, 0, NULL, ""),
+	F(root_record, "master_version",  master_version,  0, VERSION_MAX, 0, NULL, ""),
+	F(root_record, "wrap_id",         wrap_id,         16, 16, 0, NULL, ""),
+	F(root_record, "audit_id",        audit_id,        16, 16, 0, NULL, ""),
+	F(root_record, "phase",           phase,           0, 16, 0, "|init|making|rewrapping|retiring", ""),
+	F(root_record, "next_id",         next_id,         16, 16, 0, NULL, ""),
+	F(root_record, "next_version",    next_version,    0, VERSION_MAX, 0, NULL, ""),
+	F(root_record, "destroy_old",     destroy_old,     0, 1, 0, NULL, ""),
+	F(root_record, "migrate_from",    migrate_from,    0, 32, 0, NULL, ""),
+	F(root_record, "migrate_to",      migrate_to,      0, 32, 0, NULL, ""),
+	F(root_record, "migrate_destroy", migrate_destroy, 0, 1, 0, NULL, ""),
+	LIST(root_record, "members", members, 4, &member_schema, 0, ""));
 
+SCHEMA(wrap_schema, wrap_record,
+	F(wrap_record, "master_id",      master_id,      16, 16, REQUIRED, NULL, ""),
+	F(wrap_record, "master_version", master_version, 0, VERSION_MAX, 0, NULL, ""),
+	F(wrap_record, "sealed",         sealed,         1, 256, REQUIRED, NULL, ""));
 SCHEMA_PUBLIC(keyring_schema, keyring_record,
 	F(keyring_record, "id",             id,             16, 16, REQUIRED, NULL, ""),
 	F(keyring_record, "creation_time",  creation_time,  0, INT64_MAX, REQUIRED, NULL, ""),
 	F(keyring_record, "master_id",      master_id,      16, 16, 0, NULL, ""),
 	F(keyring_record, "master_version", master_version, 0, VERSION_MAX, 0, NULL, ""),
 	F(keyring_record, "sealed",         sealed,         1, 256, 0, NULL, ""),
-	F(keyring_record, "destroyed",      destroyed,      0, 1, 0, NULL, ""));
+	F(keyring_record, "destroyed",      destroyed,      0, 1, 0, NULL, ""),
+	LIST(keyring_record, "wraps", wraps, 8, &wrap_schema, 0, ""));
 
 SCHEMA_PUBLIC(key_schema, key_record,
 	F(key_record, "id",                     id,                     16, 16, REQUIRED, NULL, ""),
@@ -66,6 +89,7 @@ SCHEMA_PUBLIC(version_schema, version_record,
 	F(version_record, "hsm_hmac_id",      hsm_hmac_id,      16, 16, 0, NULL, ""),
 	F(version_record, "hsm_hmac_wrapped", hsm_hmac_wrapped, 0, 4096, 0, NULL, ""),
 	F(version_record, "wrap_id",          wrap_id,          16, 16, 0, NULL, ""),
+	F(version_record, "hsm_home",         hsm_home,         16, 16, 0, NULL, ""),
 	F(version_record, "spki",             spki,             0, 1024, 0, NULL, ""),
 	F(version_record, "certificates",     certificates,     0, 16384, 0, NULL, ""));
 
@@ -116,8 +140,14 @@ record_encode(const struct schema *schema, const void *record, uint8_t *buf,
 enum hf_err
 record_decode(const struct schema *schema, struct hf_bytes in, void *record)
 {
-	/* No record has lists, so no arena is needed. */
-	if (schema_decode(schema, in, NULL, record, NULL) != HF_OK)
+	return record_decode_list(schema, in, NULL, record);
+}
+
+enum hf_err
+record_decode_list(const struct schema *schema, struct hf_bytes in,
+    struct arena *arena, void *record)
+{
+	if (schema_decode(schema, in, arena, record, NULL) != HF_OK)
 		return HF_ERR_STORE_DAMAGED;
 	return HF_OK;
 }

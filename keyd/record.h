@@ -11,27 +11,60 @@
  * fails to open.
  */
 
-/* hsm/root, not sealed. */
-struct root_record {
+/*
+ * hsm/root, not sealed: the HSMs of the hierarchy. The first format had the
+ * fields of one HSM in the record itself, and no members.
+ */
+struct member_record {
+	struct hf_text name;
 	struct hf_bytes master_id;
 	uint64_t master_version;
 	struct hf_bytes wrap_id;
 	struct hf_bytes audit_id;
-	struct hf_text phase;    /* "", init, making, rewrapping, retiring */
+	struct hf_text phase;
 	struct hf_bytes next_id; /* making, rewrapping: new; retiring: old */
 	uint64_t next_version;
 	_Bool destroy_old;
+	struct hf_bytes share_set; /* shares of master and wrapping key */
+	struct hf_bytes share_check;
+	uint64_t share_threshold;
+	uint64_t share_count;
+};
+struct root_record {
+	struct hf_bytes master_id; /* from here ... */
+	uint64_t master_version;
+	struct hf_bytes wrap_id;
+	struct hf_bytes audit_id;
+	struct hf_text phase;
+	struct hf_bytes next_id;
+	uint64_t next_version;
+	_Bool destroy_old; /* ... to here: the first format */
+	struct hf_text migrate_from;
+	struct hf_text migrate_to;
+	_Bool migrate_destroy;
+	struct member_record *members;
+	size_t members_count;
 };
 extern const struct schema root_schema;
 
-/* keyring/<name>, not sealed but for `sealed`, by the master key. */
-struct keyring_record {
-	struct hf_bytes id;
-	uint64_t creation_time;
+/*
+ * keyring/<name>, not sealed but for `sealed`, by a master key. The first
+ * format had one, in the record itself.
+ */
+struct wrap_record {
 	struct hf_bytes master_id;
 	uint64_t master_version;
 	struct hf_bytes sealed;
+};
+struct keyring_record {
+	struct hf_bytes id;
+	uint64_t creation_time;
+	struct hf_bytes master_id; /* from here ... */
+	uint64_t master_version;
+	struct hf_bytes sealed; /* ... to here: the first format */
 	_Bool destroyed;
+	struct wrap_record *wraps;
+	size_t wraps_count;
 };
 extern const struct schema keyring_schema;
 
@@ -93,6 +126,7 @@ struct version_record {
 	struct hf_bytes hsm_hmac_id;
 	struct hf_bytes hsm_hmac_wrapped;
 	struct hf_bytes wrap_id;
+	struct hf_bytes hsm_home; /* the HSM where it was born: its audit_id */
 	struct hf_bytes spki;
 	struct hf_bytes certificates; /* DER, one after the other, leaf first */
 };
@@ -163,6 +197,10 @@ enum hf_err record_encode(const struct schema *schema, const void *record,
 /* Views into `in`. HF_ERR_STORE_DAMAGED when it is not such a record. */
 enum hf_err record_decode(
     const struct schema *schema, struct hf_bytes in, void *record);
+
+/* The same for records with lists, which come from the arena. */
+enum hf_err record_decode_list(const struct schema *schema, struct hf_bytes in,
+    struct arena *arena, void *record);
 
 enum { RECORD_MAX = 32768 };
 

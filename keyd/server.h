@@ -29,7 +29,12 @@ enum {
 /* The parts of a running daemon, for handlers to reach. Made in main.c. */
 struct server {
 	const struct settings *settings;
-	struct hsm *hsm;
+	struct hsm *hsm; /* the first of those of the configuration */
+	struct hsm *hsms[HSM_DEVICES];
+	size_t hsm_count;
+	/* The HSM whose key signs the audit log now: audit_backing.c. */
+	struct hsm *audit_hsm;
+	uint8_t audit_key[HSM_ID];
 	struct store *store;
 	struct hierarchy *hierarchy;
 	struct keys *keys;

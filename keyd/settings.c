@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
+#include "../lib/schema.h"
 #include "hcl.h"
 
 enum { PATH_LENGTH_MAX = 4095, SOCKET_LENGTH_MAX = 107, LISTENERS_MAX = 64 };
@@ -64,6 +65,7 @@ static const struct setting rows[] = {
 	{ TOP("default_level", TEXT, default_level, "wrapped"), .words = "wrapped|hsm", .doc = "Protection level of new keys for which none is asked: wrapped (used in locked memory of the daemon) or hsm (used inside the HSM)." },
 	{ TOP("key_cache", INTEGER, key_cache, "10000"), .min = 1, .max = 10000000, .doc = "Opened keys that are kept in memory at most; others are opened anew when used." },
 	{ TOP("idempotency_seconds", INTEGER, idempotency_seconds, "86400"), .min = 1, .max = 31536000, .doc = "How long the idempotency key of a request is known: the same request with the same key is not carried out again." },
+	{ TOP("hsm_return_seconds", INTEGER, hsm_return_seconds, "30"), .max = 86400, .doc = "With several HSMs: seconds that the preferred one must have been back before it works again instead of another." },
 	{ TOP("drain_seconds", INTEGER, drain_seconds, "10"), .max = 3600, .doc = "How long a stop waits for requests in flight." },
 
 	{ LIMIT(message, "16777216", 65536, 268435456), .doc = "Bytes of a request." },
@@ -508,6 +510,59 @@ read_listeners(const struct reader *r, const struct hcl_node *all)
 	return HF_OK;
 }
 
+/*
+ * One of several HSMs. It is read into the place of the only one, which has its
+ * defaults then, and moved.
+ */
+static enum hf_err
+read_hsm(const struct reader *r, const struct hcl_node *block)
+{
+	struct settings *s = r->s;
+	char *name;
+	enum hf_err err;
+
+	if (block->kind != HCL_OBJECT || !name_valid(block->key) ||
+	    block->key.len >= HSM_NAME)
+		return hcl_fail(r->file, block, r->why,
+		    "an HSM has a name of 1 to %d of a-z A-Z 0-9 . _ -",
+		    HSM_NAME - 1);
+	if (s->hsm_count == HSM_DEVICES)
+		return hcl_fail(
+		    r->file, block, r->why, "more than %d HSMs", HSM_DEVICES);
+	if (hcl_get(block, "uri") == NULL)
+		return hcl_fail(r->file, block, r->why,
+		    "the HSM \"%.60s\" needs \"uri\"", block->key.ptr);
+	for (size_t i = 0; i < ROWS; i++)
+		if (same_block(&rows[i], "hsm") &&
+		    (err = set_standard(r, &rows[i], s)) != HF_OK)
+			return err;
+	if ((err = read_members(r, block, "hsm")) != HF_OK)
+		return err;
+	name = strdup(block->key.ptr);
+	if ((err = own(s, name)) != HF_OK)
+		return err;
+	s->hsms[s->hsm_count++] = (struct settings_hsm){ name, s->hsm };
+	return HF_OK;
+}
+
+static enum hf_err
+read_hsms(const struct reader *r, const struct hcl_node *all)
+{
+	struct settings *s = r->s;
+	enum hf_err err;
+
+	for (const struct hcl_node *n = all->first; n != NULL; n = n->next) {
+		if (hcl_get(all, n->key.ptr) != n)
+			return hcl_fail(r->file, n, r->why,
+			    "the HSM \"%.60s\" is there already, on line %u",
+			    n->key.ptr, hcl_get(all, n->key.ptr)->line);
+		if ((err = read_hsm(r, n)) != HF_OK)
+			return err;
+	}
+	s->hsm = s->hsms[0].hsm;
+	return HF_OK;
+}
+
 /* A member of the whole file: a setting, a block of settings, listeners. */
 static enum hf_err
 read_top(const struct reader *r, const struct hcl_node *root,
@@ -530,6 +585,8 @@ read_top(const struct reader *r, const struct hcl_node *root,
 		return hcl_fail(r->file, n, r->why,
 		    "the block %s is there already, on line %u", n->key.ptr,
 		    hcl_get(root, n->key.ptr)->line);
+	if (n->labelled && text_is(n->key, "hsm"))
+		return read_hsms(r, n);
 	return read_members(r, n, n->key.ptr);
 }
 
@@ -545,6 +602,9 @@ read_file(const struct reader *r)
 	for (const struct hcl_node *n = root->first; n != NULL; n = n->next)
 		if ((err = read_top(r, root, n)) != HF_OK)
 			return err;
+	if (r->s->hsm_count == 0)
+		r->s->hsms[r->s->hsm_count++] =
+		    (struct settings_hsm){ "hsm", r->s->hsm };
 	return HF_OK;
 }
 
@@ -664,7 +724,12 @@ settings_print_defaults(FILE *out)
 		print_row(out, block == NULL ? "" : "\t", &rows[i]);
 	}
 	(void)fputs(
-	    "}\n\n# A TLS listener for other hosts; there may be "
+	    "}\n\n# Several HSMs have a name each, and stand in the order of "
+	    "preference:\n#hsm \"left\" {\n#\turi = "
+	    "\"pkcs11:serial=0a1b?module-path=/usr/lib/vendor.so\"\n#\tpin = "
+	    "\"cred:left-pin\"\n#}\n#hsm \"right\" {\n#\turi = "
+	    "\"pkcs11:serial=2c3d?module-path=/usr/lib/vendor.so\"\n#\tpin = "
+	    "\"cred:right-pin\"\n#}\n\n# A TLS listener for other hosts; there may be "
 	    "several, each with a name.\n# The client's certificate says who "
 	    "it is (\"cert:\" in policy).\n#listener \"fleet\" {\n",
 	    out);

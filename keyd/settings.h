@@ -9,6 +9,7 @@
 #include <holdfast/err.h>
 
 #include "audit.h"
+#include "hierarchy.h"
 #include "hsm.h"
 #include "log.h"
 #include "transport.h"
@@ -20,6 +21,10 @@
  * the wrong kind or out of bounds is refused with file and line. Relative
  * paths are relative to the folder of the file.
  */
+struct settings_hsm {
+	const char *name;
+	struct hsm_settings hsm;
+};
 struct settings {
 	const char *file;          /* that was read */
 	const char *state_dir;     /* holds the store */
@@ -35,7 +40,10 @@ struct settings {
 	uint64_t usage_lately; /* seconds: a version used since is in use */
 	uint64_t clock_hold;   /* seconds at most that a leap delays */
 	struct transport_settings transport;
-	struct hsm_settings hsm;
+	struct hsm_settings hsm; /* the first of ... */
+	struct settings_hsm hsms[HSM_DEVICES];
+	size_t hsm_count;
+	unsigned hsm_return_seconds;
 	struct audit_settings audit;
 
 	/* What the texts above point into. */

@@ -15,6 +15,7 @@ static const struct hf_text store_name = { "wrapping-key", 12 };
 
 struct wrapping_key {
 	struct hsm_key key;
+	uint8_t home[HSM_ID]; /* the HSM where it was born */
 	uint8_t wrapped[WRAPPED_MAX];
 	uint8_t spki[WRAPPING_KEY_SPKI];
 	size_t spki_len;
@@ -42,6 +43,8 @@ from_record(const struct version_record *rec, struct wrapping_key *out)
 		memcpy(
 		    out->wrapped, rec->hsm_wrapped.ptr, rec->hsm_wrapped.len);
 	out->key.wrapped = bytes_of(out->wrapped, rec->hsm_wrapped.len);
+	if (rec->hsm_home.len == HSM_ID)
+		memcpy(out->home, rec->hsm_home.ptr, HSM_ID);
 	memcpy(out->spki, rec->spki.ptr, rec->spki.len);
 	out->spki_len = rec->spki.len;
 	return HF_OK;
@@ -75,6 +78,7 @@ save(struct server *s, const struct wrapping_key *k)
 		.creation_time = (uint64_t)time(NULL),
 		.hsm_id = bytes_of(k->key.id, HSM_ID),
 		.wrap_id = bytes_of(k->key.wrap_id, HSM_ID),
+		.hsm_home = bytes_of(k->home, HSM_ID),
 		.hsm_wrapped = k->key.wrapped,
 		.spki = bytes_of(k->spki, k->spki_len),
 	};
@@ -97,19 +101,22 @@ save(struct server *s, const struct wrapping_key *k)
 static enum hf_err
 make(struct server *s, struct wrapping_key *out)
 {
+	struct hierarchy_device device;
 	size_t wrapped_len = 0;
 	enum hf_err err;
 
 	out->key.type = wrapping_type();
-	hierarchy_wrap_id(s->hierarchy, out->key.wrap_id);
+	hierarchy_active(s->hierarchy, &device);
+	memcpy(out->key.wrap_id, device.wrap_id, HSM_ID);
+	memcpy(out->home, device.audit_id, HSM_ID);
 	if ((err = crypto_random(out->key.id, HSM_ID)) != HF_OK)
 		return err;
-	err = hsm_key_make(s->hsm, out->key.type, 0, out->key.wrap_id,
+	err = hsm_key_make(device.hsm, out->key.type, 0, out->key.wrap_id,
 	    out->key.id, out->wrapped, &wrapped_len, out->spki, &out->spki_len);
 	out->key.wrapped = bytes_of(out->wrapped, wrapped_len);
 	if (err == HF_OK)
 		err = save(s, out);
-	if (err != HF_OK && hsm_key_drop(s->hsm, &out->key) != HF_OK)
+	if (err != HF_OK && hsm_key_drop(device.hsm, &out->key) != HF_OK)
 		return err; /* an orphan in the HSM; nothing refers to it */
 	return err;
 }
@@ -144,6 +151,26 @@ wrapping_key_public(
 	return HF_OK;
 }
 
+enum hf_err
+wrapping_key_holders(
+    struct server *server, char out[HSM_DEVICES][HSM_NAME], size_t *count)
+{
+	struct wrapping_key k = { 0 };
+	enum hf_err err = load(server, &k);
+
+	if (err == HF_OK)
+		*count =
+		    hierarchy_holders(server->hierarchy, &k.key, k.home, out);
+	return err;
+}
+
+enum hf_err
+wrapping_key_forget(struct server *server)
+{
+	return store_commit(server->store, NULL, 0,
+	    &(struct store_write){ store_name, { NULL, 0 } }, 1, NULL);
+}
+
 static enum hf_err
 open_block(struct server *s, const struct hash_type *hash,
     struct hf_bytes block, struct secret *out)
@@ -158,8 +185,9 @@ open_block(struct server *s, const struct hash_type *hash,
 		return HF_ERR_AUTH_FAILED; /* nobody can have wrapped for it */
 	if (err != HF_OK ||
 	    (err = secret_alloc(&plain, WRAPPING_KEY_BYTES)) != HF_OK ||
-	    (err = hsm_key_decrypt_oaep(s->hsm, &k.key, sha256 ? NULL : hash,
-		 block, plain.ptr, &len)) != HF_OK)
+	    (err = hsm_key_decrypt_oaep(
+		 hierarchy_hsm_of_key(s->hierarchy, &k.key, k.home), &k.key,
+		 sha256 ? NULL : hash, block, plain.ptr, &len)) != HF_OK)
 		return err;
 	if (len == 0)
 		return HF_ERR_AUTH_FAILED;

@@ -25,6 +25,13 @@ enum hf_err wrapping_key_public(
 enum hf_err wrapping_key_unwrap(struct server *server,
     const struct hash_type *hash, struct hf_bytes blob, struct secret *out);
 
+/* Which HSMs hold it; HF_ERR_NOT_FOUND when it was never made. */
+enum hf_err wrapping_key_holders(
+    struct server *server, char out[HSM_DEVICES][HSM_NAME], size_t *count);
+/* What was wrapped with it cannot be brought any more; the next to ask gets a
+ * new one. */
+enum hf_err wrapping_key_forget(struct server *server);
+
 /* One block of RSA-OAEP with SHA-256, WRAPPING_KEY_BYTES; the same error. */
 enum hf_err wrapping_key_decrypt(
     struct server *server, struct hf_bytes block, struct secret *out);

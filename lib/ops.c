@@ -204,6 +204,7 @@ SCHEMA(schema_key_version, hf_key_version,
 	F(hf_key_version, "destroy_time",  destroy_time,  0, INT64_MAX, PLAIN | TIME, NULL, "when it will be or was destroyed"),
 	F(hf_key_version, "public_key",    public_key,    0, 4096, 0, NULL, "PEM"),
 	F(hf_key_version, "certificate_chain", certificate_chain, 0, CHAIN_PEM_MAX, 0, NULL, "PEM, its own certificate first"),
+	F(hf_key_version, "hsm",           hsm,           0, 256, PLAIN, NULL, "the HSMs that can use it, at level hsm"),
 	F(hf_key_version, "made",          made,          0, INT64_MAX, PLAIN, NULL, "ciphertexts, signatures and MACs made; after a crash too many rather than too few"));
 SCHEMA(schema_key_use, hf_key_use,
 	F(hf_key_use, "version",   version,   0, VERSION_MAX, PLAIN, NULL, "version"),
@@ -353,6 +354,38 @@ SCHEMA_PUBLIC(schema_whoami_out, hf_whoami_out,
 	TEXTS(hf_whoami_out, "policies", policies, 512, PLAIN, "policies bound to the caller"));
 SCHEMA_PUBLIC(schema_metrics_out, hf_metrics_out,
 	F(hf_metrics_out, "text", text, 0, 1 << 20, DATA, NULL, "Prometheus text format 0.0.4"));
+SCHEMA(schema_hsm_device, hf_hsm_device,
+	F(hf_hsm_device, "name",           name,           0, 64, PLAIN, NULL, "name in the configuration"),
+	F(hf_hsm_device, "role",           role,           0, 64, PLAIN, NULL, "active, standby, away, or what is under way"),
+	F(hf_hsm_device, "state",          state,          0, 32, PLAIN, NULL, "state of the HSM"),
+	F(hf_hsm_device, "reason",         reason,         0, 256, 0, NULL, "what is wrong, when not ready"),
+	F(hf_hsm_device, "since",          since,          0, INT64_MAX, PLAIN | TIME, NULL, "when the state began"),
+	F(hf_hsm_device, "token",          token,          0, 64, PLAIN, NULL, "label of the token"),
+	F(hf_hsm_device, "serial",         serial,         0, 64, PLAIN, NULL, "serial number of the token"),
+	F(hf_hsm_device, "master_id",      master_id,      0, 16, PLAIN, NULL, "CKA_ID of its master key"),
+	F(hf_hsm_device, "master_version", master_version, 0, VERSION_MAX, PLAIN, NULL, "version of its master key"),
+	F(hf_hsm_device, "keyrings",       keyrings,       0, INT64_MAX, PLAIN | ALWAYS, NULL, "keyrings that it can open"),
+	F(hf_hsm_device, "missing",        missing,        0, INT64_MAX, PLAIN | ALWAYS, NULL, "keyrings that it cannot open yet"),
+	F(hf_hsm_device, "shares",         shares,         0, 64, PLAIN, NULL, "shares of its master key: their set, how many are needed"));
+SCHEMA_PUBLIC(schema_hsm_add_in, hf_hsm_add_in,
+	KEY_FIELD(hf_hsm_add_in));
+SCHEMA_PUBLIC(schema_hsm_add_out, hf_hsm_add_out,
+	F(hf_hsm_add_out, "name",     name,     0, 64, PLAIN, NULL, "the HSM"),
+	F(hf_hsm_add_out, "keyrings", keyrings, 0, INT64_MAX, PLAIN | ALWAYS, NULL, "keyring keys wrapped for it"));
+SCHEMA_PUBLIC(schema_hsm_remove_in, hf_hsm_remove_in,
+	KEY_FIELD(hf_hsm_remove_in),
+	F(hf_hsm_remove_in, "destroy", destroy, 0, 1, PLAIN, NULL, "destroy its master, wrapping and audit key too"),
+	F(hf_hsm_remove_in, "confirm", confirm, 1, 32, PLAIN | NAME, NULL, "its name again: also when keys at level hsm are lost with it"));
+SCHEMA_PUBLIC(schema_hsm_remove_out, hf_hsm_remove_out,
+	F(hf_hsm_remove_out, "lost", lost, 0, INT64_MAX, PLAIN | ALWAYS, NULL, "keys at level hsm that can no longer be used"));
+SCHEMA_PUBLIC(schema_hsm_migrate_in, hf_hsm_migrate_in,
+	KEY_FIELD(hf_hsm_migrate_in),
+	F(hf_hsm_migrate_in, "to",      to,      1, 32, PLAIN | REQUIRED | NAME, NULL, "the HSM that takes its place"),
+	F(hf_hsm_migrate_in, "destroy", destroy, 0, 1, PLAIN, NULL, "destroy the keys in the old one"),
+	F(hf_hsm_migrate_in, "confirm", confirm, 1, 32, PLAIN | NAME, NULL, "its name again: also when keys at level hsm are lost with it"));
+SCHEMA_PUBLIC(schema_hsm_migrate_out, hf_hsm_migrate_out,
+	F(hf_hsm_migrate_out, "keyrings", keyrings, 0, INT64_MAX, PLAIN | ALWAYS, NULL, "keyring keys wrapped for the new one"),
+	F(hf_hsm_migrate_out, "lost",     lost,     0, INT64_MAX, PLAIN | ALWAYS, NULL, "keys at level hsm that can no longer be used"));
 SCHEMA_PUBLIC(schema_hsm_status_out, hf_hsm_status_out,
 	F(hf_hsm_status_out, "state",            state,            0, 32, PLAIN, NULL, "state of the HSM"),
 	F(hf_hsm_status_out, "reason",           reason,           0, 256, 0, NULL, "what is wrong, when not ready"),
@@ -365,7 +398,8 @@ SCHEMA_PUBLIC(schema_hsm_status_out, hf_hsm_status_out,
 	F(hf_hsm_status_out, "model",            model,            0, 64, PLAIN, NULL, "model"),
 	F(hf_hsm_status_out, "sessions",         sessions,         0, INT64_MAX, PLAIN | ALWAYS, NULL, "sessions in the pool"),
 	F(hf_hsm_status_out, "master_version",   master_version,   0, VERSION_MAX, PLAIN | ALWAYS, NULL, "version of the master key"),
-	F(hf_hsm_status_out, "rotation_pending", rotation_pending, 0, INT64_MAX, PLAIN | ALWAYS, NULL, "keyrings still under an older master key"));
+	F(hf_hsm_status_out, "rotation_pending", rotation_pending, 0, INT64_MAX, PLAIN | ALWAYS, NULL, "keyrings still under an older master key"),
+	LIST(hf_hsm_status_out, "devices", devices, 8, &schema_hsm_device, ALWAYS, "the HSMs, in order of preference"));
 SCHEMA(schema_mechanism, hf_mechanism,
 	F(hf_mechanism, "name",   name,   0, 64, PLAIN, NULL, "PKCS#11 name"),
 	F(hf_mechanism, "use",    use,    0, 128, PLAIN, NULL, "what it is needed for"),

@@ -14,7 +14,7 @@
 #include "option.h"
 #include "tool.h"
 
-enum { FILES = 256, PEM_MAX = 8192, SPKI_MAX = 1024 };
+enum { FILES = 256, PEM_MAX = 16384, SPKI_MAX = 1024 };
 
 struct audit_question {
 	const char *files[FILES];
@@ -97,9 +97,54 @@ key_beside(const char *file, char *out, size_t cap)
 	return STATUS_OK;
 }
 
-/* Reads the key, and says which one it is: it is what the proof rests on. */
+/* The keys of a file, which may be several where there are several HSMs. */
+struct keys {
+	uint8_t der[AUDIT_KEYS][SPKI_MAX];
+	struct hf_bytes spki[AUDIT_KEYS];
+	size_t count;
+};
+
+/* The PEM of one key, and what comes after it; false: it does not end. */
+static bool
+pem_split(struct hf_text *rest, struct hf_text *one)
+{
+	static const char end[] = "-----END PUBLIC KEY-----";
+	const char *at = memmem(rest->ptr, rest->len, end, sizeof(end) - 1);
+
+	if (at == NULL)
+		return false;
+	*one = (struct hf_text){ rest->ptr,
+		(size_t)(at - rest->ptr) + sizeof(end) - 1 };
+	rest->ptr += one->len;
+	rest->len -= one->len;
+	while (rest->len > 0 &&
+	    (*rest->ptr == '\n' || *rest->ptr == '\r' || *rest->ptr == ' ')) {
+		rest->ptr++;
+		rest->len--;
+	}
+	return true;
+}
+
+static bool
+keys_read(struct hf_text pem, struct keys *out)
+{
+	struct hf_text one;
+
+	while (pem.len > 0) {
+		size_t i = out->count, len;
+
+		if (i == AUDIT_KEYS || !pem_split(&pem, &one) ||
+		    crypto_pem_spki(one, out->der[i], SPKI_MAX, &len) != HF_OK)
+			return false;
+		out->spki[i] = bytes_of(out->der[i], len);
+		out->count++;
+	}
+	return out->count > 0;
+}
+
+/* Reads the keys, and says which: they are what the proof rests on. */
 static int
-read_key(const struct audit_question *q, uint8_t *spki, size_t *len)
+read_keys(const struct audit_question *q, struct keys *out)
 {
 	char beside[4096], print[65];
 	const char *path = q->key;
@@ -117,15 +162,17 @@ read_key(const struct audit_question *q, uint8_t *spki, size_t *len)
 	status = file_read(path, PEM_MAX, &pem);
 	if (status != STATUS_OK)
 		return status;
-	if (crypto_pem_spki((struct hf_text){ (const char *)pem.ptr, pem.len },
-		spki, SPKI_MAX, len) != HF_OK ||
-	    crypto_sha256(bytes_of(spki, *len), digest) != HF_OK)
+	if (!keys_read((struct hf_text){ (const char *)pem.ptr, pem.len }, out))
 		return fail_usage("%s: not a public key in PEM", path);
-	hex_encode(digest, sizeof(digest), print);
-	(void)fprintf(stderr,
-	    "holdfast: verifying with the key in %s, "
-	    "SHA-256 %s\n",
-	    path, print);
+	for (size_t i = 0; i < out->count; i++) {
+		if (crypto_sha256(out->spki[i], digest) != HF_OK)
+			return fail_usage("%s: not a public key", path);
+		hex_encode(digest, sizeof(digest), print);
+		(void)fprintf(stderr,
+		    "holdfast: verifying with the key in %s, "
+		    "SHA-256 %s\n",
+		    path, print);
+	}
 	return STATUS_OK;
 }
 
@@ -174,9 +221,8 @@ audit_verify_run(const struct tool *tool, int argc, char **argv)
 {
 	struct audit_question q = { .count = 0 };
 	struct audit_report report = { .lines = 0 };
-	uint8_t spki[SPKI_MAX];
+	struct keys keys = { .count = 0 };
 	struct hf_why why = { "" };
-	size_t len = 0;
 	enum hf_err err;
 	int status = parse(&q, argc, argv);
 
@@ -184,9 +230,9 @@ audit_verify_run(const struct tool *tool, int argc, char **argv)
 		return status;
 	if ((err = crypto_init(&why)) != HF_OK)
 		return fail_service(err, &why);
-	if ((status = read_key(&q, spki, &len)) != STATUS_OK)
+	if ((status = read_keys(&q, &keys)) != STATUS_OK)
 		return status;
-	err = audit_verify(q.files, q.count, bytes_of(spki, len),
+	err = audit_verify(q.files, q.count, keys.spki, keys.count,
 	    q.expects ? &q.expect : NULL, &report, &why);
 	return err == HF_OK ? show(tool, &report) : fail_service(err, &why);
 }

@@ -40,6 +40,9 @@ _holdfast_options() {
 	'policy reload') echo ' --dry-run' ;;
 	'policy list') echo '' ;;
 	'audit status') echo '' ;;
+	'hsm add') echo '' ;;
+	'hsm remove') echo '--destroy --confirm' ;;
+	'hsm migrate') echo '--destroy --confirm' ;;
 	'pin set') echo ' --dry-run' ;;
 	'pin remove') echo ' --dry-run' ;;
 	'key wrapping-key') echo ' --out --encoding' ;;
@@ -128,6 +131,9 @@ hsm rotate-master
 policy reload
 policy list
 audit status
+hsm add
+hsm remove
+hsm migrate
 pin set
 pin remove
 key wrapping-key

@@ -300,6 +300,7 @@ struct hf_key_version {
 	uint64_t destroy_time;     /* 0 unless scheduled or destroyed */
 	struct hf_text public_key; /* PEM (RFC 7468), asymmetric keys only */
 	struct hf_text certificate_chain; /* PEM, leaf first */
+	struct hf_text hsm; /* level hsm: the HSMs that can use it */
 	uint64_t made; /* of what counts towards use_limit; never too low */
 };
 
@@ -487,6 +488,52 @@ struct hf_metrics_out {
 	struct hf_text text;
 };
 
+struct hf_hsm_device {
+	struct hf_text name; /* as the configuration calls it */
+	struct hf_text role; /* active, standby, away, or what is under way */
+	struct hf_text state;
+	struct hf_text reason;
+	uint64_t since; /* when the state began */
+	struct hf_text token;
+	struct hf_text serial;
+	struct hf_bytes master_id; /* CKA_ID of its master key */
+	uint64_t master_version;
+	uint64_t keyrings;     /* that it can open */
+	uint64_t missing;      /* and that it cannot */
+	struct hf_text shares; /* of its master key, when it has a backup */
+};
+
+struct hf_hsm_add_in {
+	struct hf_text name;
+};
+
+struct hf_hsm_add_out {
+	struct hf_text name;
+	uint64_t keyrings; /* wrapped for it */
+};
+
+struct hf_hsm_remove_in {
+	struct hf_text name;
+	_Bool destroy;          /* also destroy its keys */
+	struct hf_text confirm; /* its name: although keys are lost with it */
+};
+
+struct hf_hsm_remove_out {
+	uint64_t lost; /* keys at level hsm that no other HSM has */
+};
+
+struct hf_hsm_migrate_in {
+	struct hf_text name;
+	struct hf_text to;
+	_Bool destroy;
+	struct hf_text confirm;
+};
+
+struct hf_hsm_migrate_out {
+	uint64_t keyrings;
+	uint64_t lost;
+};
+
 struct hf_hsm_status_out {
 	struct hf_text state; /* ready, recovering, absent, pin-refused, ... */
 	struct hf_text reason;
@@ -500,6 +547,8 @@ struct hf_hsm_status_out {
 	uint64_t sessions;
 	uint64_t master_version;
 	uint64_t rotation_pending; /* keyrings still under an older master */
+	struct hf_hsm_device *devices;
+	size_t devices_count;
 };
 
 struct hf_mechanism {

@@ -53,8 +53,11 @@ open_hsm(struct service *s, struct hf_why *why)
 	struct hsm_settings settings = { .uri = s->soft.uri,
 		.pin_source = s->soft.pin_source,
 		.deadline_ms = s->with_hsm ? 5000 : 1 };
+	enum hf_err err = hsm_open(&settings, NULL, NULL, &s->server.hsm, why);
 
-	return hsm_open(&settings, NULL, NULL, &s->server.hsm, why);
+	s->server.hsms[0] = s->server.hsm;
+	s->server.hsm_count = err == HF_OK;
+	return err;
 }
 
 static enum hf_err
@@ -78,7 +81,7 @@ open_parts(struct service *s, struct hf_why *why)
 	    (err = open_hsm(s, why)) != HF_OK ||
 	    (err = hierarchy_open(v->store, v->hsm, &v->hierarchy, why)) !=
 		HF_OK ||
-	    (err = keys_open(v->store, v->hierarchy, v->hsm, 1000, &v->keys)) !=
+	    (err = keys_open(v->store, v->hierarchy, 1000, &v->keys)) !=
 		HF_OK ||
 	    (err = pins_open(v->store, v->hierarchy, &v->pins)) != HF_OK ||
 	    (err = policy_open(s->policies, &v->policy, why)) != HF_OK ||

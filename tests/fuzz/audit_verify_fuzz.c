@@ -57,12 +57,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct hf_why why = { 0 };
 	char path[64];
 	const char *const files[] = { path };
+	struct hf_bytes key = public_key();
 	enum hf_err err;
 
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		abort();
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	err = audit_verify(files, 1, public_key(), NULL, &report, &why);
+	err = audit_verify(files, 1, &key, 1, NULL, &report, &why);
 	assert(err == HF_OK || err == HF_ERR_AUDIT_BROKEN);
 	assert((err == HF_OK) == (why.text[0] == '\0'));
 	assert(report.lines <= count_newlines(data, size));

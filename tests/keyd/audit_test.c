@@ -244,10 +244,11 @@ verify_both(struct fixture *f, const char *first, const char *second,
     const struct audit_head *expect)
 {
 	const char *const files[] = { first, second };
+	struct hf_bytes key = bytes_of(f->spki, f->spki_len);
 
 	memset(&f->why, 0, sizeof(f->why));
-	return audit_verify(files, second == NULL ? 1 : 2,
-	    bytes_of(f->spki, f->spki_len), expect, &f->report, &f->why);
+	return audit_verify(files, second == NULL ? 1 : 2, &key, 1, expect,
+	    &f->report, &f->why);
 }
 
 static enum hf_err

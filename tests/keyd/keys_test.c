@@ -423,9 +423,8 @@ keeps_no_more_keys_than_it_may(void **state)
 		(void)snprintf(name, sizeof(name), "many-%d", i);
 		make_quietly(name);
 	}
-	assert_int_equal(keys_open(store, service.server.hierarchy,
-			     service.server.hsm, 64, &few),
-	    HF_OK);
+	assert_int_equal(
+	    keys_open(store, service.server.hierarchy, 64, &few), HF_OK);
 	for (int i = 0; i < 200; i++) {
 		char name[32];
 		struct key *key;

@@ -140,8 +140,8 @@ server_event(struct server *server, const char *event, const char *subject)
 
 /* -- Putting together -- */
 
-static enum hf_err
-open_parts(
+enum hf_err
+daemon_open(
     struct server *s, const struct settings *settings, struct hf_why *why)
 {
 	enum key_level level = LEVEL_WRAPPED;
@@ -183,8 +183,8 @@ start_parts(
 	return transport_start(s->transport);
 }
 
-static void
-close_parts(struct server *s)
+void
+daemon_close(struct server *s)
 {
 	transport_close(s->transport);
 	events_close(s->events);
@@ -231,7 +231,7 @@ run_server(
 {
 	enum hf_err err;
 
-	if ((err = open_parts(s, settings, why)) != HF_OK)
+	if ((err = daemon_open(s, settings, why)) != HF_OK)
 		return err;
 	if ((err = wait_for_hsms(s, settings, why)) != HF_OK)
 		return err;
@@ -262,7 +262,7 @@ daemon_run(const struct settings *settings, struct hf_why *why)
 	if ((err = chores_open(settings, &chores, why)) == HF_OK) {
 		s->chores = chores;
 		err = run_server(s, settings, why);
-		close_parts(s);
+		daemon_close(s);
 		chores_close(chores);
 	}
 	free(s);

@@ -25,6 +25,14 @@ enum hf_err daemon_open_keys(
 void daemon_close_keys(struct server *s);
 
 /*
+ * Opens all parts; threads start with transport_start(). The settings are
+ * needed as long as they are. After an error too, close what is there.
+ */
+enum hf_err daemon_open(
+    struct server *s, const struct settings *settings, struct hf_why *why);
+void daemon_close(struct server *s);
+
+/*
  * Runs until SIGTERM or SIGINT. SIGHUP loads the policies anew and goes on in
  * a new audit file where the old one was renamed.
  */

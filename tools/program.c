@@ -7,17 +7,23 @@
 
 enum { PATH_ROOM = 4096 };
 
-/* The folder that this program is in, without its last slash. */
-static bool
-own_folder(char *out, size_t cap)
+bool
+program_self(char *out, size_t cap)
 {
 	ssize_t n = readlink("/proc/self/exe", out, cap - 1);
-	char *slash;
 
 	if (n <= 0 || (size_t)n == cap - 1)
 		return false;
 	out[n] = '\0';
-	slash = strrchr(out, '/');
+	return true;
+}
+
+/* The folder that this program is in, without its last slash. */
+static bool
+own_folder(char *out, size_t cap)
+{
+	char *slash = program_self(out, cap) ? strrchr(out, '/') : NULL;
+
 	if (slash == NULL)
 		return false;
 	*slash = '\0';

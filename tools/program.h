@@ -12,6 +12,9 @@
  */
 bool program_find(const char *name, char *out, size_t cap);
 
+/* The path of this program itself. */
+bool program_self(char *out, size_t cap);
+
 /* A file in `folder`, seen from the one that this program is in. */
 bool program_near(const char *folder, const char *name, char *out, size_t cap);
 

@@ -117,12 +117,28 @@ bool row_run(struct bench *b, const struct row *row, struct result *out);
 /* -- What cells do, by the file that has them -- */
 
 /* limit.c: OpenSSL in this process. */
-cell_fn limit_gcm, limit_p256, limit_rsa;
+cell_fn limit_gcm, limit_stream, limit_p256, limit_rsa;
 
 /* request.c: requests over a Unix socket. */
 cell_fn request_echo, request_raw, request_nng, request_encrypt, request_sign;
 
 /* module.c: PKCS#11 modules. */
 cell_fn module_holdfast, module_softhsm, module_p11_kit;
+
+/* tls.c: handshakes with nginx. */
+cell_fn tls_handshakes;
+
+/* seal.c: a large file. */
+cell_fn seal_cp, seal_holdfast, seal_memory;
+
+/* scale.c: many keys, many connections. */
+cell_fn scale_encrypt, scale_start, scale_key_memory, scale_beside,
+    scale_connection_memory, scale_create;
+
+/* idle.c: a daemon that nobody asks. */
+cell_fn idle_wakeups, idle_memory;
+
+/* cost.c: a request inside the daemon. */
+cell_fn cost_stage, cost_allocations, cost_instructions;
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -117,15 +118,29 @@ child_runs(const struct child *c)
 }
 
 int
-child_wait(struct child *c)
+child_wait_usage(struct child *c, struct child_usage *out)
 {
+	struct rusage usage = { 0 };
 	int status = -1;
 
 	close_pipes(c);
-	if (c->pid <= 0 || waitpid(c->pid, &status, 0) != c->pid)
+	if (c->pid <= 0 || wait4(c->pid, &status, 0, &usage) != c->pid)
 		status = -1;
 	c->pid = 0;
+	*out = (struct child_usage){
+		.peak = (double)usage.ru_maxrss * 1024,
+		.user = (double)usage.ru_utime.tv_sec +
+		    (double)usage.ru_utime.tv_usec / 1e6,
+	};
 	return status >= 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int
+child_wait(struct child *c)
+{
+	struct child_usage unused;
+
+	return child_wait_usage(c, &unused);
 }
 
 void

@@ -36,6 +36,13 @@ bool child_runs(const struct child *c);
 /* Waits for its end; its exit status, or -1 when a signal killed it. */
 int child_wait(struct child *c);
 
+/* The same, and what it took. */
+struct child_usage {
+	double peak; /* bytes of resident memory, at most */
+	double user; /* seconds of CPU, outside of the kernel */
+};
+int child_wait_usage(struct child *c, struct child_usage *out);
+
 /* Asks it to end, and waits; then with force. Nothing where there is none. */
 void child_stop(struct child *c);
 

@@ -15,7 +15,14 @@
 
 #include "crew.h"
 
-enum { IV = 12, TAG = 16, DIGEST = 32, SIGNATURE_MAX = 512, RSA_BITS = 2048 };
+enum {
+	IV = 12,
+	TAG = 16,
+	DIGEST = 32,
+	SIGNATURE_MAX = 512,
+	RSA_BITS = 2048,
+	BLOCK = 16384
+};
 
 /* -- Encryption -- */
 
@@ -81,6 +88,29 @@ gcm_member(struct crew_member *m)
 	limit_gcm_free(gcm);
 }
 
+/* -- A long stream -- */
+
+/* As `openssl speed -evp aes-256-gcm -bytes 16384` does it. */
+static void
+stream_member(struct crew_member *m)
+{
+	struct limit_gcm *gcm = limit_gcm_new();
+	uint8_t *block = calloc(1, BLOCK), iv[IV] = { 0 };
+	int len;
+
+	m->failed = gcm == NULL || block == NULL ||
+	    EVP_EncryptInit_ex2(gcm->ctx, NULL, NULL, iv, NULL) != 1;
+	crew_begin(m);
+	while (!m->failed && clock_ns() < m->deadline) {
+		m->failed =
+		    EVP_EncryptUpdate(gcm->ctx, block, &len, block, BLOCK) != 1;
+		m->done++;
+	}
+	m->ended = clock_ns();
+	free(block);
+	limit_gcm_free(gcm);
+}
+
 /* -- Signatures -- */
 
 static void
@@ -122,6 +152,18 @@ enum cell_state
 limit_gcm(struct bench *b, const struct work *work, struct sample *out)
 {
 	return run(b, work, gcm_member, NULL, out);
+}
+
+/* MB/s */
+enum cell_state
+limit_stream(struct bench *b, const struct work *work, struct sample *out)
+{
+	struct crew_result r;
+
+	if (!crew_run(stream_member, NULL, work->threads, b->seconds, 0, &r))
+		return CELL_FAILED;
+	*out = crew_sample(&r, BLOCK / 1e6);
+	return CELL_MEASURED;
 }
 
 static enum cell_state

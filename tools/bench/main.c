@@ -284,7 +284,7 @@ static void
 list(void)
 {
 	for (size_t i = 0; i < rows_count; i++)
-		(void)printf("%-14s %s\n", rows[i].name, rows[i].title);
+		(void)printf("%-18s %s\n", rows[i].name, rows[i].title);
 }
 
 int
@@ -299,6 +299,7 @@ role_run(const char *name, int argc, char **argv)
 		{ "nng", role_nng },
 		{ "token", role_token },
 		{ "module", role_module },
+		{ "cost", role_cost },
 	};
 
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)

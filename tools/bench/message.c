@@ -62,3 +62,37 @@ message_sign(const char *key, bool rsa, size_t *len)
 		in.signature_algorithm = text_of("pkcs1v15");
 	return message_of("transit.sign", &in, len);
 }
+
+uint8_t *
+message_hmac(const char *key, size_t *len)
+{
+	static const uint8_t input[PAYLOAD];
+	struct hf_hmac_in in = { .name = text_of(key),
+		.item.input = bytes_of(input, PAYLOAD) };
+
+	return message_of("transit.hmac", &in, len);
+}
+
+uint8_t *
+message_create(const char *key, const char *type, size_t *len)
+{
+	struct hf_key_create_in in = { .name = text_of(key),
+		.type = text_of(type) };
+
+	return message_of("key.create", &in, len);
+}
+
+uint8_t *
+message_decrypt(
+    const char *key, struct hf_bytes reply, struct arena *arena, size_t *len)
+{
+	struct hf_encrypt_out out;
+	struct hf_why why;
+	struct hf_decrypt_in in = { .name = text_of(key) };
+
+	if (envelope_open_reply(
+		reply, &schema_encrypt_out, arena, &out, &why) != HF_OK)
+		return NULL;
+	in.item.ciphertext = out.result.ciphertext;
+	return message_of("transit.decrypt", &in, len);
+}

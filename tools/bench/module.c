@@ -10,6 +10,7 @@
 #include "../program.h"
 #include "bench.h"
 #include "crew.h"
+#include "module.h"
 #include "place.h"
 
 static bool
@@ -28,8 +29,8 @@ find_client(char *out, size_t cap)
 	return false;
 }
 
-static bool
-find_ours(char *out, size_t cap)
+bool
+module_ours(char *out, size_t cap)
 {
 	static const char name[] = "holdfast-pkcs11.so";
 
@@ -62,7 +63,7 @@ start_holdfast(struct place *p)
 		"HOLDFAST_PKCS11_CONFIG", "/dev/null", "HOLDFAST_TOKEN",
 		BENCH_LABEL, NULL };
 
-	return find_ours(module, sizeof(module)) &&
+	return module_ours(module, sizeof(module)) &&
 	    start(p, AGENT_HOLDFAST, module, environment);
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../program.h"
+#include "tls.h"
 #include "wire.h"
 
 enum { RULES = 1000, REPLY_MS = 60000 };
@@ -168,7 +169,7 @@ write_config(const struct place *p, const struct service *s, const char *lines)
 }
 
 static bool
-prepare(const struct place *p, const struct service_settings *settings,
+make_files(const struct place *p, const struct service_settings *settings,
     struct service *s)
 {
 	return put(s->dir, sizeof(s->dir), "%s/%s", p->dir, settings->name) &&
@@ -180,25 +181,42 @@ prepare(const struct place *p, const struct service_settings *settings,
 	    write_config(p, s, settings->lines);
 }
 
+/* Runs holdfast-keyd with its configuration, and `mode`. */
 static bool
-run_daemon(struct service *s, const char *keyd)
+run_keyd(struct service *s, const char *mode)
 {
-	const char *const init[] = { keyd, "--config", s->config, "--init",
-		NULL };
-	const char *const run[] = { keyd, "--config", s->config, NULL };
+	char keyd[PATH_ROOM * 2], log[PATH_ROOM + 16];
+	const char *const argv[] = { keyd, "--config", s->config, mode, NULL };
 	const char *const environment[] = { "SOFTHSM2_CONF", s->token.conf,
 		NULL };
-	char log[PATH_ROOM + 16];
-	struct child_options options = { .log = log,
-		.environment = environment };
-	struct hf_why why;
 
 	(void)put(log, sizeof(log), "%s/keyd.log", s->dir);
-	if (!child_start(&s->child, init, &options) ||
-	    child_wait(&s->child) != 0 ||
-	    !child_start(&s->child, run, &options) ||
-	    !wire_listens(&s->child, s->socket, false))
-		return fail("the daemon does not start; see %s", log);
+	if (!program_find("holdfast-keyd", keyd, sizeof(keyd)))
+		return fail("there is no holdfast-keyd beside this program");
+	return child_start(&s->child, argv,
+	    &(struct child_options){ .log = log, .environment = environment });
+}
+
+bool
+service_prepare(struct place *p, const struct service_settings *settings,
+    struct service *out)
+{
+	*out = (struct service){ .child = { .to = -1, .from = -1 } };
+	if (!make_files(p, settings, out))
+		return fail("a service cannot be made in %s: %s", p->dir,
+		    strerror(errno));
+	if (!run_keyd(out, "--init") || child_wait(&out->child) != 0)
+		return fail("the token of %s cannot be initialised", out->dir);
+	return true;
+}
+
+bool
+service_run(struct service *s)
+{
+	struct hf_why why;
+
+	if (!run_keyd(s, NULL) || !wire_listens(&s->child, s->socket, false))
+		return fail("the daemon of %s does not start", s->dir);
 	if (hf_connect(s->socket, REPLY_MS, &s->client, &why) != HF_OK)
 		return fail("%s", why.text);
 	return true;
@@ -208,15 +226,7 @@ bool
 service_start(struct place *p, const struct service_settings *settings,
     struct service *out)
 {
-	char keyd[PATH_ROOM * 2];
-
-	*out = (struct service){ .child = { .to = -1, .from = -1 } };
-	if (!program_find("holdfast-keyd", keyd, sizeof(keyd)))
-		return fail("there is no holdfast-keyd beside this program");
-	if (!prepare(p, settings, out))
-		return fail("a service cannot be made in %s: %s", p->dir,
-		    strerror(errno));
-	return run_daemon(out, keyd);
+	return service_prepare(p, settings, out) && service_run(out);
 }
 
 void
@@ -345,6 +355,11 @@ place_close(struct place *p)
 {
 	for (size_t i = 0; i < AGENTS; i++)
 		child_stop(&p->agents[i]);
+	tls_stop(p);
+	service_stop(&p->idle);
+	service_stop(&p->few);
+	service_stop(&p->many);
+	service_stop(&p->busy);
 	service_stop(&p->main);
 	for (size_t i = 0; i < SERVERS; i++)
 		child_stop(&p->servers[i]);

@@ -8,6 +8,7 @@
 #include <holdfast/holdfast.h>
 
 #include "child.h"
+#include "cost.h"
 
 /*
  * Where all of it happens: a private folder with tokens of SoftHSM, a daemon
@@ -57,6 +58,22 @@ struct place {
 	struct child agents[AGENTS];
 	bool agent_tried[AGENTS];
 	struct token agent_token;
+
+	/* cost.c: a service that is made and never runs, and what one run of
+	 * its requests took. */
+	struct service cost;
+	bool cost_tried, cost_ready;
+	double stages[STAGES];
+
+	struct service idle; /* idle.c */
+	bool idle_tried;
+	double seal_peak; /* seal.c: bytes, of the last that was sealed */
+
+	struct web *web; /* tls.c; NULL: not made yet */
+
+	struct service few, many, busy; /* scale.c; pid 0: not made yet */
+	bool few_tried, many_tried, busy_tried;
+	unsigned made; /* keys of `busy`, so that each has another name */
 };
 
 /* PIN and label of all tokens: they last for the run, in a folder of our own,
@@ -75,10 +92,17 @@ const char *place_server(struct place *p, enum server which);
 
 bool token_make(const struct place *p, const char *name, struct token *token);
 
+/* All that a daemon needs, with its master key made, but no daemon. */
+bool service_prepare(struct place *p, const struct service_settings *settings,
+    struct service *out);
+
 /* A daemon that is initialised, started and connected to. */
 bool service_start(struct place *p, const struct service_settings *settings,
     struct service *out);
 void service_stop(struct service *s);
+
+/* Starts the daemon of one that was prepared, or stopped. */
+bool service_run(struct service *s);
 
 /* Whether the service has the key now; it may have been there before. */
 bool service_key(

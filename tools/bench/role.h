@@ -14,6 +14,7 @@ role_fn role_raw;    /* SOCKET: a thread for each connection, no frames */
 role_fn role_nng;    /* SOCKET: nng's REP server, which encrypts */
 role_fn role_token;  /* MODULE: initialises its token */
 role_fn role_module; /* MODULE: does what its input asks for */
+role_fn role_cost;   /* SETTINGS: a daemon's parts; as its input says */
 
 /* The role of that name, run; 2 when there is none. */
 int role_run(const char *name, int argc, char **argv);

@@ -39,11 +39,13 @@ struct wish {
 	const char *level;
 	bool derived, convergent, exportable;
 	uint64_t key_size;
+	bool committing, asks; /* for a context */
 };
 
 static enum hf_err
 create(const char *name, const struct wish *w, struct hf_key_info *out)
 {
+	struct hf_text purpose = TEXT("purpose");
 	struct hf_key_create_in in = {
 		.name = text_of(name),
 		.type = text_of(w->type->name),
@@ -52,6 +54,9 @@ create(const char *name, const struct wish *w, struct hf_key_info *out)
 		.convergent_encryption = w->convergent,
 		.exportable = w->exportable,
 		.key_size = w->key_size,
+		.committing = w->committing,
+		.required_context = w->asks ? &purpose : NULL,
+		.required_context_count = w->asks,
 	};
 
 	why.text[0] = '\0';
@@ -71,6 +76,9 @@ should_be(const struct wish *w)
 		return false;
 	if (w->derived && !w->type->derives)
 		return false;
+	if ((w->committing || w->asks) &&
+	    (w->convergent || w->type->family != FAMILY_AEAD))
+		return false;
 	return hmac ? w->key_size != 16 : w->key_size == 0;
 }
 
@@ -89,10 +97,10 @@ try_wish(const struct wish *w, unsigned *number)
 	assert_answered(err, "key.create", w->type->name);
 	if ((err == HF_OK) != should_be(w))
 		fail_msg("%s %s derived %d convergent %d exportable %d size "
-			 "%u: %s %s",
+			 "%u committing %d asks %d: %s %s",
 		    w->type->name, w->level, w->derived, w->convergent,
-		    w->exportable, (unsigned)w->key_size, hf_err_name(err),
-		    why.text);
+		    w->exportable, (unsigned)w->key_size, w->committing,
+		    w->asks, hf_err_name(err), why.text);
 	if (err != HF_OK)
 		assert_true(strlen(why.text) > 10);
 }
@@ -106,7 +114,7 @@ every_combination_is_made_or_refused_with_a_reason(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < key_types_count; i++)
-		for (unsigned bits = 0; bits < 16; bits++)
+		for (unsigned bits = 0; bits < 64; bits++)
 			for (size_t k = 0; k < 3; k++) {
 				const struct wish w = {
 					&key_types[i],
@@ -115,6 +123,8 @@ every_combination_is_made_or_refused_with_a_reason(void **state)
 					(bits & 4) != 0,
 					(bits & 8) != 0,
 					sizes[k],
+					(bits & 16) != 0,
+					(bits & 32) != 0,
 				};
 
 				try_wish(&w, &number);
@@ -204,10 +214,11 @@ every_operation_answers_about_every_kind_of_key(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < key_types_count; i++)
-		for (unsigned bits = 0; bits < 8; bits++) {
+		for (unsigned bits = 0; bits < 32; bits++) {
 			const struct wish w = { &key_types[i], levels[bits & 1],
 				(bits & 2) != 0, (bits & 4) != 0,
-				(bits & 1) == 0, 0 };
+				(bits & 1) == 0, 0, (bits & 8) != 0,
+				(bits & 16) != 0 };
 			struct hf_key_info out;
 			char name[64];
 

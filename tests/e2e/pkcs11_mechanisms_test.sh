@@ -27,6 +27,17 @@ from() {
 	"${@:2}" <"$1"
 }
 
+# der_of FILE: an ECDSA signature of two numbers, as openssl wants it
+der_of() {
+	local text half
+	text=$(xxd -p -c 1000 "$1")
+	half=$((${#text} / 2))
+	openssl asn1parse -noout -out /dev/stdout -genconf <(
+		printf 'asn1=SEQUENCE:s\n[s]\nr=INTEGER:0x%s\ns=INTEGER:0x%s\n' \
+			"${text:0:half}" "${text:half}"
+	)
+}
+
 # transit_cmac KEY: of the data, by the command line
 transit_cmac() {
 	holdfast cmac "$1" data | cut -d: -f3 | base64 -d | xxd -p -u
@@ -105,6 +116,76 @@ is "nor is it another when it is brought" \
 	"$(openssl mac -cipher AES-192-CBC -macopt "hexkey:$(hex raw24)" -in data CMAC)" \
 	"$(mech sign brought aes-cmac <data | xxd -p -u)"
 
+# -- HMAC; SoftHSM wants a key as long as the hash --
+
+head -c 64 /dev/urandom >raw64
+for level in $levels; do
+	key=hmac-$level
+	holdfast key import "$key" raw64 --type hmac --level "$level" >/dev/null
+	for hash in sha1 sha224 sha256 sha384 sha512 sha3-256; do
+		[ "$hash-$level" != sha3-256-hsm ] || continue # PKCS#11 2.40 has none
+		is "$key: $hash" "$(openssl dgst -"$hash" -mac HMAC -macopt "hexkey:$(hex raw64)" -binary data |
+			xxd -p)" "$(mech sign "$key" hmac-$hash <data | xxd -p)"
+	done
+	is "$key: ten bytes of it" "$(openssl dgst -sha256 -mac HMAC -macopt "hexkey:$(hex raw64)" \
+		-binary data | head -c 10 | xxd -p)" \
+		"$(mech sign "$key" hmac-sha256-general bytes=10 <data | xxd -p)"
+done
+
+# -- RSA --
+
+openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.pem 2>/dev/null
+openssl pkey -in rsa.pem -pubout -out rsa.pub
+printf 'key' >label
+{ printf '\0'; head -c 255 /dev/urandom; } >number
+for level in $levels; do
+	key=rsa-$level
+	holdfast key import "$key" rsa.pem --type rsa-2048 --level "$level" >/dev/null
+	openssl rsautl -encrypt -pubin -inkey rsa.pub -in data -out sealed 2>/dev/null
+	mech decrypt "$key" rsa-pkcs <sealed >got
+	expect "$key: PKCS#1 v1.5" cmp data got
+	mech encrypt "$key" rsa-pkcs <data >sealed
+	openssl rsautl -decrypt -inkey rsa.pem -in sealed -out got 2>/dev/null
+	expect "$key: and back" cmp data got
+	for hash in sha1 sha256 sha512; do
+		openssl pkeyutl -encrypt -pubin -inkey rsa.pub -in data -out sealed \
+			-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:$hash \
+			-pkeyopt "rsa_oaep_label:$(hex label)"
+		mech decrypt "$key" oaep oaep=$hash:key <sealed >got
+		expect "$key: OAEP with $hash and a label" cmp data got
+		denied "$key: and with no other" 40 sealed decrypt "$key" oaep oaep=$hash:lock
+		mech encrypt "$key" oaep oaep=$hash:key <data >sealed
+		openssl pkeyutl -decrypt -inkey rsa.pem -in sealed -out got \
+			-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:$hash \
+			-pkeyopt "rsa_oaep_label:$(hex label)"
+		expect "$key: and back" cmp data got
+	done
+	openssl rsautl -sign -raw -inkey rsa.pem -in number -out want 2>/dev/null
+	mech sign "$key" rsa-raw <number >got
+	expect "$key: X.509" cmp want got
+	mech decrypt "$key" rsa-raw <number >got
+	expect "$key: both ways one" cmp want got
+	expect "$key: and verified" mech verify "$key" rsa-raw want <number
+	openssl dgst -sha3-256 -sign rsa.pem -out want data
+	mech sign "$key" sha3-256-rsa <data >got
+	expect "$key: PKCS#1 v1.5 with SHA-3" cmp want got
+	if [ "$level" = wrapped ]; then
+		mech sign "$key" sha3-512-rsa-pss pss=sha3-512 <data >got
+		expect "$key: PSS with SHA-3" quiet openssl dgst -sha3-512 -verify rsa.pub -signature got \
+			-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32 data
+	else
+		denied "$key: no PSS with SHA-3 in SoftHSM" 70 data \
+			sign "$key" sha3-512-rsa-pss pss=sha3-512
+	fi
+done
+
+# -- Messages, of PKCS#11 3.0 --
+
+for level in $levels; do
+	expect "messages with a key of level $level" quiet host \
+		"$BUILD_DIR/tests/messages_prog" "$module" "aes256-$level"
+done
+
 # -- Agreement and derivation: what openssl gets --
 
 for curve in 256 384 521; do
@@ -127,6 +208,12 @@ for curve in 256 384 521; do
 		is "$key: a shorter secret loses its beginning" "$(tail -c 16 want | xxd -p)" "$(xxd -p got)"
 		mech derive "$key" ecdh 40 "peer=$point:sha256" >got
 		expect "$key: and the KDF of X9.63" cmp want.kdf got
+		for hash in sha3-256 sha3-512; do
+			openssl pkey -in own$curve.pem -pubout -out own.pub
+			mech sign "$key" ecdsa-$hash <data >got
+			expect "$key: ECDSA with $hash" quiet openssl dgst -$hash -verify own.pub \
+				-signature <(der_of got) data
+		done
 		denied "$key: a point that is none" 20 data derive "$key" ecdh 16 "peer=${point%??}$off"
 		refuse "$key: nor one of another curve" 1 "C_DeriveKey" \
 			mech derive "$key" ecdh 16 "peer=04${point:2:40}"

@@ -9,8 +9,18 @@
 
 load() { "$BUILD_DIR/tests/load_prog" "$module" ec "$@"; }
 
+# A program that begins before there is a daemon.
+load early 30 >"$T/early" &
+early=$!
+until_true 10 grep -q begun "$T/early" || fail "it does not begin: $(cat "$T/early")"
+ok "begins without a daemon, at once, with a token and without a list of keys"
+
+MODULE=$E2E/p11_shim.so
+export P11_FAULTS=$T/faults
 start_service
 holdfast key create ec --type ecdsa-p256 >/dev/null
+wait "$early" || fail "with a daemon it ended with $?"
+ok "and finds and uses its key when there is one"
 
 expect "a hundred children sign, however they begin" load children
 # Not with AddressSanitizer: its allocator (GCC 12) hangs in a child when another
@@ -20,6 +30,7 @@ if [ "${#preload[@]}" = 0 ]; then
 fi
 expect "loaded and unloaded again and again" load unload
 expect "ends without C_Finalize" load exit
+expect "C_Finalize while threads sign, and all over again" quiet load finalize
 expect "no descriptor outlives exec" test -z "$(load fds | grep socket || :)"
 
 # The daemon dies 20 times while four threads sign. It is away for a moment
@@ -52,5 +63,22 @@ read -r _ good _ bad _ gap <"$T/load"
 [ "$bad" -gt 0 ] || fail "nothing failed without a daemon"
 [ "$gap" -lt 4500 ] || fail "it took $gap ms to recover"
 ok "$bad failures while the daemon was away, $gap ms long, then $good signatures"
+
+# The same while the HSM is away, with a key that is in there.
+holdfast key create inside --type ecdsa-p256 --level hsm >/dev/null
+hsm_is() { [ "$(json .hsm_state holdfast status)" = "$1" ]; }
+hsm_away() { ! hsm_is ready; }
+"${preload[@]}" "$BUILD_DIR/tests/load_prog" "$module" inside threads 10 >"$T/load" &
+pid=$!
+sleep 0.5
+echo no-token >"$P11_FAULTS"
+until_true 10 hsm_away || fail "the HSM is gone, and nobody noticed"
+sleep 1
+rm "$P11_FAULTS"
+until_true 20 hsm_is ready || fail "the HSM is back, and nobody noticed"
+wait "$pid" || fail "the program under load ended with $?"
+read -r _ good _ bad _ gap <"$T/load"
+[ "$good" -gt 100 ] || fail "only $good signatures"
+ok "the HSM away: $bad failures, for up to $gap ms, and $good signatures with the old handle"
 
 echo "1..$checks"

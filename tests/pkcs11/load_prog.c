@@ -11,6 +11,8 @@
  *	  unload           loads and unloads again and again
  *	  exit             ends without C_Finalize
  *	  fds              shows what descriptors an exec'd program inherits
+ *	  early SECONDS    begins while there is no daemon; goes on with one
+ *	  finalize         C_Finalize, and all over again, while 4 threads sign
  * Status 0: all that should work worked.
  */
 #include <dlfcn.h>
@@ -248,6 +250,89 @@ run_unload(void)
 	return 0;
 }
 
+/* What must work without the daemon, must not take time, or must not look
+ * like a token without keys. */
+static CK_SESSION_HANDLE
+begin_early(void)
+{
+	long start = now_ms();
+	CK_SESSION_HANDLE h;
+	CK_SLOT_ID slots[8];
+	CK_ULONG n = 8;
+	CK_RV rv;
+
+	(void)load();
+	if (p11->C_Initialize(NULL) != CKR_OK)
+		errx(1, "C_Initialize");
+	if (now_ms() - start > 100)
+		errx(1, "C_Initialize took %ld ms", now_ms() - start);
+	if (p11->C_GetSlotList(CK_TRUE, slots, &n) != CKR_OK || n != 1)
+		errx(1, "no slot with a token");
+	h = open_session();
+	rv = p11->C_FindObjectsInit(h, NULL, 0);
+	if (rv != CKR_DEVICE_ERROR)
+		errx(1, "a search without a daemon: 0x%lx", rv);
+	return h;
+}
+
+/* Tells that it has begun; then a daemon may come. */
+static int
+run_early(unsigned seconds)
+{
+	CK_SESSION_HANDLE h = begin_early();
+	long end = now_ms() + 1000L * seconds;
+	CK_RV rv;
+
+	(void)printf("begun\n");
+	(void)fflush(stdout);
+	while ((rv = p11->C_FindObjectsInit(h, NULL, 0)) == CKR_DEVICE_ERROR &&
+	    now_ms() < end)
+		(void)usleep(20000);
+	if (rv != CKR_OK)
+		errx(1, "a search with a daemon: 0x%lx", rv);
+	(void)p11->C_FindObjectsFinal(h);
+	key = find(h);
+	return sign(h) == CKR_OK ? 0 : 1;
+}
+
+/* Signs until the module is finalized under it; every error but that is one. */
+static void *
+signing_until_the_end(void *arg)
+{
+	CK_SESSION_HANDLE h = open_session();
+	CK_RV rv;
+
+	(void)arg;
+	while ((rv = sign(h)) == CKR_OK)
+		good++;
+	if (rv != CKR_CRYPTOKI_NOT_INITIALIZED &&
+	    rv != CKR_SESSION_HANDLE_INVALID && rv != CKR_FUNCTION_CANCELED)
+		errx(1, "while it ends: 0x%lx", rv);
+	return NULL;
+}
+
+static int
+run_finalize(void)
+{
+	for (int i = 0; i < 30; i++) {
+		pthread_t threads[THREADS];
+
+		for (int k = 0; k < THREADS; k++)
+			if (pthread_create(&threads[k], NULL,
+				signing_until_the_end, NULL) != 0)
+				errx(1, "pthread_create");
+		(void)usleep(20000);
+		if (p11->C_Finalize(NULL) != CKR_OK)
+			errx(1, "C_Finalize");
+		for (int k = 0; k < THREADS; k++)
+			(void)pthread_join(threads[k], NULL);
+		if (p11->C_Initialize(NULL) != CKR_OK)
+			errx(1, "C_Initialize");
+	}
+	(void)printf("good %lu\n", good);
+	return good > 100 && sign(open_session()) == CKR_OK ? 0 : 1;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -259,6 +344,8 @@ main(int argc, char **argv)
 	label = argv[2];
 	if (strcmp(argv[3], "unload") == 0)
 		return run_unload();
+	if (strcmp(argv[3], "early") == 0)
+		return run_early(argc > 4 ? (unsigned)atoi(argv[4]) : 20);
 	(void)load();
 	if (p11->C_Initialize(NULL) != CKR_OK)
 		errx(1, "C_Initialize");
@@ -272,6 +359,8 @@ main(int argc, char **argv)
 		return run_children(h);
 	if (strcmp(argv[3], "busy") == 0)
 		return run_busy(h);
+	if (strcmp(argv[3], "finalize") == 0)
+		return run_finalize();
 	if (strcmp(argv[3], "fds") == 0) {
 		(void)execl("/bin/ls", "ls", "-l", "/proc/self/fd", NULL);
 		return 1;

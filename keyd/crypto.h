@@ -123,6 +123,14 @@ enum hf_err crypto_pkcs1_unpad(
     struct hf_bytes block, uint8_t *out, size_t *len);
 
 /*
+ * The block that is a PSS signature once RSA's private operation is done to it
+ * (RFC 8017, section 9.1.1), for HSMs that do not know the hash. `out` takes
+ * `size` bytes, as the modulus; HF_ERR_BAD_INPUT when the salt does not fit.
+ */
+enum hf_err crypto_pss_pad(const struct hash_type *hash, struct hf_bytes digest,
+    size_t salt_len, uint8_t *out, size_t size);
+
+/*
  * RSA without padding: in and out have the size of the modulus;
  * HF_ERR_BAD_INPUT when the number is not below it. Encryption with OAEP, or
  * PKCS#1 v1.5 when `oaep` is NULL, writes as many bytes.

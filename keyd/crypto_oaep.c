@@ -323,3 +323,35 @@ crypto_rsa_encrypt(const struct crypto_key *key, const struct hash_type *oaep,
 		return crypto_fail(HF_ERR_CRYPTO);
 	return HF_OK;
 }
+
+/* -- PSS -- */
+
+enum { ZEROS = 8, TRAILER = 0xbc, SALT_MAX = 512 };
+
+enum hf_err
+crypto_pss_pad(const struct hash_type *hash, struct hf_bytes digest,
+    size_t salt_len, uint8_t *out, size_t size)
+{
+	uint8_t whole[ZEROS + CRYPTO_HASH_MAX + SALT_MAX] = { 0 };
+	size_t n = hash->size, db_len;
+	uint8_t *salt = whole + ZEROS + n, *h;
+	enum hf_err err;
+
+	if (digest.len != n || salt_len > SALT_MAX || size < n + salt_len + 2)
+		return HF_ERR_BAD_INPUT;
+	db_len = size - n - 1;
+	h = out + db_len;
+	memcpy(whole + ZEROS, digest.ptr, n);
+	if ((err = crypto_random(salt, salt_len)) != HF_OK ||
+	    (err = crypto_hash(
+		 hash, bytes_of(whole, ZEROS + n + salt_len), h)) != HF_OK)
+		return err;
+	memset(out, 0, db_len - salt_len - 1);
+	out[db_len - salt_len - 1] = 1;
+	memcpy(out + db_len - salt_len, salt, salt_len);
+	if ((err = mgf1_xor(hash, bytes_of(h, n), out, db_len)) != HF_OK)
+		return err;
+	out[0] &= 0x7f; /* a number below the modulus, whose first bit is set */
+	out[size - 1] = TRAILER;
+	return HF_OK;
+}

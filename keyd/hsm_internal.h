@@ -360,7 +360,7 @@ struct signing {
 	CK_MECHANISM mechanism;
 	CK_RSA_PKCS_PSS_PARAMS pss;
 	struct hf_bytes in;
-	uint8_t buffer[128];
+	uint8_t buffer[512]; /* a block of RSA at most */
 };
 enum hf_err signing_prepare(struct signing *s, const struct key_type *type,
     const struct sign_how *how, struct hf_bytes in);

@@ -79,6 +79,27 @@ salt_length(
 	return HF_OK;
 }
 
+/* SHA-3, which came with PKCS#11 3.0: padded here, and RSA there. */
+static enum hf_err
+prepare_pss_raw(struct signing *s, const struct key_type *type,
+    const struct sign_how *how, struct hf_bytes in)
+{
+	uint8_t block[sizeof(s->buffer)];
+	CK_ULONG salt;
+	enum hf_err err = salt_length(type, how, &salt);
+
+	if (err == HF_OK)
+		err = digest_take(s, how, in);
+	if (err == HF_OK)
+		err = crypto_pss_pad(how->hash, s->in, salt, block, type->size);
+	if (err != HF_OK)
+		return err;
+	s->mechanism = mechanism(CKM_RSA_X_509);
+	memcpy(s->buffer, block, type->size);
+	s->in = bytes_of(s->buffer, type->size);
+	return HF_OK;
+}
+
 static enum hf_err
 prepare_pss(struct signing *s, const struct key_type *type,
     const struct sign_how *how, struct hf_bytes in)
@@ -88,7 +109,7 @@ prepare_pss(struct signing *s, const struct key_type *type,
 	if (how->hash == NULL)
 		return HF_ERR_BAD_ALGORITHM;
 	if (how->hash->ckm == 0 || how->hash->mgf == 0)
-		return HF_ERR_HSM_MECHANISM;
+		return prepare_pss_raw(s, type, how, in);
 	s->pss.hashAlg = how->hash->ckm;
 	s->pss.mgf = how->hash->mgf;
 	err = salt_length(type, how, &s->pss.sLen);

@@ -192,7 +192,8 @@ mechanisms(union scratch *s, const struct object *o)
 		if (m->wire == NULL || (m->info.flags & wanted) == 0 ||
 		    !mech_takes_key(m, o->key_type) ||
 		    ((m->traits & MECH_RAW) != 0 &&
-			(o->uses & HF_P11_RAW) == 0))
+			(o->uses & HF_P11_RAW) == 0) ||
+		    ((m->traits & MECH_SOFT) != 0 && o->in_hsm))
 			continue;
 		if (n < sizeof(s->mechs) / sizeof(s->mechs[0]))
 			s->mechs[n++] = m->type;

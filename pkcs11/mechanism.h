@@ -18,6 +18,7 @@ enum mech_trait {
 	MECH_RAW = 4,    /* no integrity, no padding of its own: HF_P11_RAW */
 	MECH_BLOCKS = 8, /* the data must be whole blocks of 16 bytes */
 	MECH_PAD = 16,   /* the result is up to a block longer */
+	MECH_SOFT = 32,  /* not with keys of level hsm */
 };
 
 struct mech {

@@ -253,6 +253,7 @@ add_key(struct maker *m, const struct hf_p11_object *row,
 	struct object *o = add(m, row, class);
 
 	o->key_type = kind->key_type;
+	o->in_hsm = text_is(row->level, "hsm");
 	o->uses |= row->uses & (uses | HF_P11_RAW);
 	/* The public half goes with the private one, and not before. */
 	if (class == CKO_PUBLIC_KEY && !o->alone)

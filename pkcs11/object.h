@@ -35,8 +35,9 @@ struct object {
 	CK_ULONG gen_mechanism;
 	bool token, private, local, extractable, never_extractable;
 	bool sensitive, always_sensitive;
-	bool alone; /* certificate of no key; public key without its other half
-		     */
+	bool in_hsm; /* the key is of level hsm */
+	bool alone;  /* certificate of no key; public key without its other half
+		      */
 	uint64_t uses; /* of this object: a public key does not sign */
 	struct hf_text name;
 	uint64_t key_version;

@@ -48,6 +48,8 @@ operation_check_key(
 		return CKR_KEY_FUNCTION_NOT_PERMITTED;
 	if ((mech->traits & MECH_RAW) != 0 && (key->uses & HF_P11_RAW) == 0)
 		return CKR_KEY_FUNCTION_NOT_PERMITTED;
+	if ((mech->traits & MECH_SOFT) != 0 && key->in_hsm)
+		return CKR_KEY_FUNCTION_NOT_PERMITTED;
 	return size_fits(mech, key) ? CKR_OK : CKR_KEY_SIZE_RANGE;
 }
 

@@ -463,8 +463,6 @@ signs_with_rsa_pkcs1(void **state)
 static void
 signs_with_rsa_pss(void **state)
 {
-	static const char *const hashes[] = { "sha1", "sha2-224", "sha2-256",
-		"sha2-384", "sha2-512" };
 	static const int salts[] = { SALT_AUTO, SALT_HASH, 0, 20, 190 };
 	struct fixture *f = *state;
 	struct made *m = rsa_key(f->hsm);
@@ -472,9 +470,10 @@ signs_with_rsa_pss(void **state)
 	uint8_t out[512];
 	size_t len;
 
-	for (size_t h = 0; h < 5; h++)
+	/* SHA-3 by RSA alone: SoftHSM knows no PSS with it. */
+	for (size_t h = 0; h < hash_types_count; h++)
 		for (size_t s = 0; s < 5; s++) {
-			how.hash = hash(hashes[h]);
+			how.hash = &hash_types[h];
 			how.salt = salts[s];
 			assert_signs(f->hsm, m, &how,
 			    bytes_of(message, sizeof(message)));
@@ -483,11 +482,11 @@ signs_with_rsa_pss(void **state)
 	assert_int_equal(hsm_key_sign(f->hsm, &m->key, &how,
 			     bytes_of(message, 9), out, &len),
 	    HF_ERR_BAD_ALGORITHM);
-	how.salt = SALT_AUTO;
-	how.hash = hash("sha3-256");
+	how.hash = hash("sha2-512");
 	assert_int_equal(hsm_key_sign(f->hsm, &m->key, &how,
 			     bytes_of(message, 9), out, &len),
-	    HF_ERR_HSM_MECHANISM);
+	    HF_ERR_BAD_ALGORITHM);
+	how.salt = SALT_AUTO;
 	how.hash = NULL;
 	how.prehashed = true;
 	assert_int_equal(hsm_key_sign(f->hsm, &m->key, &how,

@@ -9,6 +9,7 @@
 # -- The daemon is not there --
 
 expect "a token without a daemon" grep -q 'token label *: holdfast' <(p11 -L)
+expect "-T, too" grep -q 'token label *: holdfast' <(p11 -T)
 expect "mechanisms without a daemon" grep -q ECDSA <(p11 -M)
 start=$EPOCHREALTIME
 refuse "no objects without a daemon" 1 CKR_DEVICE_ERROR \
@@ -138,6 +139,44 @@ for key in hsm-ec hsm-rsa rsa-2048; do
 		<(openssl x509 -in "$T/cert.pem" -noout -pubkey)
 	openssl verify -CAfile "$T/cert.pem" "$T/cert.pem" >/dev/null || fail "openssl verify"
 done
+
+# -- Login, where a host wants one; what the environment may say; the log --
+
+printf 'login = protected\n' >"$T/pkcs11.conf"
+protected() {
+	HOLDFAST_PKCS11_CONFIG=$T/pkcs11.conf host "$@" 2>"$T/err"
+}
+expect "login=protected says so" grep -q 'login required.*PIN pad present' \
+	<(protected pkcs11-tool --module "$module" -L)
+is "shows no private key before" 0 "$(protected pkcs11-tool --module "$module" -O --type privkey |
+	grep -c 'Private Key')"
+expect "and all of them after a login without a PIN" grep -q 'label: *hsm-ec$' \
+	<(protected pkcs11-tool --module "$module" --login -O --type privkey)
+
+HOLDFAST_PKCS11_DEBUG=$T/debug p11 -O >/dev/null
+expect "a line for each call" grep -qE \
+	'^holdfast-pkcs11\[[0-9]+\]: C_FindObjectsInit CKR_OK \(0x0\) [0-9]+ us$' "$T/debug"
+HOLDFAST_PKCS11_DEBUG=$T/debug host pkcs11-tool --module "$module" --sign -m ECDSA \
+	--id "$(id_of rsa-2048)" -i "$T/hash" -o "$T/sig" >/dev/null 2>&1 || :
+expect "and the number of a failure" grep -q 'C_SignInit CKR_KEY_TYPE_INCONSISTENT' "$T/debug"
+
+# A program that runs with more rights than who runs it: the same one does take
+# both when it does not.
+if [ "$(id -u)" = 0 ] && [ "${#preload[@]}" = 0 ] &&
+	! findmnt -no OPTIONS --target "$T" | grep -q nosuid; then
+	install -m 755 "$BUILD_DIR/tests/mech_prog" "$T/plain"
+	install -m 4755 -o 65534 "$BUILD_DIR/tests/mech_prog" "$T/raised"
+	install -d -m 777 "$T/lines"
+	export HOLDFAST_PKCS11_DEBUG=$T/lines/log
+	refuse "a program finds its socket in the environment" 2 "no key hsm-ec" \
+		nobody "$T/plain" "$module" allowed hsm-ec
+	expect "and the log" grep -q C_FindObjects "$T/lines/log"
+	rm "$T/lines/log"
+	refuse "a set-uid program does not" 1 "C_FindObjectsInit: 0x30" \
+		"$T/raised" "$module" allowed hsm-ec
+	expect "nor the log" test ! -e "$T/lines/log"
+	unset HOLDFAST_PKCS11_DEBUG
+fi
 
 # -- Policy decides for each process --
 

@@ -347,7 +347,7 @@ request_audit_intent(struct request *rq)
 		return err;
 	rq->intent_written = true;
 	/* What cannot be undone is on the disk before it is done. */
-	if ((rq->op->flags & OP_CHANGES) != 0) {
+	if ((rq->op->flags & OP_CHANGES) != 0 && !rq->options.dry_run) {
 		rq->audit_sync = true;
 		return audit_flush(rq->server->audit, rq->audit_ticket, true);
 	}

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # T27 and T28 of docs/transit.md: certificate requests and certificates of keys,
 # judged by plain openssl and seen through the PKCS#11 module.
+# Of the clouds' features it shows CK21 and CK22.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/e2e/pkcs11_lib.sh

@@ -141,6 +141,13 @@ has "events: the policies were reloaded" "policy.reloaded" "$T/events"
 kill "$events"
 wait "$events" 2>/dev/null || :
 
+# -- What fails writes nothing: GHSA-444v-8vxr-p36h --
+holdfast key create shown >/dev/null
+printf secret | holdfast encrypt shown | sed 's/...$/AAA/' >"$T/changed"
+refuse "GHSA-444v-8vxr-p36h a changed ciphertext" 2 "" holdfast decrypt shown "$T/changed" --out "$T/unseen"
+is "GHSA-444v-8vxr-p36h ... makes no file" "" "$(ls "$T/unseen" 2>/dev/null)"
+is "GHSA-444v-8vxr-p36h ... and nothing on the standard output" "" "$(holdfast decrypt shown "$T/changed" 2>/dev/null)"
+
 # -- Metrics, in the Prometheus text format --
 holdfast metrics >"$T/metrics"
 grep -vE '^(# HELP [a-zA-Z_:][a-zA-Z0-9_:]* .+|# TYPE [a-zA-Z_:][a-zA-Z0-9_:]* (counter|gauge|histogram|summary|untyped)|[a-zA-Z_:][a-zA-Z0-9_:]*(\{[a-zA-Z_][a-zA-Z0-9_]*="[^"\\]*"(,[a-zA-Z_][a-zA-Z0-9_]*="[^"\\]*")*\})? -?[0-9]+(\.[0-9]+)?)$' \

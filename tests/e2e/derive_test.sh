@@ -4,6 +4,7 @@
 # encryption, keys that lead to keys, and what Vault Enterprise has more. What
 # Vault would have made is made here with another implementation of HKDF, and
 # must open once the key is imported; and the other way round.
+# Of the clouds' features it shows CK1 (T16), CK15 (T31) and CK17 (T18).
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # T24 to T26 of docs/transit.md: what leaves the service, in clear, wrapped for
 # another key, or sealed for this HSM and for another one.
+# Of the clouds' features it shows CK13 (T26); FM10 is the form of its backups.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 

@@ -3,6 +3,7 @@
 # T9 to T11 of docs/transit.md: keys from outside. What Vault would have made
 # with a key is made here with plain openssl, and must open and verify once
 # the key is imported; and the other way round.
+# Of the clouds' features it shows CK8.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # holdfast seal and open over a real service, against a second implementation
 # (stream_peer.py) in both directions, and against whoever tampers with a file.
+# Of the clouds' features it shows CK3.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 

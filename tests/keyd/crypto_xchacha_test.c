@@ -10,7 +10,7 @@
 
 #include "../../lib/bytes.h"
 
-/* The examples of draft-irtf-cfrg-xchacha-03. */
+/* KT4: the examples of draft-irtf-cfrg-xchacha-03. */
 
 static int
 setup(void **state)

@@ -18,9 +18,9 @@
 #include "../fake/service.h"
 
 /*
- * Every operation that changes state, first as a dry run and then for good:
- * the first leaves the store, the HSM and the policies as they are and says
- * that it would change something, the second changes them.
+ * CK19. Every operation that changes state, first as a dry run and then for
+ * good: the first leaves the store, the HSM and the policies as they are and
+ * says that it would change something, the second changes them.
  */
 
 static struct service service;

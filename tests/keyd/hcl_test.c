@@ -275,6 +275,7 @@ refuses_what_is_not_text(void **state)
 	assert_non_null(strstr(why.text, "NUL"));
 }
 
+/* CVE-2025-6203, CVE-2025-59043. */
 static void
 refuses_nesting_beyond_the_limit(void **state)
 {

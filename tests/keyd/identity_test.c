@@ -257,6 +257,7 @@ stays_valid_while_the_process_runs_and_not_after(void **state)
 	identity_free(id);
 }
 
+/* CVE-2026-39388, for programs. */
 static void
 is_not_valid_once_the_process_runs_another_program(void **state)
 {

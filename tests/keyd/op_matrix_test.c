@@ -14,8 +14,9 @@
 
 /*
  * Every kind of key with every operation and parameters in all combinations:
- * an answer each time, and a refusal that says what was wrong. (An RSA key with
- * derived=true once brought another service down: GHSA-8w8f-r2xv-4q4j.)
+ * an answer each time, and a refusal that says what was wrong. T1, with the
+ * parameters of key.create all combined. (An RSA key with derived=true once
+ * brought another service down: GHSA-8w8f-r2xv-4q4j.)
  */
 
 enum { ROUNDS = 6, MESSAGE = 1 << 20 };

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+/* Fair shares: CK27 of docs/transit.md, as far as it is here. */
+
 static const struct peer_key alice = { .kind = PEER_UID, .uid = 40001 };
 static const struct peer_key bob = { .kind = PEER_UID, .uid = 40002 };
 static const struct peer_key unknown = { .kind = PEER_UNKNOWN };

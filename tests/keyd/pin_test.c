@@ -162,6 +162,7 @@ certificates_have_pins_too(void **state)
 	assert_int_equal(check(&web, &l), HF_OK);
 }
 
+/* CVE-2025-6004: no two ways to write one caller. */
 static void
 subjects_are_uids_and_hashes(void **state)
 {
@@ -204,6 +205,7 @@ the_right_pin_gives_a_login_for_this_caller(void **state)
 	assert_int_equal(check(&alice, &l), HF_OK);
 }
 
+/* CVE-2026-46405. */
 static void
 what_is_no_login_opens_nothing(void **state)
 {
@@ -283,6 +285,7 @@ attempts_wrong(const struct identity *who, unsigned count)
 		assert_int_equal(try(who, "0000"), HF_ERR_PIN_WRONG);
 }
 
+/* CVE-2025-6004. */
 static void
 ten_wrong_attempts_lock_it(void **state)
 {

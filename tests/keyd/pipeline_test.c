@@ -130,6 +130,7 @@ audit_length(void)
 
 /* -- For every operation -- */
 
+/* CVE-2026-5807, CVE-2026-46405. */
 static void
 denies_every_operation_when_there_is_no_policy(void **state)
 {
@@ -318,6 +319,7 @@ encrypt(const char *name)
 	return service_call(&service, "transit.encrypt", &in, &out, &why);
 }
 
+/* T29: Vault's disable_upsert. */
 static void
 encrypt_makes_a_key_only_where_that_is_set_and_allowed(void **state)
 {
@@ -405,6 +407,7 @@ rules_may_speak_of_the_associated_data(void **state)
 
 /* -- Strangers, and others who may not know -- */
 
+/* HCSEC-2025-15. */
 static void
 who_may_not_learns_not_whether_a_key_is_there(void **state)
 {
@@ -665,6 +668,7 @@ log_holds_any_form(struct hf_bytes what)
 	    log_holds(bytes_of(base64, what.len / 3 * 4));
 }
 
+/* CVE-2025-62513, CVE-2025-62705. */
 static void
 no_secret_ever_stands_in_the_audit_log(void **state)
 {

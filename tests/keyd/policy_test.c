@@ -300,6 +300,7 @@ passes_over_a_leading_slash_of_a_pattern(void **state)
 	assert_true(may(state, "a/b", R));
 }
 
+/* CVE-2026-3605. */
 static void
 refuses_paths_with_dots_and_empty_segments(void **state)
 {
@@ -623,6 +624,7 @@ denies_a_list_below_a_denied_folder(void **state)
 	assert_false(may(state, "o/x/", L));
 }
 
+/* GHSA-xp3c-3jw3-4vcr. */
 static void
 denies_every_verb_by_every_kind_of_deny_rule(void **state)
 {
@@ -849,6 +851,7 @@ refuses_by_a_rule_that_asks_for_wrapping(void **state)
 	assert_true(may(state, "b", R));
 }
 
+/* CK9: levels that policy demands. */
 static void
 demands_the_level_of_the_deciding_pattern(void **state)
 {
@@ -879,6 +882,7 @@ refuses_what_would_allow_more_when_ignored(void **state)
 	    "a template cannot deny");
 }
 
+/* GHSA-59w7-v8rr-pr4p. */
 static void
 templates_name_no_path_as_nobody_has_a_vault_entity(void **state)
 {
@@ -1040,6 +1044,7 @@ lets_root_do_everything_once_bound(void **state)
 
 /* -- Names and files -- */
 
+/* CVE-2025-5999, CVE-2025-64761. */
 static void
 takes_names_as_they_are_and_refuses_look_alikes(void **state)
 {

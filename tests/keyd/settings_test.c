@@ -12,6 +12,8 @@
 
 #include "../../keyd/settings.h"
 
+/* Of docs/transit.md: T29 (upsert) and T30 (key_cache) are settings. */
+
 struct fixture {
 	char dir[32];
 	char file[64];

@@ -170,6 +170,22 @@ keeps_an_empty_value_apart_from_none(void **state)
 	    store_get(f->store, TEXT("none"), &got), HF_ERR_NOT_FOUND);
 }
 
+/* CVE-2026-39946. */
+static void
+takes_sql_for_what_it_is(void **state)
+{
+	static const char *const odd[] = { "x'; DROP TABLE kv; --",
+		"x\" OR \"1\"=\"1", "%", "_", "a\\' OR 1=1", "key/a%" };
+	struct fixture *f = *state;
+
+	(void)put(f->store, "key/a", "kept");
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		(void)put(f->store, odd[i], odd[i]);
+		assert_true(holds(f->store, odd[i], odd[i]));
+		assert_true(holds(f->store, "key/a", "kept"));
+	}
+}
+
 static void
 keeps_everything_when_it_is_opened_again(void **state)
 {
@@ -1011,6 +1027,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(reads_back_what_was_committed),
 		BOTH(keeps_an_empty_value_apart_from_none),
+		BOTH(takes_sql_for_what_it_is),
 		BOTH(keeps_everything_when_it_is_opened_again),
 		BOTH(lists_by_prefix_in_byte_order),
 		BOTH(stops_a_list_when_asked_to),

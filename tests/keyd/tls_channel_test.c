@@ -304,6 +304,7 @@ assert_identity(const struct fixture *f, const struct files *files,
 
 /* -- The tests -- */
 
+/* CVE-2026-39388. */
 static void
 identifies_a_client_by_its_certificate(void **state)
 {

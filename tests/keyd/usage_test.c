@@ -15,8 +15,8 @@
 #include "../../lib/bytes.h"
 #include "../fake/service.h"
 
-/* The promises of usage.h, over a real hierarchy and the store in memory; a
- * crash is that nothing more reaches the store. */
+/* CK25: the promises of usage.h, over a real hierarchy and the store in memory;
+ * a crash is that nothing more reaches the store. */
 
 static struct service service;
 static struct usages *all;

@@ -70,6 +70,7 @@ ids_names_and_verbs_are_unique(void **state)
 		}
 }
 
+/* GHSA-rh46-vc3j-w2w3. */
 static void
 an_operation_is_found_by_its_name_alone(void **state)
 {
@@ -79,6 +80,16 @@ an_operation_is_found_by_its_name_alone(void **state)
 	assert_null(op_by_name(TEXT("transit.encryp")));
 	assert_null(op_by_name(TEXT("transit.encrypt ")));
 	assert_null(op_by_name(TEXT("")));
+}
+
+/* CVE-2025-6000, CVE-2025-54997: where the audit goes stands in keyd.conf. */
+static void
+no_operation_changes_where_the_audit_goes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ops_count; i++)
+		if (strncmp(ops[i].path, "sys/audit", 9) == 0)
+			assert_int_equal(ops[i].flags & OP_CHANGES, 0);
 }
 
 static void
@@ -522,6 +533,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids_names_and_verbs_are_unique),
 		cmocka_unit_test(an_operation_is_found_by_its_name_alone),
+		cmocka_unit_test(no_operation_changes_where_the_audit_goes),
 		cmocka_unit_test(
 		    the_key_field_exists_where_the_path_has_a_name),
 		cmocka_unit_test(capabilities_have_names_that_come_back),

@@ -303,7 +303,8 @@ refuses_what_is_not_in_its_one_form(void **state)
 	refuses(CBOR("\x1c"), HF_ERR_BAD_MESSAGE, "");
 }
 
-/* What made cbor_load() of libcbor 0.8 allocate gigabytes or recurse. */
+/* What made cbor_load() of libcbor 0.8 allocate gigabytes or recurse.
+ * CVE-2025-6203, CVE-2025-59043. */
 static void
 refuses_lies_about_sizes_without_allocating(void **state)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whether what must not tell secrets by its time does not: comparisons of MACs
- * and PINs, and the removal of RSA padding. Compiled as a release is, -O2.
+ * and PINs, and the removal of RSA padding (GHSA-34fc-gh42-pj53,
+ * HCSEC-2025-15). Compiled as a release is, -O2.
  *
  * constant_time flow [leaky]   for valgrind: secrets are marked as undefined
  *     (as Langley's ctgrind does), and it complains of each branch and each

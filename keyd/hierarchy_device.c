@@ -39,8 +39,10 @@ link_usable(struct hierarchy *h, struct link *l)
 
 	hsm_info(l->hsm, &info);
 	/* The only one is used as it is: nobody else could be instead. */
+	if (h->link_count == 1)
+		return info.state == HSM_READY || info.state == HSM_INCOMPLETE;
 	return info.state == HSM_READY &&
-	    (h->link_count == 1 || info.generation == atomic_load(&l->seen));
+	    info.generation == atomic_load(&l->seen);
 }
 
 /* Members with a link, in order of preference; before there are any, the first

@@ -9,12 +9,14 @@
 
 #include "../lib/bytes.h"
 #include "hsm_internal.h"
+#include "hsm_remote.h"
 #include "log.h"
 
 enum {
 	RANDOM_CHUNK = 4096, /* some HSMs have a limit near this */
 	CLOSE_GRACE_MS = 5000,
 	DEADLINE_DEFAULT_MS = 10000,
+	KEEPALIVE_DEFAULT_MS = 5000, /* a third of 15 s, the shortest known */
 };
 
 const char *
@@ -26,14 +28,15 @@ hsm_state_name(enum hsm_state state)
 		[HSM_READY] = "ready",
 		[HSM_PIN_REFUSED] = "pin_refused",
 		[HSM_UNSUITABLE] = "unsuitable",
+		[HSM_INCOMPLETE] = "incomplete",
 	};
 
 	return (size_t)state < sizeof(names) / sizeof(names[0]) ? names[state]
 								: "unknown";
 }
 
-static unsigned
-sessions_wanted(unsigned setting)
+unsigned
+hsm_sessions_wanted(unsigned setting)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned count = setting;
@@ -48,7 +51,12 @@ hsm_init(struct hsm *hsm, const struct hsm_settings *settings)
 {
 	pthread_condattr_t monotonic;
 
-	hsm->want_sessions = sessions_wanted(settings->sessions);
+	hsm->want_sessions = hsm_sessions_wanted(settings->sessions);
+	hsm->keepalive_ms = settings->keepalive_ms != 0 ? settings->keepalive_ms
+							: KEEPALIVE_DEFAULT_MS;
+	if (settings->serial != NULL)
+		(void)snprintf(hsm->info.serial, sizeof(hsm->info.serial), "%s",
+		    settings->serial);
 	hsm->deadline_ms = settings->deadline_ms != 0 ? settings->deadline_ms
 						      : DEADLINE_DEFAULT_MS;
 	hsm->state = hsm->info.state = HSM_RECOVERING;
@@ -77,6 +85,33 @@ hsm_free(struct hsm *hsm)
 	free(hsm);
 }
 
+/* The URI is read here, the module is loaded there. */
+static enum hf_err
+open_worker(
+    struct hsm *hsm, const struct hsm_settings *settings, struct hf_why *why)
+{
+	struct hsm_settings whole = *settings;
+
+	whole.deadline_ms = hsm->deadline_ms;
+	whole.keepalive_ms = hsm->keepalive_ms;
+	if (whole.program == NULL)
+		whole.program = "/proc/self/exe";
+	return hsm_process_open(
+	    &whole, &hsm->pin, hsm->watch, hsm->watch_ctx, &hsm->process, why);
+}
+
+static enum hf_err
+open_inside(struct hsm *hsm, struct hf_why *why)
+{
+	enum hf_err err = token_load(hsm, why);
+
+	if (err == HF_OK &&
+	    pthread_create(&hsm->thread, NULL, recover_main, hsm) != 0)
+		return hf_fail(why, HF_ERR_SYSTEM,
+		    "the HSM's thread could not be started");
+	return err;
+}
+
 enum hf_err
 hsm_open(const struct hsm_settings *settings, hsm_watch_fn *watch, void *ctx,
     struct hsm **out, struct hf_why *why)
@@ -93,13 +128,14 @@ hsm_open(const struct hsm_settings *settings, hsm_watch_fn *watch, void *ctx,
 	hsm_init(hsm, settings);
 	hsm->watch = watch;
 	hsm->watch_ctx = ctx;
-	err = token_load(hsm, settings->uri, why);
+	err = token_uri(hsm, settings->uri, why);
 	if (err == HF_OK)
 		err = pin_read(settings->pin_source, &hsm->pin, why);
-	if (err == HF_OK &&
-	    pthread_create(&hsm->thread, NULL, recover_main, hsm) != 0)
-		err = hf_fail(why, HF_ERR_SYSTEM,
-		    "the HSM's thread could not be started");
+	if (err == HF_OK)
+		err = settings->process != NULL &&
+			strcmp(settings->process, "worker") == 0
+		    ? open_worker(hsm, settings, why)
+		    : open_inside(hsm, why);
 	if (err != HF_OK) {
 		hsm_free(hsm);
 		return err;
@@ -140,6 +176,11 @@ hsm_close(struct hsm *hsm)
 {
 	if (hsm == NULL)
 		return;
+	if (hsm->process != NULL) {
+		hsm_process_close(hsm->process);
+		hsm_free(hsm);
+		return;
+	}
 	if (!calls_end(hsm)) {
 		/* Pulling the module from under a thread that hangs in it
 		 * would crash; the process is about to end anyway. */
@@ -158,6 +199,8 @@ hsm_wait_ready(struct hsm *hsm, unsigned ms)
 	enum hsm_state state;
 	bool late = false;
 
+	if (hsm->process != NULL)
+		return hsm_process_wait_ready(hsm->process, ms);
 	(void)pthread_mutex_lock(&hsm->lock);
 	while ((hsm->state == HSM_ABSENT || hsm->state == HSM_RECOVERING) &&
 	    !hsm->closing && !late)
@@ -169,12 +212,18 @@ hsm_wait_ready(struct hsm *hsm, unsigned ms)
 		return HF_ERR_HSM_PIN;
 	if (state == HSM_UNSUITABLE)
 		return HF_ERR_HSM_UNSUITABLE;
-	return state == HSM_READY ? HF_OK : HF_ERR_HSM_UNAVAILABLE;
+	return state == HSM_READY || state == HSM_INCOMPLETE
+	    ? HF_OK
+	    : HF_ERR_HSM_UNAVAILABLE;
 }
 
 void
 hsm_info(struct hsm *hsm, struct hsm_info *out)
 {
+	if (hsm->process != NULL) {
+		hsm_process_info(hsm->process, out);
+		return;
+	}
 	(void)pthread_mutex_lock(&hsm->lock);
 	*out = hsm->info;
 	(void)pthread_mutex_unlock(&hsm->lock);
@@ -211,5 +260,7 @@ hsm_random(struct hsm *hsm, uint8_t *out, size_t len)
 {
 	struct random_work w = { out, len };
 
+	if (hsm->process != NULL)
+		return remote_random(hsm->process, out, len);
 	return hsm_run(hsm, RUN_SAFE, random_work, &w);
 }

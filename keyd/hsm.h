@@ -26,11 +26,11 @@
  * never tried again.
  *
  * Besides their own errors all calls may give HF_ERR_HSM_UNAVAILABLE,
- * HF_ERR_HSM_PIN, HF_ERR_HSM_UNSUITABLE (the state), HF_ERR_BUSY (too many
- * wait), HF_ERR_TIMEOUT (no session within the deadline), HF_ERR_HSM_MECHANISM
- * (it cannot do this), HF_ERR_HSM_REFUSED (it would not), and
- * HF_ERR_SHUTTING_DOWN. What would make or destroy a key or an object gives
- * HF_ERR_DRY_RUN in a dry run (effects.h).
+ * HF_ERR_HSM_PIN, HF_ERR_HSM_UNSUITABLE (the state), HF_ERR_HSM_STUCK (the
+ * module did not come back), HF_ERR_BUSY (too many wait), HF_ERR_TIMEOUT (no
+ * session within the deadline), HF_ERR_HSM_MECHANISM (it cannot do this),
+ * HF_ERR_HSM_REFUSED (it would not), and HF_ERR_SHUTTING_DOWN. What would make
+ * or destroy a key or an object gives HF_ERR_DRY_RUN in a dry run (effects.h).
  *
  * Several HSMs may be open in a process, also tokens of one module: then that
  * is finalized only when none of them is connected, so that the recovery of
@@ -43,8 +43,15 @@ struct hsm;
 struct hsm_settings {
 	const char *uri; /* RFC 7512: token (or serial), module-path */
 	const char *pin_source;
-	unsigned sessions;    /* 0: number of cores + 1 */
-	unsigned deadline_ms; /* for a call to begin, by waiting; 0: 10 s */
+	unsigned sessions;     /* 0: number of cores + 1 */
+	unsigned deadline_ms;  /* for a call; 0: 10 s */
+	unsigned keepalive_ms; /* between signs of life; 0: 5 s */
+	/* "worker": the module lives in a process of its own, which is killed
+	 * when it hangs and replaced when it ends (hsm_process.h). "inside",
+	 * NULL: in this one, and deadlines hold for waiting only. */
+	const char *process;
+	const char *program; /* that has it; NULL: this one */
+	const char *serial;  /* of the token; NULL, empty: as the URI says */
 };
 
 enum hsm_state {
@@ -54,6 +61,10 @@ enum hsm_state {
 	HSM_READY,
 	HSM_PIN_REFUSED, /* final until restart */
 	HSM_UNSUITABLE,  /* a known answer was wrong; final until restart */
+	HSM_INCOMPLETE,  /* connected, but a master, wrapping or audit key that
+			    was there is not; calls go through, and it is looked
+			    for */
+	HSM_STATE_LAST = HSM_INCOMPLETE,
 };
 
 /* For status and logs; texts are NUL-terminated copies. */
@@ -63,6 +74,7 @@ struct hsm_info {
 	uint64_t since;   /* seconds since 1970 */
 	uint64_t generation;
 	unsigned sessions;
+	unsigned can; /* enum hsm_can */
 	char module[256], token[33], serial[17], manufacturer[33], model[17];
 };
 

@@ -3,6 +3,7 @@
 
 #include "../lib/bytes.h"
 #include "hsm_internal.h"
+#include "hsm_remote.h"
 
 /*
  * AES beyond GCM with keys at level hsm. Padding is put on and taken off here,
@@ -289,6 +290,8 @@ hsm_key_aes(struct hsm *hsm, const struct hsm_key *key,
 		return err;
 	if (aes_mode_authentic(how->mode) && in.len > WRAP_MAX)
 		return HF_ERR_BAD_INPUT;
+	if (hsm->process != NULL)
+		return remote_aes(hsm->process, key, how, in, out, len);
 	err = hsm_run(hsm, RUN_SAFE, aes_work, &w);
 	if (err == HF_OK)
 		*len = w.len;
@@ -336,5 +339,8 @@ hsm_key_cmac(struct hsm *hsm, const struct hsm_key *key, struct hf_bytes in,
 	/* A key of its own for CMAC was tried when it was made. */
 	if (besides && (hsm_can(hsm) & HSM_CAN_CMAC) == 0)
 		return HF_ERR_HSM_MECHANISM;
+	if (hsm->process != NULL)
+		return remote_key_use(
+		    hsm->process, JOB_CMAC, key, NULL, in, out, CMAC, NULL);
 	return hsm_run(hsm, RUN_SAFE, cmac_work, &w);
 }

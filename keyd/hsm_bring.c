@@ -5,6 +5,7 @@
 #include "crypto.h"
 #include "crypto_wrap.h"
 #include "hsm_internal.h"
+#include "hsm_remote.h"
 
 /*
  * Master and wrapping keys that were made outside, for HSMs whose master key
@@ -194,6 +195,8 @@ hsm_object_import(struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID],
 
 	if (value.len != VALUE || role == ROLE_AUDIT)
 		return HF_ERR_BAD_INPUT;
+	if (hsm->process != NULL)
+		return remote_object_make(hsm->process, role, id, label, value);
 	if ((err = secret_alloc(&kek, CRYPTO_KWP_KEY)) != HF_OK ||
 	    (err = secret_alloc(&sample, VALUE)) != HF_OK ||
 	    (err = crypto_random(kek.ptr, kek.len)) != HF_OK ||

@@ -4,6 +4,7 @@
 
 #include "../lib/bytes.h"
 #include "hsm_internal.h"
+#include "hsm_process.h"
 #include "log.h"
 
 /*
@@ -309,7 +310,8 @@ can_find(struct hsm_call *call)
 unsigned
 hsm_can(struct hsm *hsm)
 {
-	return atomic_load(&hsm->can);
+	return hsm->process != NULL ? hsm_process_can(hsm->process)
+				    : atomic_load(&hsm->can);
 }
 
 unsigned

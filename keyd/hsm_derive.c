@@ -3,6 +3,7 @@
 
 #include "../lib/bytes.h"
 #include "hsm_internal.h"
+#include "hsm_remote.h"
 
 /* Keys from keys at level hsm: what comes out belongs to the daemon. */
 
@@ -75,7 +76,10 @@ hsm_key_ecdh(struct hsm *hsm, const struct hsm_key *key, struct hf_bytes point,
 	    (err = secret_alloc(&shared, key->type->size)) != HF_OK)
 		return err;
 	w.point = bytes_of(checked, len);
-	err = hsm_run(hsm, RUN_SAFE, ecdh_work, &w);
+	err = hsm->process != NULL
+	    ? remote_key_use(hsm->process, JOB_ECDH, key, NULL, w.point,
+		  shared.ptr, shared.len, NULL)
+	    : hsm_run(hsm, RUN_SAFE, ecdh_work, &w);
 	if (err == HF_OK)
 		secret_move(out, &shared);
 	return err;

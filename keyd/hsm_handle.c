@@ -185,10 +185,14 @@ handle_of_role(struct hsm_call *call, enum hsm_role role,
 	if (handle_get(call, role, id, out))
 		return HF_OK;
 	err = object_find_key(call, alg->class, alg->ckk, id, &object);
-	if (err == HF_ERR_NOT_FOUND)
+	if (err == HF_ERR_NOT_FOUND) {
+		role_missed(call->hsm, role, id, false);
 		return r->absent;
-	if (err == HF_OK)
+	}
+	if (err == HF_OK) {
+		role_seen(call->hsm, role, id);
 		err = handle_put(call, role, id, object, false);
+	}
 	if (err == HF_OK)
 		*out = object;
 	return err;

@@ -37,6 +37,13 @@
  *	hsm_alg.c      key types and templates in the words of PKCS#11
  *	hsm_probe.c    the matrix for people (hsm_try.c: its rows at work)
  *
+ * and of those that move all of that into another process:
+ *
+ *	hsm_remote.c   an operation of hsm.h, as a job
+ *	hsm_job.c      a job on its way, and what it calls over there
+ *	hsm_process.c  the process: started, waited for, killed, replaced
+ *	hsm_worker.c   the other side
+ *
  * Locks: hsm->lock guards state and pool, handles.lock the handles; neither is
  * held across a call into the module, and the second is never taken inside the
  * first or the other way round. Fields marked "by recovery" are written only
@@ -95,6 +102,7 @@ enum {
 	SESSIONS_MAX = 64,
 	WAITERS_PER_SESSION = 64,
 	QUIRKS_MAX = 12,
+	SEEN_MAX = 32,
 	NEWS_MAX = 4, /* changes of state that the watcher was not told yet */
 	GCM_NONCE = 12,
 	GCM_TAG = 16,
@@ -112,6 +120,15 @@ struct hsm_session {
 	CK_SESSION_HANDLE handle;
 	bool open;
 	bool taken;
+	uint64_t
+	    barred; /* clock_ms() until when the token has no room for it */
+};
+
+/* An object of ours that was in the token, or ought to be. */
+struct role_seen {
+	enum hsm_role role;
+	uint8_t id[HSM_ID];
+	bool missing;
 };
 
 struct hsm_traits {
@@ -128,8 +145,9 @@ struct hsm {
 	P11KitUri *uri;
 	CK_FUNCTION_LIST_PTR fn;
 	struct secret pin;
+	struct hsm_process *process; /* not NULL: it is all in there */
 	unsigned want_sessions;
-	unsigned deadline_ms;
+	unsigned deadline_ms, keepalive_ms;
 	hsm_watch_fn *watch;
 	void *watch_ctx;
 	pthread_t thread;
@@ -145,6 +163,13 @@ struct hsm {
 	struct hsm_info news[NEWS_MAX]; /* for the watcher, oldest first */
 	size_t news_count;
 	uint64_t lost_at; /* clock_ms() */
+	uint64_t ready_at;
+	unsigned relapses; /* losses, each soon after a connection */
+	struct role_seen seen[SEEN_MAX];
+	unsigned seen_count;
+	bool look_again; /* something is missing that was not before */
+	_Atomic uint64_t attempt_at; /* clock_ms() since when the recovery's
+					thread is in the module; 0: is not */
 	unsigned in_flight, waiters;
 	bool anchor_taken;
 	struct hsm_session sessions[SESSIONS_MAX];
@@ -170,6 +195,11 @@ struct hsm {
 /* Milliseconds of CLOCK_MONOTONIC; a timespec of that clock. */
 uint64_t clock_ms(void);
 struct timespec clock_at(uint64_t ms);
+
+/* What the setting comes to. */
+unsigned hsm_sessions_wanted(unsigned setting);
+/* Since when an attempt to connect has been in the module. */
+unsigned hsm_connecting_ms(struct hsm *hsm);
 
 /* -- hsm_session.c -- */
 
@@ -232,11 +262,28 @@ enum hf_err call_renew(struct hsm_call *call);
 enum hf_err call_anchor_take(struct hsm_call *call);
 void call_anchor_give(struct hsm_call *call);
 
+/*
+ * When the calls of this thread are to have waited enough, if that is before
+ * the deadline of the settings: a worker serves requests of another process,
+ * whose time has been running.
+ */
+void hsm_deadline_set(uint64_t at_ms);
+
 /* -- hsm_recover.c -- */
+
+/* Milliseconds to the next try, with jitter. */
+uint64_t backoff(unsigned failures);
 
 /* Something is wrong with the connection of that generation. */
 void hsm_lose(struct hsm *hsm, uint64_t generation, CK_RV rv);
 void *recover_main(void *hsm);
+
+/* A role object was found; it was not, though it was seen before or `sealed`
+ * (something exists that only it opens); it shall not be there any more. */
+void role_seen(struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID]);
+void role_missed(
+    struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID], bool sealed);
+void role_gone(struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID]);
 
 /* -- hsm_module.c -- */
 
@@ -247,7 +294,8 @@ CK_RV module_leave(CK_FUNCTION_LIST_PTR fn);
 
 /* -- hsm_token.c -- */
 
-enum hf_err token_load(struct hsm *hsm, const char *uri, struct hf_why *why);
+enum hf_err token_uri(struct hsm *hsm, const char *uri, struct hf_why *why);
+enum hf_err token_load(struct hsm *hsm, struct hf_why *why);
 /*
  * Everything up to being logged in with an anchor session. HSM_PIN and
  * HSM_UNSUITABLE are final, other errors are not. login_only: what there is
@@ -308,6 +356,10 @@ void handles_shed(struct hsm_call *call);
 void handles_release(struct hsm_call *call, bool doom);
 
 /* -- hsm_object.c -- */
+
+/* Like hsm_object_find, without waiting. */
+enum hf_err role_look(
+    struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID], bool *found);
 
 /* Objects of that class and id; at most `max`. */
 enum hf_err object_search(struct hsm_call *call, CK_OBJECT_CLASS class,

@@ -5,6 +5,7 @@
 #include "crypto.h"
 #include "effects.h"
 #include "hsm_internal.h"
+#include "hsm_remote.h"
 #include "log.h"
 
 enum { SEARCH_MAX = 16, ATTRIBUTE_MAX = 1024, AUDIT_SIGNATURE = 64 };
@@ -263,9 +264,24 @@ hsm_object_make(struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID],
 
 	if (effects_dry())
 		return HF_ERR_DRY_RUN;
+	if (hsm->process != NULL)
+		return remote_object_make(hsm->process, role, id, label,
+		    (struct hf_bytes){ NULL, 0 });
 	(void)pthread_mutex_lock(&hsm->make_lock);
 	err = role_make(hsm, &w);
 	(void)pthread_mutex_unlock(&hsm->make_lock);
+	return err;
+}
+
+enum hf_err
+role_look(
+    struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID], bool *found)
+{
+	struct role_work w = { .role = role, .id = id };
+	enum hf_err err = hsm_run(hsm, RUN_NOW, role_find, &w);
+
+	if (err == HF_OK)
+		*found = w.found;
 	return err;
 }
 
@@ -274,8 +290,11 @@ hsm_object_find(
     struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID], bool *found)
 {
 	struct role_work w = { .role = role, .id = id };
-	enum hf_err err = hsm_run(hsm, RUN_SAFE, role_find, &w);
+	enum hf_err err;
 
+	if (hsm->process != NULL)
+		return remote_object_find(hsm->process, role, id, found);
+	err = hsm_run(hsm, RUN_SAFE, role_find, &w);
 	if (err == HF_OK)
 		*found = w.found;
 	return err;
@@ -290,6 +309,7 @@ role_destroy(struct hsm_call *call, void *arg)
 	enum hf_err err;
 
 	handle_forget(call, w->role, w->id);
+	role_gone(call->hsm, w->role, w->id);
 	err = object_destroy_all(call, alg->class, w->id);
 	if (err == HF_OK && alg->class == CKO_PRIVATE_KEY)
 		err = object_destroy_all(call, CKO_PUBLIC_KEY, w->id);
@@ -304,6 +324,8 @@ hsm_object_destroy(
 
 	if (effects_dry())
 		return HF_ERR_DRY_RUN;
+	if (hsm->process != NULL)
+		return remote_object_destroy(hsm->process, role, id);
 	return hsm_run(hsm, RUN_SAFE, role_destroy, &w);
 }
 
@@ -340,8 +362,11 @@ hsm_audit_public(
     struct hsm *hsm, const uint8_t id[HSM_ID], uint8_t *out, size_t *len)
 {
 	struct audit_work w = { .id = id, .out = out };
-	enum hf_err err = hsm_run(hsm, RUN_SAFE, audit_public, &w);
+	enum hf_err err;
 
+	if (hsm->process != NULL)
+		return remote_audit_public(hsm->process, id, out, len);
+	err = hsm_run(hsm, RUN_SAFE, audit_public, &w);
 	if (err == HF_OK)
 		*len = w.len;
 	return err;
@@ -371,6 +396,8 @@ hsm_audit_sign(struct hsm *hsm, const uint8_t id[HSM_ID],
 {
 	struct audit_work w = { .id = id, .digest = digest, .out = out };
 
+	if (hsm->process != NULL)
+		return remote_audit_sign(hsm->process, id, digest, out);
 	return hsm_run(hsm, RUN_SAFE, audit_sign, &w);
 }
 
@@ -410,6 +437,8 @@ hsm_seal(struct hsm *hsm, const uint8_t id[HSM_ID], struct hf_bytes aad,
 
 	if (in.len == 0)
 		return HF_ERR_BAD_INPUT;
+	if (hsm->process != NULL)
+		return remote_seal(hsm->process, id, aad, in, out);
 	return hsm_run(hsm, RUN_SAFE, seal, &w);
 }
 
@@ -420,6 +449,8 @@ open_sealed(struct hsm_call *call, void *arg)
 	CK_OBJECT_HANDLE key;
 	enum hf_err err = handle_of_role(call, ROLE_MASTER, w->id, &key);
 
+	if (err == HF_ERR_HSM_UNINITIALIZED)
+		role_missed(call->hsm, ROLE_MASTER, w->id, true);
 	if (err != HF_OK)
 		return err;
 	return gcm_decrypt(call, key, w->in.ptr, w->aad,
@@ -434,6 +465,8 @@ hsm_open_sealed(struct hsm *hsm, const uint8_t id[HSM_ID], struct hf_bytes aad,
 	AUTO_SECRET plain = { 0 };
 	enum hf_err err;
 
+	if (hsm->process != NULL)
+		return remote_open_sealed(hsm->process, id, aad, in, out);
 	if (in.len <= HSM_SEAL_EXTRA)
 		return HF_ERR_BAD_CIPHERTEXT;
 	err = secret_alloc(&plain, in.len - HSM_SEAL_EXTRA);

@@ -6,6 +6,7 @@
 
 #include "../lib/bytes.h"
 #include "hsm_probe.h"
+#include "hsm_remote.h"
 
 /*
  * The matrix for people: each mechanism that the daemon or the PKCS#11 module
@@ -248,6 +249,8 @@ hsm_probe_run(struct hsm *hsm, struct hsm_probe *out)
 	struct hsm_info info;
 	enum hf_err err;
 
+	if (hsm->process != NULL)
+		return remote_probe(hsm->process, out);
 	probe.rows = calloc(CHECKS + WRAPS, sizeof(*probe.rows));
 	probe.quirks = calloc(QUIRKS_MAX + EXTRA_QUIRKS, sizeof(*probe.quirks));
 	err = probe.rows == NULL || probe.quirks == NULL

@@ -16,7 +16,8 @@
 enum {
 	BACKOFF_MIN_MS = 50,
 	BACKOFF_MAX_MS = 5000,
-	KEEPALIVE_MS = 10000, /* a third of YubiHSM's 30 s, the shortest */
+	RELAPSE_MS = 5000, /* a loss so soon after a connection is one */
+	RELAPSES_MAX = 4,  /* 400 ms at most between connections that hold */
 };
 
 /* Lock is held. */
@@ -45,6 +46,12 @@ state_set(struct hsm *hsm, enum hsm_state state, const char *reason)
 	(void)pthread_cond_broadcast(&hsm->freed);
 }
 
+static bool
+state_serves(enum hsm_state state)
+{
+	return state == HSM_READY || state == HSM_INCOMPLETE;
+}
+
 void
 hsm_lose(struct hsm *hsm, uint64_t generation, CK_RV rv)
 {
@@ -54,8 +61,12 @@ hsm_lose(struct hsm *hsm, uint64_t generation, CK_RV rv)
 	(void)snprintf(reason, sizeof(reason), "the HSM answered %s (0x%lx)",
 	    row->name, rv);
 	(void)pthread_mutex_lock(&hsm->lock);
-	if (hsm->state == HSM_READY && hsm->info.generation == generation) {
+	if (state_serves(hsm->state) && hsm->info.generation == generation) {
 		hsm->lost_at = clock_ms();
+		if (hsm->lost_at - hsm->ready_at >= RELAPSE_MS)
+			hsm->relapses = 0;
+		else if (hsm->relapses < RELAPSES_MAX)
+			hsm->relapses++;
 		hsm->login_lost = row->class == CLASS_LOGIN;
 		state_set(hsm, HSM_RECOVERING, reason);
 	}
@@ -95,7 +106,7 @@ state_announce(struct hsm *hsm)
 }
 
 /* With jitter, so that a fleet does not come back in step. */
-static uint64_t
+uint64_t
 backoff(unsigned failures)
 {
 	uint64_t full = BACKOFF_MIN_MS;
@@ -113,14 +124,17 @@ backoff(unsigned failures)
 static enum hf_err
 connect_once(struct hsm *hsm, bool login_only, struct hf_why *why)
 {
-	enum hf_err err = token_connect(hsm, login_only, why);
+	enum hf_err err;
 
+	atomic_store(&hsm->attempt_at, clock_ms());
+	err = token_connect(hsm, login_only, why);
 	if (err == HF_OK)
 		err = known_answers(hsm, why);
 	if (err == HF_OK) {
 		handles_clear(&hsm->handles);
 		atomic_store(&hsm->oaep, OAEP_UNKNOWN);
 	}
+	atomic_store(&hsm->attempt_at, 0);
 	return err;
 }
 
@@ -176,6 +190,139 @@ state_final(enum hsm_state state)
 	return state == HSM_PIN_REFUSED || state == HSM_UNSUITABLE;
 }
 
+/* Lock is held, and given up while waiting. */
+static void
+pause(struct hsm *hsm, uint64_t until)
+{
+	while (!hsm->closing && change_wait(hsm, until))
+		;
+}
+
+/* -- Objects that are not there -- */
+
+/* Lock is held. */
+static struct role_seen *
+seen_find(struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID])
+{
+	for (unsigned i = 0; i < hsm->seen_count; i++)
+		if (hsm->seen[i].role == role &&
+		    memcmp(hsm->seen[i].id, id, HSM_ID) == 0)
+			return &hsm->seen[i];
+	return NULL;
+}
+
+/* There are a few of each role; beyond the room none is looked after. Lock is
+ * held. */
+static struct role_seen *
+seen_add(struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID])
+{
+	struct role_seen *s = seen_find(hsm, role, id);
+
+	if (s != NULL || hsm->seen_count == SEEN_MAX)
+		return s;
+	s = &hsm->seen[hsm->seen_count++];
+	*s = (struct role_seen){ .role = role };
+	memcpy(s->id, id, HSM_ID);
+	return s;
+}
+
+/* Ready, or incomplete and what is missing. Lock is held. */
+static void
+completeness_set(struct hsm *hsm)
+{
+	static const char *const names[] = {
+		[ROLE_MASTER] = "master key",
+		[ROLE_WRAP] = "wrapping key",
+		[ROLE_AUDIT] = "audit key",
+	};
+	char reason[160];
+
+	for (unsigned i = 0; i < hsm->seen_count; i++) {
+		const struct role_seen *s = &hsm->seen[i];
+
+		if (!s->missing)
+			continue;
+		(void)snprintf(reason, sizeof(reason),
+		    "the token does not hold the %s with the id "
+		    "%02x%02x%02x%02x...; it is looked for",
+		    names[s->role], s->id[0], s->id[1], s->id[2], s->id[3]);
+		state_set(hsm, HSM_INCOMPLETE, reason);
+		return;
+	}
+	state_set(hsm, HSM_READY, "");
+}
+
+void
+role_seen(struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID])
+{
+	struct role_seen *s;
+
+	(void)pthread_mutex_lock(&hsm->lock);
+	s = seen_add(hsm, role, id);
+	if (s != NULL && s->missing) {
+		s->missing = false;
+		if (hsm->state == HSM_INCOMPLETE)
+			completeness_set(hsm);
+	}
+	(void)pthread_mutex_unlock(&hsm->lock);
+}
+
+void
+role_missed(
+    struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID], bool sealed)
+{
+	struct role_seen *s;
+
+	(void)pthread_mutex_lock(&hsm->lock);
+	s = sealed ? seen_add(hsm, role, id) : seen_find(hsm, role, id);
+	if (s != NULL && !s->missing) {
+		s->missing = hsm->look_again = true;
+		if (state_serves(hsm->state))
+			completeness_set(hsm);
+	}
+	(void)pthread_mutex_unlock(&hsm->lock);
+}
+
+void
+role_gone(struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID])
+{
+	struct role_seen *s;
+
+	(void)pthread_mutex_lock(&hsm->lock);
+	s = seen_find(hsm, role, id);
+	if (s != NULL)
+		*s = hsm->seen[--hsm->seen_count];
+	if (hsm->state == HSM_INCOMPLETE)
+		completeness_set(hsm);
+	(void)pthread_mutex_unlock(&hsm->lock);
+}
+
+/*
+ * Looks for what is missing. Some HSMs show an object that was made elsewhere
+ * only after C_Initialize (nShield), so the first look is a new connection.
+ */
+static void
+missing_look(struct hsm *hsm)
+{
+	struct role_seen copy[SEEN_MAX];
+	unsigned count;
+
+	(void)pthread_mutex_lock(&hsm->lock);
+	count = hsm->seen_count;
+	memcpy(copy, hsm->seen, sizeof(copy));
+	(void)pthread_mutex_unlock(&hsm->lock);
+	for (unsigned i = 0; i < count; i++) {
+		bool found = false;
+
+		if (copy[i].missing &&
+		    role_look(hsm, copy[i].role, copy[i].id, &found) == HF_OK &&
+		    found)
+			role_seen(hsm, copy[i].role, copy[i].id);
+	}
+}
+
+/* -- Connecting -- */
+
 /* Connects, however long it takes. Lock is held, and given up meanwhile. */
 static void
 recover(struct hsm *hsm)
@@ -183,6 +330,10 @@ recover(struct hsm *hsm)
 	bool login_only = hsm->login_lost;
 
 	calls_drain(hsm);
+	/* The first loss after a while is worth an attempt at once; an HSM that
+	 * connects well and fails at work shall not be run in circles. */
+	if (hsm->relapses > 0)
+		pause(hsm, clock_ms() + backoff(hsm->relapses));
 	for (unsigned failures = 0; !hsm->closing;) {
 		struct hf_why why = { "" };
 		uint64_t until;
@@ -196,7 +347,9 @@ recover(struct hsm *hsm)
 		hsm->login_lost = false;
 		if (err == HF_OK) {
 			hsm->info.generation++;
-			state_set(hsm, HSM_READY, "");
+			hsm->info.can = hsm_can(hsm);
+			hsm->ready_at = clock_ms();
+			completeness_set(hsm);
 			return;
 		}
 		failure_note(hsm, err,
@@ -205,8 +358,7 @@ recover(struct hsm *hsm)
 			return;
 		until = clock_ms() + backoff(++failures);
 		state_announce(hsm);
-		while (!hsm->closing && change_wait(hsm, until))
-			;
+		pause(hsm, until);
 	}
 }
 
@@ -248,6 +400,25 @@ keepalive(struct hsm *hsm)
 		log_debug("HSM: keepalive: %s", hf_err_sentence(err));
 }
 
+unsigned
+hsm_connecting_ms(struct hsm *hsm)
+{
+	uint64_t since = atomic_load(&hsm->attempt_at), now = clock_ms();
+
+	return since == 0 || now < since ? 0 : (unsigned)(now - since);
+}
+
+/* What there is to do while the HSM serves. */
+static void
+attend(struct hsm *hsm, bool incomplete)
+{
+	atomic_store(&hsm->attempt_at, clock_ms());
+	keepalive(hsm);
+	if (incomplete)
+		missing_look(hsm);
+	atomic_store(&hsm->attempt_at, 0);
+}
+
 void *
 recover_main(void *arg)
 {
@@ -256,19 +427,29 @@ recover_main(void *arg)
 	(void)pthread_mutex_lock(&hsm->lock);
 	news_add(hsm);
 	while (!hsm->closing) {
-		bool idle;
+		bool idle, incomplete;
 
 		state_announce(hsm);
-		if (hsm->state != HSM_READY && !state_final(hsm->state)) {
+		incomplete = hsm->state == HSM_INCOMPLETE;
+		if ((!state_serves(hsm->state) && !state_final(hsm->state)) ||
+		    (incomplete && hsm->look_again)) {
+			/* Nobody may come in while it connects. */
+			if (incomplete) {
+				hsm->lost_at = clock_ms();
+				state_set(hsm, HSM_RECOVERING,
+				    "what is missing in the token is looked "
+				    "for with a new connection");
+			}
+			hsm->look_again = false;
 			recover(hsm);
 			continue;
 		}
 		idle = hsm->news_count == 0 && !hsm->closing &&
-		    !change_wait(hsm, clock_ms() + KEEPALIVE_MS);
-		if (!idle || hsm->closing || hsm->state != HSM_READY)
+		    !change_wait(hsm, clock_ms() + hsm->keepalive_ms);
+		if (!idle || hsm->closing || !state_serves(hsm->state))
 			continue;
 		(void)pthread_mutex_unlock(&hsm->lock);
-		keepalive(hsm);
+		attend(hsm, incomplete);
 		(void)pthread_mutex_lock(&hsm->lock);
 	}
 	state_announce(hsm);

@@ -12,6 +12,8 @@
  * needed, and again after it was closed because of a doubt.
  */
 
+enum { BARRED_MS = 10000 };
+
 uint64_t
 clock_ms(void)
 {
@@ -28,13 +30,22 @@ clock_at(uint64_t ms)
 		.tv_nsec = (long)(ms % 1000) * 1000000 };
 }
 
+/* One that is open, or else one that may be opened. */
 static struct hsm_session *
 session_unused(struct hsm *hsm)
 {
-	for (unsigned i = 0; i < hsm->session_count; i++)
-		if (!hsm->sessions[i].taken)
-			return &hsm->sessions[i];
-	return NULL;
+	struct hsm_session *closed = NULL;
+
+	for (unsigned i = 0; i < hsm->session_count; i++) {
+		struct hsm_session *s = &hsm->sessions[i];
+
+		if (!s->taken && s->open)
+			return s;
+		if (!s->taken && closed == NULL &&
+		    (s->barred == 0 || s->barred <= clock_ms()))
+			closed = s;
+	}
+	return closed;
 }
 
 /* Whether the state lets a call in; *wait when it soon may. Lock is held. */
@@ -50,6 +61,7 @@ state_gate(const struct hsm *hsm, bool *wait)
 		[HSM_READY] = { HF_OK, false },
 		[HSM_PIN_REFUSED] = { HF_ERR_HSM_PIN, false },
 		[HSM_UNSUITABLE] = { HF_ERR_HSM_UNSUITABLE, false },
+		[HSM_INCOMPLETE] = { HF_OK, false },
 	};
 
 	*wait = gates[hsm->state].wait;
@@ -128,6 +140,26 @@ session_close(struct hsm_call *call)
 		(void)call->fn->C_CloseSession(call->slot->handle);
 	call->slot->open = false;
 	call->active = false;
+}
+
+/*
+ * The token has no room for another session, but some are open already: those
+ * must do for a while. A token may have a limit that it does not tell, or
+ * other users.
+ */
+static bool
+session_bar(struct hsm_call *call)
+{
+	struct hsm *hsm = call->hsm;
+	bool others = false;
+
+	(void)pthread_mutex_lock(&hsm->lock);
+	for (unsigned i = 0; i < hsm->session_count; i++)
+		others = others || hsm->sessions[i].open;
+	if (others)
+		call->slot->barred = clock_ms() + BARRED_MS;
+	(void)pthread_mutex_unlock(&hsm->lock);
+	return others;
 }
 
 /* The session of the slot that was taken; read-write, because some HSMs have
@@ -358,14 +390,37 @@ call_settle(
 	return false;
 }
 
+/* Of the thread: whoever serves a request there has no other way to say so
+ * through the functions of hsm.h. 0: none. */
+static _Thread_local uint64_t thread_deadline;
+
+void
+hsm_deadline_set(uint64_t at_ms)
+{
+	thread_deadline = at_ms;
+}
+
+static uint64_t
+run_deadline(const struct hsm *hsm, enum run_kind kind)
+{
+	uint64_t now = clock_ms(), deadline = now + hsm->deadline_ms;
+
+	if (kind == RUN_NOW)
+		return now;
+	return thread_deadline != 0 && thread_deadline < deadline
+	    ? thread_deadline
+	    : deadline;
+}
+
 enum hf_err
 hsm_run(struct hsm *hsm, enum run_kind kind, hsm_work_fn *work, void *arg)
 {
-	struct hsm_call call = { .hsm = hsm,
-		.fn = hsm->fn,
-		.deadline =
-		    clock_ms() + (kind == RUN_NOW ? 0 : hsm->deadline_ms) };
-	enum { TRIES = 3 }; /* a lost session, then a lost login, say */
+	struct hsm_call call = {
+		.hsm = hsm, .fn = hsm->fn, .deadline = run_deadline(hsm, kind)
+	};
+	/* A lost session, stale handles, a lost login, say: an HSM that closes
+	 * idle sessions does all of that at once. */
+	enum { TRIES = 4 };
 
 	for (unsigned try = 1;; try++) {
 		enum hf_err err = session_take(&call);
@@ -375,6 +430,12 @@ hsm_run(struct hsm *hsm, enum run_kind kind, hsm_work_fn *work, void *arg)
 			return err;
 		call_forgive(&call);
 		err = session_open(&call);
+		if (err != HF_OK && call.rv == CKR_SESSION_COUNT &&
+		    session_bar(&call)) {
+			session_give(&call);
+			try--; /* until the deadline */
+			continue;
+		}
 		if (err == HF_OK)
 			err = work(&call, arg);
 		again = call_settle(&call, kind, try > 1, &err);

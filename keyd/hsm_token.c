@@ -82,9 +82,8 @@ module_load(struct hsm *hsm, const char *path, struct hf_why *why)
 }
 
 enum hf_err
-token_load(struct hsm *hsm, const char *text, struct hf_why *why)
+token_uri(struct hsm *hsm, const char *text, struct hf_why *why)
 {
-	enum hf_err err;
 	int bad;
 
 	hsm->uri = p11_kit_uri_new();
@@ -95,9 +94,12 @@ token_load(struct hsm *hsm, const char *text, struct hf_why *why)
 		return hf_fail(why, HF_ERR_BAD_SETTINGS,
 		    "the HSM's URI is not of RFC 7512: %s",
 		    p11_kit_uri_message(bad));
-	err = uri_check(hsm->uri, why);
-	if (err != HF_OK)
-		return err;
+	return uri_check(hsm->uri, why);
+}
+
+enum hf_err
+token_load(struct hsm *hsm, struct hf_why *why)
+{
 	return module_load(hsm, p11_kit_uri_get_module_path(hsm->uri), why);
 }
 
@@ -260,6 +262,7 @@ pool_close(struct hsm *hsm)
 		if (hsm->sessions[i].open)
 			(void)hsm->fn->C_CloseSession(hsm->sessions[i].handle);
 		hsm->sessions[i].open = false;
+		hsm->sessions[i].barred = 0;
 	}
 }
 

@@ -16,6 +16,12 @@ log_set_level(enum log_level level)
 	atomic_store(&threshold, (int)level);
 }
 
+enum log_level
+log_threshold(void)
+{
+	return (enum log_level)atomic_load(&threshold);
+}
+
 void
 log_line(enum log_level level, const char *fmt, ...)
 {

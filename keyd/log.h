@@ -14,6 +14,7 @@ enum log_level {
 };
 
 void log_set_level(enum log_level level);
+enum log_level log_threshold(void);
 void log_line(enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

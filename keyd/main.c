@@ -7,6 +7,7 @@
 
 #include "admin.h"
 #include "daemon.h"
+#include "hsm_process.h"
 #include "log.h"
 #include "settings.h"
 
@@ -21,6 +22,7 @@ enum mode {
 	MODE_CHECK_POLICY,
 	MODE_VERSION,
 	MODE_HELP,
+	MODE_HSM_HOST, /* for hsm_process.c alone */
 };
 
 struct arguments {
@@ -66,6 +68,7 @@ parse(int argc, char **argv, struct arguments *a)
 		{ "check-policy", required_argument, NULL, MODE_CHECK_POLICY },
 		{ "version", no_argument, NULL, MODE_VERSION },
 		{ "help", no_argument, NULL, MODE_HELP },
+		{ "hsm-host", no_argument, NULL, MODE_HSM_HOST },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
@@ -120,6 +123,7 @@ run_mode(const struct arguments *a, const struct settings *settings,
 	case MODE_CHECK_POLICY:
 	case MODE_VERSION:
 	case MODE_HELP:
+	case MODE_HSM_HOST:
 		break;
 	}
 	return HF_ERR_SYSTEM;
@@ -162,6 +166,10 @@ main(int argc, char **argv)
 		(void)puts("holdfast-keyd " HOLDFAST_VERSION);
 	else if (a.mode == MODE_PRINT_CONFIG)
 		settings_print_defaults(stdout);
+	else if (a.mode == MODE_HSM_HOST)
+		err = daemon_harden(&why) == HF_OK && hsm_host_run() == 0
+		    ? HF_OK
+		    : HF_ERR_SYSTEM;
 	else if (a.mode == MODE_CHECK_POLICY)
 		err = admin_check_policy(a.operand, &why);
 	else

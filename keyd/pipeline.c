@@ -385,7 +385,7 @@ pipeline_run(struct request *rq)
 	if (result == HF_ERR_DEFER)
 		return request_defer(rq);
 	if (result == HF_ERR_HSM_UNAVAILABLE || result == HF_ERR_HSM_PIN ||
-	    result == HF_ERR_HSM_UNINITIALIZED)
+	    result == HF_ERR_HSM_STUCK || result == HF_ERR_HSM_UNINITIALIZED)
 		request_name_hsm(rq);
 	if (rq->op != NULL) {
 		/* What is not in the log did not happen, for the caller. */

@@ -13,7 +13,7 @@ AUDIT='checkpoint_lines = 100000
   checkpoint_seconds = 86400'
 printf data >"$T/data"
 start_service
-sed -i 's/^hsm {/&\n  deadline_ms = 3000/' "$T/keyd.conf"
+sed -i 's/^hsm {/&\n  deadline_ms = 8000/' "$T/keyd.conf"
 stop_daemon
 start_daemon
 
@@ -89,11 +89,11 @@ for function in C_SignInit C_Sign; do
 		CKR_ATTRIBUTE_VALUE_INVALID CKR_TEMPLATE_INCONSISTENT CKR_BUFFER_TOO_SMALL
 	row "ambiguous, and the known answer is right" $function hsm_refused 1 0 hsm_refused 1 \
 		CKR_GENERAL_ERROR CKR_FUNCTION_FAILED 0x80000001
-	row session $function ok 2 0 hsm_unavailable 3 CKR_SESSION_HANDLE_INVALID \
+	row session $function ok 2 0 hsm_unavailable 4 CKR_SESSION_HANDLE_INVALID \
 		CKR_SESSION_CLOSED CKR_OPERATION_ACTIVE CKR_OPERATION_NOT_INITIALIZED
-	row handle $function ok 2 0 hsm_refused 3 CKR_OBJECT_HANDLE_INVALID CKR_KEY_HANDLE_INVALID
-	row login $function ok 2 1 hsm_unavailable 3 CKR_USER_NOT_LOGGED_IN
-	row device $function ok 2 1 hsm_unavailable 3 CKR_DEVICE_ERROR CKR_DEVICE_REMOVED \
+	row handle $function ok 2 0 hsm_refused 4 CKR_OBJECT_HANDLE_INVALID CKR_KEY_HANDLE_INVALID
+	row login $function ok 2 1 hsm_unavailable 4 CKR_USER_NOT_LOGGED_IN
+	row device $function ok 2 1 hsm_unavailable 4 CKR_DEVICE_ERROR CKR_DEVICE_REMOVED \
 		CKR_DEVICE_MEMORY CKR_HOST_MEMORY CKR_TOKEN_NOT_PRESENT \
 		CKR_TOKEN_NOT_RECOGNIZED CKR_CRYPTOKI_NOT_INITIALIZED CKR_SLOT_ID_INVALID
 done

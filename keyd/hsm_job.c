@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hsm_job.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "../lib/bytes.h"
+#include "hsm_internal.h"
+#include "log.h"
+
+/*
+ * A message is a head and the byte strings one after the other. Nothing is
+ * copied on the daemon's side: they go from and to the caller's buffers.
+ */
+
+enum { BUFFER = 32768, LABEL_MAX = 64 };
+static const uint32_t nothing = UINT32_MAX;
+
+struct ask_head {
+	uint32_t op;
+	uint32_t budget_ms;
+	uint32_t type; /* key_type's id; 0: none */
+	uint32_t role;
+	uint32_t hash; /* index; UINT32_MAX: none */
+	uint32_t how_scheme, how_encoding, how_hash, how_prehashed;
+	int32_t how_salt;
+	uint32_t aes_mode, aes_encrypt, aes_bits;
+	uint64_t number;
+	uint8_t id[HSM_ID], wrap_id[HSM_ID];
+	uint32_t wrapped;
+	uint32_t in[JOB_INS];
+	uint32_t room[JOB_OUTS];
+};
+
+struct reply_head {
+	uint32_t err;
+	uint32_t found;
+	uint32_t len[JOB_OUTS];
+};
+
+static uint32_t
+hash_index(const struct hash_type *hash)
+{
+	return hash == NULL ? nothing : (uint32_t)(hash - hash_types);
+}
+
+static const struct hash_type *
+hash_at(uint32_t index)
+{
+	return index < hash_types_count ? &hash_types[index] : NULL;
+}
+
+/* -- The daemon's side -- */
+
+static struct iovec
+piece(const void *ptr, size_t len)
+{
+	return (struct iovec){ (void *)(uintptr_t)ptr, len };
+}
+
+/* All of it; a peer that is gone is no signal. */
+static bool
+pieces_send(int fd, struct iovec *v, size_t count)
+{
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = count };
+
+	while (m.msg_iovlen > 0) {
+		ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL);
+		size_t left = n > 0 ? (size_t)n : 0;
+
+		if (n < 0 && errno != EINTR)
+			return false;
+		while (m.msg_iovlen > 0 && left >= m.msg_iov->iov_len) {
+			left -= m.msg_iov->iov_len;
+			m.msg_iov++;
+			m.msg_iovlen--;
+		}
+		if (m.msg_iovlen > 0) {
+			m.msg_iov->iov_base =
+			    (uint8_t *)m.msg_iov->iov_base + left;
+			m.msg_iov->iov_len -= left;
+		}
+	}
+	return true;
+}
+
+bool
+job_send(int fd, const struct hsm_job *job, unsigned budget_ms)
+{
+	struct ask_head head = { .op = job->op,
+		.budget_ms = budget_ms,
+		.type = job->key.type == NULL ? 0 : job->key.type->id,
+		.role = job->role,
+		.hash = hash_index(job->hash),
+		.how_scheme = job->how.scheme,
+		.how_encoding = job->how.encoding,
+		.how_hash = hash_index(job->how.hash),
+		.how_prehashed = job->how.prehashed,
+		.how_salt = job->how.salt,
+		.aes_mode = job->aes.mode,
+		.aes_encrypt = job->aes.encrypt,
+		.aes_bits = job->aes.ctr_bits,
+		.number = job->number,
+		.wrapped = (uint32_t)job->key.wrapped.len };
+	struct iovec v[2 + JOB_INS] = { piece(&head, sizeof(head)),
+		piece(job->key.wrapped.ptr, job->key.wrapped.len) };
+
+	memcpy(head.id, job->key.id, HSM_ID);
+	memcpy(head.wrap_id, job->key.wrap_id, HSM_ID);
+	for (size_t i = 0; i < JOB_INS; i++) {
+		head.in[i] = (uint32_t)job->in[i].len;
+		v[2 + i] = piece(job->in[i].ptr, job->in[i].len);
+	}
+	for (size_t i = 0; i < JOB_OUTS; i++)
+		head.room[i] = (uint32_t)job->room[i];
+	return pieces_send(fd, v, sizeof(v) / sizeof(v[0]));
+}
+
+/*
+ * The first bytes of a reply, or more of it. The socket has a short time-out,
+ * so that a wait costs one system call and no clock is asked in the usual
+ * case.
+ */
+static enum job_outcome
+some_receive(int fd, struct iovec *v, size_t count, uint64_t limit, size_t *got)
+{
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = count };
+
+	for (;;) {
+		ssize_t n = recvmsg(fd, &m, 0);
+
+		if (n > 0) {
+			*got = (size_t)n;
+			return JOB_DONE;
+		}
+		if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			return JOB_LOST;
+		if (clock_ms() >= limit)
+			return JOB_LATE;
+	}
+}
+
+static enum job_outcome
+all_receive(int fd, uint8_t *out, size_t len, uint64_t limit)
+{
+	while (len > 0) {
+		struct iovec v = { out, len };
+		size_t n;
+		enum job_outcome outcome = some_receive(fd, &v, 1, limit, &n);
+
+		if (outcome != JOB_DONE)
+			return outcome;
+		out += n;
+		len -= n;
+	}
+	return JOB_DONE;
+}
+
+/* What does not fit is not from a sane worker. */
+static bool
+reply_fits(const struct reply_head *head, const struct hsm_job *job)
+{
+	for (size_t i = 0; i < JOB_OUTS; i++)
+		if (head->len[i] > job->room[i])
+			return false;
+	return head->found <= 1 &&
+	    (head->err == HF_OK ||
+		strcmp(hf_err_name((enum hf_err)head->err), "unknown") != 0);
+}
+
+enum job_outcome
+job_result(int fd, struct hsm_job *job, uint64_t limit, enum hf_err *err)
+{
+	struct reply_head head;
+	struct iovec v[] = { { &head, sizeof(head) },
+		{ job->out[0], job->room[0] } };
+	size_t got;
+	/* With one result its bytes come along with the head. */
+	enum job_outcome outcome = some_receive(fd, v,
+	    job->out[0] != NULL && job->out[1] == NULL ? 2 : 1, limit, &got);
+
+	if (outcome == JOB_DONE && got < sizeof(head)) {
+		outcome = all_receive(
+		    fd, (uint8_t *)&head + got, sizeof(head) - got, limit);
+		got = sizeof(head);
+	}
+	if (outcome != JOB_DONE)
+		return outcome;
+	got -= sizeof(head);
+	if (!reply_fits(&head, job) || got > head.len[0])
+		return JOB_LOST;
+	if (head.len[0] > 0)
+		outcome = all_receive(
+		    fd, job->out[0] + got, head.len[0] - got, limit);
+	if (outcome == JOB_DONE && head.len[1] > 0)
+		outcome = all_receive(fd, job->out[1], head.len[1], limit);
+	if (outcome != JOB_DONE)
+		return outcome;
+	job->len[0] = head.len[0];
+	job->len[1] = head.len[1];
+	job->found = head.found != 0;
+	*err = (enum hf_err)head.err;
+	return JOB_DONE;
+}
+
+/* -- What a worker does -- */
+
+static enum hf_err
+run_random(struct hsm *hsm, struct hsm_job *job)
+{
+	job->len[0] = job->room[0];
+	return hsm_random(hsm, job->out[0], job->room[0]);
+}
+
+/* The label has its NUL in the message. */
+static const char *
+label_of(const struct hsm_job *job)
+{
+	const struct hf_bytes *in = &job->in[0];
+
+	return in->len > 0 && in->len <= LABEL_MAX &&
+		in->ptr[in->len - 1] == '\0'
+	    ? (const char *)in->ptr
+	    : "";
+}
+
+static enum hf_err
+run_object_make(struct hsm *hsm, struct hsm_job *job)
+{
+	return hsm_object_make(hsm, job->role, job->key.id, label_of(job));
+}
+
+static enum hf_err
+run_object_import(struct hsm *hsm, struct hsm_job *job)
+{
+	return hsm_object_import(
+	    hsm, job->role, job->key.id, label_of(job), job->in[1]);
+}
+
+static enum hf_err
+run_object_find(struct hsm *hsm, struct hsm_job *job)
+{
+	return hsm_object_find(hsm, job->role, job->key.id, &job->found);
+}
+
+static enum hf_err
+run_object_destroy(struct hsm *hsm, struct hsm_job *job)
+{
+	return hsm_object_destroy(hsm, job->role, job->key.id);
+}
+
+static enum hf_err
+run_audit_public(struct hsm *hsm, struct hsm_job *job)
+{
+	return hsm_audit_public(hsm, job->key.id, job->out[0], &job->len[0]);
+}
+
+static enum hf_err
+run_audit_sign(struct hsm *hsm, struct hsm_job *job)
+{
+	job->len[0] = job->room[0];
+	return hsm_audit_sign(hsm, job->key.id, job->in[0].ptr, job->out[0]);
+}
+
+static enum hf_err
+run_seal(struct hsm *hsm, struct hsm_job *job)
+{
+	job->len[0] = job->room[0];
+	return hsm_seal(hsm, job->key.id, job->in[0], job->in[1], job->out[0]);
+}
+
+static enum hf_err
+run_open_sealed(struct hsm *hsm, struct hsm_job *job)
+{
+	AUTO_SECRET plain = { 0 };
+	enum hf_err err =
+	    hsm_open_sealed(hsm, job->key.id, job->in[0], job->in[1], &plain);
+
+	if (err != HF_OK)
+		return err;
+	memcpy(job->out[0], plain.ptr, plain.len);
+	job->len[0] = plain.len;
+	return HF_OK;
+}
+
+static enum hf_err
+run_key_make(struct hsm *hsm, struct hsm_job *job)
+{
+	return hsm_key_make(hsm, job->key.type, job->number, job->key.wrap_id,
+	    job->key.id, job->out[0], &job->len[0], job->out[1], &job->len[1]);
+}
+
+static enum hf_err
+run_key_import(struct hsm *hsm, struct hsm_job *job)
+{
+	return hsm_key_import(hsm, job->key.type, job->in[0], job->in[1],
+	    job->key.wrap_id, job->key.id, job->out[0], &job->len[0]);
+}
+
+static enum hf_err
+run_key_drop(struct hsm *hsm, struct hsm_job *job)
+{
+	return hsm_key_drop(hsm, &job->key);
+}
+
+static enum hf_err
+run_encrypt(struct hsm *hsm, struct hsm_job *job)
+{
+	job->len[0] = job->room[0];
+	return hsm_key_encrypt(
+	    hsm, &job->key, job->in[0], job->in[1], job->in[2], job->out[0]);
+}
+
+static enum hf_err
+run_decrypt(struct hsm *hsm, struct hsm_job *job)
+{
+	job->len[0] = job->room[0];
+	return hsm_key_decrypt(
+	    hsm, &job->key, job->in[0], job->in[1], job->in[2], job->out[0]);
+}
+
+static enum hf_err
+run_decrypt_oaep(struct hsm *hsm, struct hsm_job *job)
+{
+	return hsm_key_decrypt_oaep(
+	    hsm, &job->key, job->hash, job->in[0], job->out[0], &job->len[0]);
+}
+
+static enum hf_err
+run_rsa_raw(struct hsm *hsm, struct hsm_job *job)
+{
+	job->len[0] = job->room[0];
+	return hsm_key_rsa_raw(hsm, &job->key, job->in[0], job->out[0]);
+}
+
+static enum hf_err
+run_sign(struct hsm *hsm, struct hsm_job *job)
+{
+	return hsm_key_sign(
+	    hsm, &job->key, &job->how, job->in[0], job->out[0], &job->len[0]);
+}
+
+static enum hf_err
+run_hmac(struct hsm *hsm, struct hsm_job *job)
+{
+	if (job->hash == NULL)
+		return HF_ERR_BAD_ALGORITHM;
+	job->len[0] = job->hash->size;
+	return hsm_key_hmac(hsm, &job->key, job->hash, job->in[0], job->out[0]);
+}
+
+static enum hf_err
+run_cmac(struct hsm *hsm, struct hsm_job *job)
+{
+	job->len[0] = job->room[0];
+	return hsm_key_cmac(hsm, &job->key, job->in[0], job->out[0]);
+}
+
+static enum hf_err
+run_aes(struct hsm *hsm, struct hsm_job *job)
+{
+	job->aes.iv = job->in[0];
+	return hsm_key_aes(
+	    hsm, &job->key, &job->aes, job->in[1], job->out[0], &job->len[0]);
+}
+
+static enum hf_err
+run_ecdh(struct hsm *hsm, struct hsm_job *job)
+{
+	AUTO_SECRET shared = { 0 };
+	enum hf_err err = hsm_key_ecdh(hsm, &job->key, job->in[0], &shared);
+
+	if (err != HF_OK)
+		return err;
+	if (shared.len > job->room[0])
+		return HF_ERR_HSM_REFUSED;
+	memcpy(job->out[0], shared.ptr, shared.len);
+	job->len[0] = shared.len;
+	return HF_OK;
+}
+
+static enum hf_err
+run_probe(struct hsm *hsm, struct hsm_job *job)
+{
+	struct hsm_probe probe;
+	enum hf_err err = hsm_probe_run(hsm, &probe);
+	size_t rows, quirks;
+
+	if (err != HF_OK)
+		return err;
+	rows = probe.count * sizeof(*probe.rows);
+	quirks = probe.quirk_count * sizeof(*probe.quirks);
+	if (rows > job->room[0] || quirks > job->room[1])
+		err = HF_ERR_OUT_OF_BOUNDS;
+	if (err == HF_OK) {
+		memcpy(job->out[0], probe.rows, rows);
+		memcpy(job->out[1], probe.quirks, quirks);
+		job->len[0] = rows;
+		job->len[1] = quirks;
+	}
+	hsm_probe_free(&probe);
+	return err;
+}
+
+/* clang-format off */
+static const struct job_row rows[] = {
+	[JOB_RANDOM]         = { "hsm_random",           .run = run_random },
+	[JOB_OBJECT_MAKE]    = { "hsm_object_make",      .run = run_object_make,   .once = true, .slow = true },
+	[JOB_OBJECT_IMPORT]  = { "hsm_object_import",    .run = run_object_import, .once = true, .slow = true },
+	[JOB_OBJECT_FIND]    = { "hsm_object_find",      .run = run_object_find },
+	[JOB_OBJECT_DESTROY] = { "hsm_object_destroy",   .run = run_object_destroy },
+	[JOB_AUDIT_PUBLIC]   = { "hsm_audit_public",     .run = run_audit_public },
+	[JOB_AUDIT_SIGN]     = { "hsm_audit_sign",       .run = run_audit_sign },
+	[JOB_SEAL]           = { "hsm_seal",             .run = run_seal },
+	[JOB_OPEN_SEALED]    = { "hsm_open_sealed",      .run = run_open_sealed },
+	[JOB_KEY_MAKE]       = { "hsm_key_make",         .run = run_key_make,      .once = true, .slow = true },
+	[JOB_KEY_IMPORT]     = { "hsm_key_import",       .run = run_key_import,    .once = true, .slow = true },
+	[JOB_KEY_DROP]       = { "hsm_key_drop",         .run = run_key_drop },
+	[JOB_ENCRYPT]        = { "hsm_key_encrypt",      .run = run_encrypt },
+	[JOB_DECRYPT]        = { "hsm_key_decrypt",      .run = run_decrypt },
+	[JOB_DECRYPT_OAEP]   = { "hsm_key_decrypt_oaep", .run = run_decrypt_oaep },
+	[JOB_RSA_RAW]        = { "hsm_key_rsa_raw",      .run = run_rsa_raw },
+	[JOB_SIGN]           = { "hsm_key_sign",         .run = run_sign },
+	[JOB_HMAC]           = { "hsm_key_hmac",         .run = run_hmac },
+	[JOB_CMAC]           = { "hsm_key_cmac",         .run = run_cmac },
+	[JOB_AES]            = { "hsm_key_aes",          .run = run_aes },
+	[JOB_ECDH]           = { "hsm_key_ecdh",         .run = run_ecdh },
+	[JOB_PROBE]          = { "hsm_probe_run",        .run = run_probe,         .once = true, .slow = true },
+};
+/* clang-format on */
+
+const struct job_row *
+job_row(enum job_op op)
+{
+	return &rows[op];
+}
+
+/* -- The worker's side -- */
+
+/* A job and the memory it stands in. */
+struct received {
+	struct hsm_job job;
+	struct secret large; /* what does not fit the buffer */
+	size_t used;         /* of the buffer */
+	unsigned budget_ms;
+	enum hf_err err; /* it cannot be done */
+};
+
+static size_t
+bytes_in(const struct ask_head *h)
+{
+	size_t sum = h->wrapped;
+
+	for (size_t i = 0; i < JOB_INS; i++)
+		sum += h->in[i];
+	return sum;
+}
+
+static size_t
+bytes_out(const struct ask_head *h)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < JOB_OUTS; i++)
+		sum += h->room[i];
+	return sum;
+}
+
+/* Views into `data`: the inputs, then room for the outputs. */
+static void
+job_lay_out(struct hsm_job *job, const struct ask_head *h, uint8_t *data)
+{
+	*job = (struct hsm_job){ .op = (enum job_op)h->op,
+		.key = { .type = key_type_by_id(h->type),
+		    .wrapped = bytes_of(data, h->wrapped) },
+		.role = (enum hsm_role)h->role,
+		.hash = hash_at(h->hash),
+		.how = { .scheme = (enum sign_scheme)h->how_scheme,
+		    .encoding = (enum sign_encoding)h->how_encoding,
+		    .hash = hash_at(h->how_hash),
+		    .prehashed = h->how_prehashed != 0,
+		    .salt = h->how_salt },
+		.aes = { .mode = (enum aes_mode)h->aes_mode,
+		    .encrypt = h->aes_encrypt != 0,
+		    .ctr_bits = h->aes_bits },
+		.number = h->number };
+	memcpy(job->key.id, h->id, HSM_ID);
+	memcpy(job->key.wrap_id, h->wrap_id, HSM_ID);
+	data += h->wrapped;
+	for (size_t i = 0; i < JOB_INS; i++) {
+		job->in[i] = bytes_of(data, h->in[i]);
+		data += h->in[i];
+	}
+	for (size_t i = 0; i < JOB_OUTS; i++) {
+		job->out[i] = data;
+		job->room[i] = h->room[i];
+		data += h->room[i];
+	}
+}
+
+static bool
+worker_read(int fd, uint8_t *out, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = read(fd, out, len);
+
+		if (n == 0 || (n < 0 && errno != EINTR))
+			return false;
+		out += n > 0 ? n : 0;
+		len -= n > 0 ? (size_t)n : 0;
+	}
+	return true;
+}
+
+/* The connection stays in step. */
+static bool
+worker_skip(int fd, struct secret *buffer, size_t len)
+{
+	while (len > 0) {
+		size_t n = len < buffer->len ? len : buffer->len;
+
+		if (!worker_read(fd, buffer->ptr, n))
+			return false;
+		len -= n;
+	}
+	return true;
+}
+
+/* The next job, by way of a buffer that most fit in. */
+static bool
+worker_receive(int fd, struct secret *buffer, struct received *r)
+{
+	struct ask_head h;
+	uint8_t *data = buffer->ptr + sizeof(h);
+	size_t have = 0, in;
+
+	while (have < sizeof(h)) {
+		ssize_t n = read(fd, buffer->ptr + have, buffer->len - have);
+
+		if (n == 0 || (n < 0 && errno != EINTR))
+			return false;
+		have += n > 0 ? (size_t)n : 0;
+	}
+	memcpy(&h, buffer->ptr, sizeof(h));
+	in = bytes_in(&h);
+	have -= sizeof(h);
+	if (h.op >= JOB_OPS || have > in)
+		return false;
+	r->used = sizeof(h) + in + bytes_out(&h);
+	if (r->used > buffer->len) {
+		r->used = buffer->len;
+		r->err = secret_alloc(&r->large, in + bytes_out(&h));
+		if (r->err != HF_OK)
+			return worker_skip(fd, buffer, in - have);
+		memcpy(r->large.ptr, data, have);
+		data = r->large.ptr;
+	}
+	if (!worker_read(fd, data + have, in - have))
+		return false;
+	job_lay_out(&r->job, &h, data);
+	r->budget_ms = h.budget_ms;
+	return true;
+}
+
+static bool
+worker_answer(int fd, const struct hsm_job *job, enum hf_err err)
+{
+	struct reply_head head = { .err = err, .found = job->found };
+	struct iovec v[1 + JOB_OUTS] = { piece(&head, sizeof(head)) };
+
+	for (size_t i = 0; i < JOB_OUTS; i++) {
+		head.len[i] = err == HF_OK ? (uint32_t)job->len[i] : 0;
+		v[1 + i] = piece(job->out[i], head.len[i]);
+	}
+	return pieces_send(fd, v, sizeof(v) / sizeof(v[0]));
+}
+
+void
+job_serve(int fd, struct hsm *hsm)
+{
+	AUTO_SECRET buffer = { 0 };
+	bool good = secret_alloc(&buffer, BUFFER) == HF_OK;
+
+	while (good) {
+		struct received r = { .err = HF_OK };
+
+		good = worker_receive(fd, &buffer, &r);
+		if (good && r.err == HF_OK) {
+			hsm_deadline_set(clock_ms() + r.budget_ms);
+			r.err = rows[r.job.op].run(hsm, &r.job);
+		}
+		if (good)
+			good = worker_answer(fd, &r.job, r.err);
+		/* What a job left there: keys and plaintext. */
+		bytes_wipe(buffer.ptr, r.used);
+		secret_free(&r.large);
+	}
+	(void)shutdown(fd, SHUT_RDWR);
+}

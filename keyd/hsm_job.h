@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_HSM_JOB_H
+#define KEYD_HSM_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hsm.h"
+
+/*
+ * An operation of hsm.h as data, so that it can be done in another process
+ * (hsm_process.h): what it is, what goes in, where the results go. A struct is
+ * filled by hsm_remote.c, sent, done by hsm_worker.c with the functions of
+ * hsm.h, and the results come back. Both sides are the same program, but the
+ * daemon does not trust what the worker says: a vendor's library lives there.
+ */
+enum job_op {
+	JOB_RANDOM,
+	JOB_OBJECT_MAKE,
+	JOB_OBJECT_IMPORT,
+	JOB_OBJECT_FIND,
+	JOB_OBJECT_DESTROY,
+	JOB_AUDIT_PUBLIC,
+	JOB_AUDIT_SIGN,
+	JOB_SEAL,
+	JOB_OPEN_SEALED,
+	JOB_KEY_MAKE,
+	JOB_KEY_IMPORT,
+	JOB_KEY_DROP,
+	JOB_ENCRYPT,
+	JOB_DECRYPT,
+	JOB_DECRYPT_OAEP,
+	JOB_RSA_RAW,
+	JOB_SIGN,
+	JOB_HMAC,
+	JOB_CMAC,
+	JOB_AES,
+	JOB_ECDH,
+	JOB_PROBE,
+	JOB_OPS
+};
+
+enum { JOB_INS = 3, JOB_OUTS = 2, JOB_BYTES_MAX = 1 << 29 };
+
+struct hsm_job {
+	enum job_op op;
+	struct hsm_key key; /* role objects: only its id */
+	enum hsm_role role;
+	const struct hash_type *hash;
+	struct sign_how how;
+	struct aes_how aes; /* its IV is in[0] */
+	uint64_t number;    /* a size */
+	struct hf_bytes in[JOB_INS];
+	uint8_t *out[JOB_OUTS];
+	size_t room[JOB_OUTS]; /* what they take */
+	size_t len[JOB_OUTS];  /* result: what was written */
+	bool found;            /* result */
+};
+
+struct job_row {
+	const char *name; /* of the function of hsm.h */
+	bool once;        /* not to be repeated when its outcome is unknown */
+	bool slow;        /* making keys takes many times longer */
+	/* A function per row: each calls another one. */
+	enum hf_err (*run)(struct hsm *hsm, struct hsm_job *job);
+};
+
+const struct job_row *job_row(enum job_op op);
+
+/* -- The daemon's side. False: the connection is of no use any more. -- */
+
+/* `budget_ms`: how long it may wait on the other side. */
+bool job_send(int fd, const struct hsm_job *job, unsigned budget_ms);
+
+enum job_outcome { JOB_DONE, JOB_LATE, JOB_LOST };
+
+/* Waits until `limit` (clock_ms()). JOB_DONE: *err and the job's results. */
+enum job_outcome job_result(
+    int fd, struct hsm_job *job, uint64_t limit, enum hf_err *err);
+
+/* -- The worker's side -- */
+
+/* Serves the jobs that come in, until the connection ends. */
+void job_serve(int fd, struct hsm *hsm);
+
+#endif

@@ -1,0 +1,859 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hsm_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../lib/bytes.h"
+#include "hsm_internal.h"
+#include "log.h"
+
+enum {
+	TICK_MS = 200,
+	LANE_TICK_MS = 100,
+	SLOW_FACTOR = 12,   /* making keys: a minute, by default */
+	CONNECT_FACTOR = 4, /* deadlines that one attempt to connect may take */
+	TRIES = 2, /* a job that kills two workers is not tried again */
+	BRIEF_LIFE_MS = 5000,
+	STOP_GRACE_MS = 5000,
+	WAITERS_PER_LANE = 64,
+};
+
+struct lane {
+	int fd;
+	bool taken;
+	uint64_t overdue; /* clock_ms() from when on its job is suspicious */
+};
+
+struct hsm_process {
+	/* Fixed. */
+	char *uri;
+	struct secret pin;
+	const char *program;
+	unsigned sessions, deadline_ms, keepalive_ms;
+	hsm_watch_fn *watch;
+	void *watch_ctx;
+	pthread_t thread;
+	int wake; /* eventfd: closing */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* state, first news, the last job came back */
+	pthread_cond_t freed;   /* a lane, or the state */
+	struct hsm_info info;
+	_Atomic unsigned can; /* as hsm_can() says */
+	bool closing;
+	bool heard; /* the first worker's hsm_open() came out well or not */
+	enum hf_err open_err;
+	struct hf_why why;
+	unsigned waiters, in_flight;
+	struct lane lanes[HSM_LANES_MAX];
+	unsigned lane_count;
+	bool serving; /* there is a worker behind the lanes */
+	bool killing; /* ... and it has been told to end, because: */
+	char killed[160];
+	uint64_t epoch; /* of this worker */
+	uint64_t lost_at;
+	unsigned deaths; /* of workers that did not live for long */
+
+	/* The thread's alone, host (for sending) apart. */
+	int host, control;
+	pid_t host_pid;
+	uint64_t born_at, beat_at;
+	uint64_t generations; /* of the workers before */
+	uint32_t connecting_ms;
+};
+
+/* -- The host -- */
+
+static void
+descriptor_close(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+}
+
+/* Signals are blocked in the daemon's threads, but not over there. */
+static int
+host_exec(const char *program, int end, pid_t *pid)
+{
+	char name[] = "holdfast-keyd", mode[] = "--hsm-host";
+	char *argv[] = { name, mode, NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none;
+	int rc;
+
+	(void)sigemptyset(&none);
+	(void)posix_spawn_file_actions_init(&actions);
+	(void)posix_spawnattr_init(&attr);
+	(void)posix_spawn_file_actions_adddup2(&actions, end, HSM_HOST_FD);
+	(void)posix_spawnattr_setsigmask(&attr, &none);
+	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+	rc = posix_spawn(pid, program, &actions, &attr, argv, environ);
+	(void)posix_spawnattr_destroy(&attr);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	return rc;
+}
+
+static enum hf_err
+host_start(struct hsm_process *p)
+{
+	int ends[2], rc;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+		return HF_ERR_SYSTEM;
+	/* dup2 onto itself would leave it to be closed. */
+	if (ends[1] == HSM_HOST_FD) {
+		int other = fcntl(ends[1], F_DUPFD_CLOEXEC, HSM_HOST_FD + 1);
+
+		(void)close(ends[1]);
+		ends[1] = other;
+	}
+	rc = host_exec(p->program, ends[1], &p->host_pid);
+	(void)close(ends[1]);
+	if (rc != 0) {
+		log_error(
+		    "HSM: %s cannot be started: %s", p->program, strerror(rc));
+		(void)close(ends[0]);
+		return HF_ERR_SYSTEM;
+	}
+	p->host = ends[0];
+	return HF_OK;
+}
+
+/* It would end by itself when its socket is closed, but nothing shall keep the
+ * daemon from ending; a worker that is left dies with it. */
+static void
+host_end(struct hsm_process *p)
+{
+	descriptor_close(&p->host);
+	if (p->host_pid > 0) {
+		(void)kill(p->host_pid, SIGKILL);
+		while (waitpid(p->host_pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	p->host_pid = 0;
+}
+
+/* -- Starting a worker -- */
+
+static bool
+order_start(int host, const int *fds, size_t count)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE((HSM_LANES_MAX + 1) * sizeof(int))];
+	} control;
+	char order = HOST_START;
+	struct iovec v = { &order, 1 };
+	struct msghdr m = { .msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = CMSG_SPACE(count * sizeof(int)) };
+	struct cmsghdr *c;
+
+	memset(&control, 0, sizeof(control));
+	c = CMSG_FIRSTHDR(&m);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(count * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+	return sendmsg(host, &m, MSG_NOSIGNAL) == 1;
+}
+
+/* The worker's settings and the PIN, wiped here when they are sent. */
+static bool
+order_settings(struct hsm_process *p)
+{
+	struct worker_order order = { .sessions = p->sessions,
+		.deadline_ms = p->deadline_ms,
+		.keepalive_ms = p->keepalive_ms,
+		.log_level = (uint32_t)log_threshold(),
+		.uri = (uint32_t)strlen(p->uri),
+		.pin = (uint32_t)p->pin.len };
+	AUTO_SECRET message = { 0 };
+
+	memcpy(order.serial, p->info.serial, sizeof(order.serial));
+	if (secret_alloc(&message, sizeof(order) + order.uri + order.pin) !=
+	    HF_OK)
+		return false;
+	memcpy(message.ptr, &order, sizeof(order));
+	memcpy(message.ptr + sizeof(order), p->uri, order.uri);
+	memcpy(message.ptr + sizeof(order) + order.uri, p->pin.ptr, order.pin);
+	return send(p->control, message.ptr, message.len, MSG_NOSIGNAL) ==
+	    (ssize_t)message.len;
+}
+
+/* A lane's socket wakes its reader now and then, to look at the clock. */
+static bool
+lane_make(int ends[2])
+{
+	struct timeval tick = { .tv_usec = LANE_TICK_MS * 1000 };
+
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 &&
+	    setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof(tick)) ==
+	    0 &&
+	    setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof(tick)) ==
+	    0;
+}
+
+static bool
+sockets_make(struct hsm_process *p, int *theirs, size_t *count)
+{
+	int ends[2];
+
+	*count = 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+		return false;
+	p->control = ends[0];
+	theirs[(*count)++] = ends[1];
+	for (unsigned i = 0; i < p->lane_count; i++) {
+		if (!lane_make(ends))
+			return false;
+		p->lanes[i] = (struct lane){ .fd = ends[0] };
+		theirs[(*count)++] = ends[1];
+	}
+	return true;
+}
+
+static bool
+worker_launch(struct hsm_process *p)
+{
+	int theirs[HSM_LANES_MAX + 1];
+	size_t count;
+	bool good;
+
+	if (p->host < 0 && host_start(p) != HF_OK)
+		return false;
+	good = sockets_make(p, theirs, &count) &&
+	    order_start(p->host, theirs, count);
+	for (size_t i = 0; i < count; i++)
+		(void)close(theirs[i]);
+	good = good && order_settings(p);
+	p->born_at = p->beat_at = clock_ms();
+	p->connecting_ms = 0;
+	(void)pthread_mutex_lock(&p->lock);
+	p->epoch++;
+	p->killing = false;
+	p->serving = good;
+	(void)pthread_mutex_unlock(&p->lock);
+	return good;
+}
+
+/* -- The state -- */
+
+static bool
+state_final(enum hsm_state state)
+{
+	return state == HSM_PIN_REFUSED || state == HSM_UNSUITABLE;
+}
+
+/* Lock is held; tells the watcher without it. */
+static void
+info_set(struct hsm_process *p, const struct hsm_info *info)
+{
+	struct hsm_info copy = *info;
+	bool changed = p->info.state != info->state;
+
+	p->info = *info;
+	(void)pthread_cond_broadcast(&p->changed);
+	(void)pthread_cond_broadcast(&p->freed);
+	if (!changed || p->watch == NULL)
+		return;
+	(void)pthread_mutex_unlock(&p->lock);
+	p->watch(p->watch_ctx, &copy);
+	(void)pthread_mutex_lock(&p->lock);
+}
+
+/* Lock is held. */
+static void
+state_set(struct hsm_process *p, enum hsm_state state, const char *reason)
+{
+	struct hsm_info info = p->info;
+
+	if (info.state != state)
+		info.since = (uint64_t)time(NULL);
+	info.state = state;
+	(void)snprintf(info.reason, sizeof(info.reason), "%s", reason);
+	info_set(p, &info);
+}
+
+/* Texts from the worker end where they should. */
+static void
+info_tame(struct hsm_info *info)
+{
+	info->reason[sizeof(info->reason) - 1] = '\0';
+	info->module[sizeof(info->module) - 1] = '\0';
+	info->token[sizeof(info->token) - 1] = '\0';
+	info->serial[sizeof(info->serial) - 1] = '\0';
+	info->manufacturer[sizeof(info->manufacturer) - 1] = '\0';
+	info->model[sizeof(info->model) - 1] = '\0';
+	if ((size_t)info->state > HSM_STATE_LAST)
+		info->state = HSM_ABSENT;
+}
+
+/* A new worker has nothing to say yet that is better than why it is there. */
+static void
+news_apply(struct hsm_process *p, struct worker_news *news)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	p->heard = true;
+	p->open_err = (enum hf_err)news->err;
+	if (news->err != HF_OK) {
+		news->why.text[sizeof(news->why.text) - 1] = '\0';
+		p->why = news->why;
+		state_set(p, HSM_ABSENT, p->why.text);
+	} else if (news->info.state != HSM_RECOVERING ||
+	    news->info.reason[0] != '\0') {
+		info_tame(&news->info);
+		news->info.generation += p->generations;
+		if (news->info.state == HSM_READY)
+			atomic_store(&p->can, news->info.can);
+		info_set(p, &news->info);
+	} else {
+		(void)pthread_cond_broadcast(&p->changed);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+/* A loss becomes an absence when nobody would wait for its end any more. */
+static void
+loss_age(struct hsm_process *p)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	if (p->info.state == HSM_RECOVERING && p->lost_at != 0 &&
+	    clock_ms() >= p->lost_at + p->deadline_ms)
+		state_set(p, HSM_ABSENT, p->info.reason);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+/* -- The end of a worker -- */
+
+static void __attribute__((format(printf, 3, 4)))
+worker_kill(struct hsm_process *p, uint64_t epoch, const char *fmt, ...)
+{
+	char order = HOST_KILL;
+	va_list ap;
+
+	(void)pthread_mutex_lock(&p->lock);
+	if (p->epoch == epoch && p->serving && !p->killing) {
+		p->killing = true;
+		va_start(ap, fmt);
+		(void)vsnprintf(p->killed, sizeof(p->killed), fmt, ap);
+		va_end(ap);
+		(void)send(p->host, &order, 1, MSG_NOSIGNAL);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+static void
+death_reason(const struct hsm_process *p, int status, char *out, size_t cap)
+{
+	bool crashed = WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL;
+
+	if (p->killing && !crashed)
+		(void)snprintf(out, cap,
+		    "%s; its process was killed and is replaced", p->killed);
+	else if (WIFSIGNALED(status))
+		(void)snprintf(out, cap,
+		    "the HSM's library crashed: its process was ended by "
+		    "signal %d (%s) and is replaced",
+		    WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		(void)snprintf(out, cap,
+		    "the process of the HSM's library ended and is replaced");
+}
+
+/* Callers in the lanes see their ends and come out. */
+static void
+worker_bury(struct hsm_process *p, int status)
+{
+	char reason[200];
+
+	descriptor_close(&p->control);
+	(void)pthread_mutex_lock(&p->lock);
+	p->serving = false;
+	death_reason(p, status, reason, sizeof(reason));
+	p->generations = p->info.generation;
+	p->deaths = clock_ms() - p->born_at < BRIEF_LIFE_MS ? p->deaths + 1 : 1;
+	if (!p->closing && p->open_err == HF_OK &&
+	    !state_final(p->info.state)) {
+		log_error("HSM: %s", reason);
+		p->lost_at = clock_ms();
+		state_set(p,
+		    p->info.state == HSM_ABSENT ? HSM_ABSENT : HSM_RECOVERING,
+		    reason);
+	}
+	for (unsigned i = 0; i < p->lane_count; i++)
+		(void)shutdown(p->lanes[i].fd, SHUT_RDWR);
+	while (p->in_flight > 0)
+		(void)pthread_cond_wait(&p->changed, &p->lock);
+	for (unsigned i = 0; i < p->lane_count; i++)
+		descriptor_close(&p->lanes[i].fd);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+/* -- The thread -- */
+
+static bool
+is_closing(struct hsm_process *p)
+{
+	bool closing;
+
+	(void)pthread_mutex_lock(&p->lock);
+	closing = p->closing;
+	(void)pthread_mutex_unlock(&p->lock);
+	return closing;
+}
+
+/* False when the worker has no more to say. */
+static bool
+news_receive(struct hsm_process *p)
+{
+	struct worker_news news;
+	ssize_t n = recv(p->control, &news, sizeof(news), MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	if (n != (ssize_t)sizeof(news))
+		return false;
+	p->beat_at = clock_ms();
+	p->connecting_ms = news.connecting_ms;
+	news_apply(p, &news);
+	return true;
+}
+
+static void
+health_check(struct hsm_process *p)
+{
+	uint64_t limit = (uint64_t)CONNECT_FACTOR * p->deadline_ms;
+
+	loss_age(p);
+	if (clock_ms() - p->beat_at > limit)
+		worker_kill(p, p->epoch,
+		    "the HSM's library keeps its process from running");
+	else if (p->connecting_ms > limit)
+		worker_kill(p, p->epoch,
+		    "the HSM's library did not come back from connecting "
+		    "within %llu ms",
+		    (unsigned long long)limit);
+}
+
+/* Asks it to end; kills it when it takes too long. */
+static void
+worker_stop(struct hsm_process *p, uint64_t *until)
+{
+	struct worker_order order = { .stop = 1 };
+
+	if (*until == 0) {
+		*until = clock_ms() + p->deadline_ms + STOP_GRACE_MS;
+		(void)send(p->control, &order, sizeof(order), MSG_NOSIGNAL);
+	}
+	if (clock_ms() >= *until)
+		worker_kill(p, p->epoch, "the HSM's library does not stop");
+}
+
+/* Until the worker has ended; returns its status. */
+static int
+worker_watch(struct hsm_process *p)
+{
+	struct pollfd fds[] = { { .fd = p->control, .events = POLLIN },
+		{ .fd = p->host, .events = POLLIN },
+		{ .fd = p->wake, .events = POLLIN } };
+	uint64_t stop_until = 0;
+	struct host_report report;
+
+	for (;;) {
+		(void)poll(fds, 3, TICK_MS);
+		if (fds[0].revents != 0 && !news_receive(p))
+			fds[0].fd = -1;
+		if (fds[1].revents != 0) {
+			ssize_t n = recv(p->host, &report, sizeof(report), 0);
+
+			if (n == (ssize_t)sizeof(report))
+				break;
+			/* The host is gone, and its worker with it. */
+			(void)pthread_mutex_lock(&p->lock);
+			host_end(p);
+			(void)pthread_mutex_unlock(&p->lock);
+			report.status = 0;
+			break;
+		}
+		if (is_closing(p)) {
+			fds[2].fd = -1;
+			worker_stop(p, &stop_until);
+		} else {
+			health_check(p);
+		}
+	}
+	/* What it said last counts. */
+	while (fds[0].fd >= 0 && news_receive(p) &&
+	    recv(p->control, &(char){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+		;
+	return report.status;
+}
+
+/* With jitter; a worker that lived for long is replaced at once. */
+static void
+pause_before_next(struct hsm_process *p)
+{
+	struct pollfd wake = { .fd = p->wake, .events = POLLIN };
+	uint64_t until = clock_ms() + (p->deaths < 2 ? 0 : backoff(p->deaths));
+
+	while (clock_ms() < until && !is_closing(p)) {
+		(void)poll(&wake, 1, TICK_MS / 4);
+		loss_age(p);
+	}
+}
+
+static bool
+is_over(struct hsm_process *p)
+{
+	bool over;
+
+	(void)pthread_mutex_lock(&p->lock);
+	over = p->closing || state_final(p->info.state) ||
+	    (p->heard && p->open_err != HF_OK && p->epoch == 1);
+	(void)pthread_mutex_unlock(&p->lock);
+	return over;
+}
+
+static void *
+process_main(void *arg)
+{
+	struct hsm_process *p = arg;
+
+	while (!is_over(p)) {
+		int status = 0;
+
+		if (worker_launch(p))
+			status = worker_watch(p);
+		worker_bury(p, status);
+		if (!is_over(p))
+			pause_before_next(p);
+	}
+	return NULL;
+}
+
+/* -- Lanes -- */
+
+static enum hf_err
+state_gate(const struct hsm_process *p, bool *wait)
+{
+	static const struct {
+		enum hf_err err;
+		bool wait;
+	} gates[] = {
+		[HSM_ABSENT] = { HF_ERR_HSM_UNAVAILABLE, false },
+		[HSM_RECOVERING] = { HF_ERR_HSM_UNAVAILABLE, true },
+		[HSM_READY] = { HF_OK, true },
+		[HSM_PIN_REFUSED] = { HF_ERR_HSM_PIN, false },
+		[HSM_UNSUITABLE] = { HF_ERR_HSM_UNSUITABLE, false },
+		[HSM_INCOMPLETE] = { HF_OK, true },
+	};
+
+	*wait = gates[p->info.state].wait && !p->closing;
+	if (p->closing)
+		return HF_ERR_SHUTTING_DOWN;
+	return gates[p->info.state].err;
+}
+
+/* A free lane, or NULL and whether all of them have been busy for too long to
+ * hope for one. Lock is held. */
+static struct lane *
+lane_free(struct hsm_process *p, bool *stuck)
+{
+	uint64_t now = 0;
+
+	*stuck = p->serving;
+	for (unsigned i = 0; i < p->lane_count; i++) {
+		struct lane *l = &p->lanes[i];
+
+		if (p->serving && !p->killing && !l->taken)
+			return l;
+		if (now == 0)
+			now = clock_ms();
+		*stuck = *stuck && l->taken && now >= l->overdue;
+	}
+	return NULL;
+}
+
+/* Lock is held, and given up while waiting. */
+static enum hf_err
+lane_wait(struct hsm_process *p, uint64_t deadline, struct lane **out)
+{
+	bool late = false;
+
+	for (;;) {
+		bool wait, stuck = false;
+		enum hf_err err = state_gate(p, &wait);
+		struct timespec until;
+
+		*out = err == HF_OK ? lane_free(p, &stuck) : NULL;
+		if (*out != NULL)
+			return HF_OK;
+		if (stuck)
+			return HF_ERR_HSM_STUCK;
+		if (err != HF_OK && !wait)
+			return err;
+		if (late)
+			return err == HF_OK ? HF_ERR_TIMEOUT : err;
+		until = clock_at(clock_ms() + LANE_TICK_MS);
+		(void)pthread_cond_timedwait(&p->freed, &p->lock, &until);
+		late = clock_ms() >= deadline;
+	}
+}
+
+static enum hf_err
+lane_take(struct hsm_process *p, uint64_t deadline, const struct job_row *row,
+    struct lane **out, uint64_t *epoch)
+{
+	enum hf_err err;
+
+	(void)pthread_mutex_lock(&p->lock);
+	if (p->waiters >= WAITERS_PER_LANE * p->lane_count) {
+		(void)pthread_mutex_unlock(&p->lock);
+		return HF_ERR_BUSY;
+	}
+	p->waiters++;
+	err = lane_wait(p, deadline, out);
+	p->waiters--;
+	if (err == HF_OK) {
+		(*out)->taken = true;
+		(*out)->overdue = clock_ms() +
+		    (uint64_t)p->deadline_ms / 4 *
+			(row->slow ? SLOW_FACTOR : 1);
+		p->in_flight++;
+		*epoch = p->epoch;
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return err;
+}
+
+static void
+lane_give(struct hsm_process *p, struct lane *lane)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	lane->taken = false;
+	p->in_flight--;
+	if (p->in_flight == 0)
+		(void)pthread_cond_broadcast(&p->changed);
+	if (p->waiters > 0)
+		(void)pthread_cond_signal(&p->freed);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+/*
+ * How long a job may take: until the caller's deadline, but at least half of
+ * one where most of it went by in waiting. The worker, if it has to wait in
+ * its turn, gives up before that, so that a late answer is one of the library.
+ */
+static unsigned
+job_patience(
+    const struct hsm_process *p, const struct job_row *row, uint64_t deadline)
+{
+	uint64_t now = clock_ms();
+	uint64_t left = deadline > now ? deadline - now : 0;
+
+	if (row->slow)
+		return SLOW_FACTOR * p->deadline_ms;
+	return left > p->deadline_ms / 2 ? (unsigned)left : p->deadline_ms / 2;
+}
+
+static enum job_outcome
+lane_talk(struct hsm_process *p, const struct lane *lane, uint64_t epoch,
+    struct hsm_job *job, uint64_t deadline, enum hf_err *err)
+{
+	const struct job_row *row = job_row(job->op);
+	unsigned patience = job_patience(p, row, deadline);
+	enum job_outcome outcome = JOB_LOST;
+
+	if (job_send(lane->fd, job, patience / 4 * 3))
+		outcome = job_result(lane->fd, job, clock_ms() + patience, err);
+	if (outcome == JOB_LATE)
+		worker_kill(p, epoch,
+		    "the HSM's library did not come back from %s within %u ms",
+		    row->name, patience);
+	else if (outcome == JOB_LOST) /* unless that is why */
+		worker_kill(
+		    p, epoch, "the process of the HSM's library broke off");
+	return outcome;
+}
+
+enum hf_err
+hsm_process_do(struct hsm_process *p, struct hsm_job *job)
+{
+	const struct job_row *row = job_row(job->op);
+	uint64_t deadline = clock_ms() + p->deadline_ms;
+
+	for (unsigned try = 1;; try++) {
+		enum job_outcome outcome;
+		struct lane *lane;
+		uint64_t epoch;
+		enum hf_err err = lane_take(p, deadline, row, &lane, &epoch);
+
+		if (err != HF_OK)
+			return err;
+		outcome = lane_talk(p, lane, epoch, job, deadline, &err);
+		lane_give(p, lane);
+		if (outcome == JOB_DONE)
+			return err;
+		if (outcome == JOB_LATE)
+			return HF_ERR_HSM_STUCK;
+		if (row->once || try == TRIES)
+			return HF_ERR_HSM_UNAVAILABLE;
+	}
+}
+
+/* -- Opening and closing -- */
+
+static void
+process_init(struct hsm_process *p, const struct hsm_settings *settings,
+    struct secret *pin)
+{
+	pthread_condattr_t monotonic;
+
+	p->program = settings->program;
+	p->sessions = settings->sessions;
+	p->lane_count = hsm_sessions_wanted(settings->sessions);
+	p->deadline_ms = settings->deadline_ms;
+	p->keepalive_ms = settings->keepalive_ms;
+	p->host = p->control = -1;
+	p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	p->info.state = HSM_RECOVERING;
+	p->info.since = (uint64_t)time(NULL);
+	for (unsigned i = 0; i < HSM_LANES_MAX; i++)
+		p->lanes[i].fd = -1;
+	secret_move(&p->pin, pin);
+	(void)pthread_condattr_init(&monotonic);
+	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&p->changed, &monotonic);
+	(void)pthread_cond_init(&p->freed, &monotonic);
+	(void)pthread_condattr_destroy(&monotonic);
+	(void)pthread_mutex_init(&p->lock, NULL);
+}
+
+static void
+process_free(struct hsm_process *p)
+{
+	host_end(p);
+	descriptor_close(&p->wake);
+	secret_free(&p->pin);
+	free(p->uri);
+	(void)pthread_mutex_destroy(&p->lock);
+	(void)pthread_cond_destroy(&p->freed);
+	(void)pthread_cond_destroy(&p->changed);
+	free(p);
+}
+
+/* The worker can say of the settings what is wrong with them. */
+static enum hf_err
+first_news(struct hsm_process *p, struct hf_why *why)
+{
+	struct timespec until = clock_at(clock_ms() + p->deadline_ms);
+	bool late = false;
+	enum hf_err err;
+
+	(void)pthread_mutex_lock(&p->lock);
+	while (!p->heard && !late)
+		late =
+		    pthread_cond_timedwait(&p->changed, &p->lock, &until) != 0;
+	err = p->open_err;
+	if (err != HF_OK)
+		*why = p->why;
+	(void)pthread_mutex_unlock(&p->lock);
+	return err;
+}
+
+enum hf_err
+hsm_process_open(const struct hsm_settings *settings, struct secret *pin,
+    hsm_watch_fn *watch, void *ctx, struct hsm_process **out,
+    struct hf_why *why)
+{
+	struct hsm_process *p = calloc(1, sizeof(*p));
+	enum hf_err err;
+
+	if (p == NULL)
+		return HF_ERR_NO_MEMORY;
+	process_init(p, settings, pin);
+	p->watch = watch;
+	p->watch_ctx = ctx;
+	p->uri = strdup(settings->uri);
+	if (p->uri == NULL || p->wake < 0 || host_start(p) != HF_OK ||
+	    pthread_create(&p->thread, NULL, process_main, p) != 0) {
+		process_free(p);
+		return hf_fail(why, HF_ERR_SYSTEM,
+		    "the process for the HSM's library cannot be started");
+	}
+	err = first_news(p, why);
+	if (err != HF_OK)
+		hsm_process_close(p);
+	else
+		*out = p;
+	return err;
+}
+
+void
+hsm_process_close(struct hsm_process *p)
+{
+	uint64_t one = 1;
+
+	if (p == NULL)
+		return;
+	(void)pthread_mutex_lock(&p->lock);
+	p->closing = true;
+	(void)pthread_cond_broadcast(&p->changed);
+	(void)pthread_cond_broadcast(&p->freed);
+	(void)pthread_mutex_unlock(&p->lock);
+	if (write(p->wake, &one, sizeof(one)) < 0)
+		log_debug("HSM: the thread will look anyway");
+	(void)pthread_join(p->thread, NULL);
+	process_free(p);
+}
+
+enum hf_err
+hsm_process_wait_ready(struct hsm_process *p, unsigned ms)
+{
+	struct timespec until = clock_at(clock_ms() + ms);
+	bool late = false, wait;
+	enum hf_err err;
+
+	(void)pthread_mutex_lock(&p->lock);
+	while (
+	    (p->info.state == HSM_ABSENT || p->info.state == HSM_RECOVERING) &&
+	    !p->closing && !late)
+		late =
+		    pthread_cond_timedwait(&p->changed, &p->lock, &until) != 0;
+	err = state_gate(p, &wait);
+	(void)pthread_mutex_unlock(&p->lock);
+	return err;
+}
+
+unsigned
+hsm_process_can(struct hsm_process *p)
+{
+	return atomic_load(&p->can);
+}
+
+void
+hsm_process_info(struct hsm_process *p, struct hsm_info *out)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	*out = p->info;
+	(void)pthread_mutex_unlock(&p->lock);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEYD_HSM_PROCESS_H
+#define KEYD_HSM_PROCESS_H
+
+#include "hsm.h"
+#include "hsm_job.h"
+
+/*
+ * The HSM's client in a process of its own, as the daemon sees it. A vendor's
+ * library can hang, crash or write where it should not: there it holds up
+ * nobody, cannot reach the daemon's keys, and is killed and replaced.
+ *
+ *	daemon ── lanes (a socket for each job under way) ──┐
+ *	   │  └── control (its state, a beat each second) ──┤
+ *	   └── host ── fork ───────────────────────────── worker
+ *
+ * The host is this program, started once, before there are threads or
+ * secrets; it knows nothing and only starts and kills workers. A worker gets
+ * the PIN over the control socket, opens the HSM inside itself with hsm.h, and
+ * serves lanes. It is killed when a job takes longer than its deadline, when
+ * connecting does, or when its beat stops; jobs under way are done again by the
+ * next one, where that does no harm. A state that is final for hsm.h stays so
+ * over workers.
+ */
+struct hsm_process;
+
+/*
+ * Starts host and worker. Errors of the settings, as hsm_open() gives them,
+ * come at once; everything else shows in the state. Takes the PIN.
+ */
+enum hf_err hsm_process_open(const struct hsm_settings *settings,
+    struct secret *pin, hsm_watch_fn *watch, void *ctx,
+    struct hsm_process **out, struct hf_why *why);
+
+/* Lets the worker end its connection, or kills it. NULL is fine. */
+void hsm_process_close(struct hsm_process *p);
+
+/*
+ * Does a job, with the errors of hsm.h, and HF_ERR_HSM_STUCK when it did not
+ * come back.
+ */
+enum hf_err hsm_process_do(struct hsm_process *p, struct hsm_job *job);
+
+enum hf_err hsm_process_wait_ready(struct hsm_process *p, unsigned ms);
+void hsm_process_info(struct hsm_process *p, struct hsm_info *out);
+unsigned hsm_process_can(struct hsm_process *p);
+
+/* -- The other side: `holdfast-keyd --hsm-host`, on descriptor 3 -- */
+
+enum { HSM_HOST_FD = 3, HSM_LANES_MAX = 64 };
+
+/* Until the daemon is gone. Returns the exit status. */
+int hsm_host_run(void);
+
+/* -- Between the two -- */
+
+/* To the host. A start comes with descriptors: control, then lanes. */
+enum host_order { HOST_START = 's', HOST_KILL = 'k' };
+/* From it, when a worker has ended. */
+struct host_report {
+	int status; /* as of waitpid(2) */
+};
+
+/* The worker's settings, followed by URI and PIN, in one message. */
+struct worker_order {
+	uint32_t stop; /* 1: end your connection; nothing else follows */
+	uint32_t sessions, deadline_ms, keepalive_ms;
+	uint32_t log_level;
+	char serial[17]; /* that the token must have; empty: any */
+	uint32_t uri, pin;
+};
+enum { WORKER_ORDER_MAX = 4096 };
+
+/* From the worker: at each change of state, and as a beat. */
+struct worker_news {
+	uint32_t err; /* of hsm_open(); not HF_OK: it ends */
+	uint32_t changed;
+	uint32_t connecting_ms; /* for how long an attempt has been running */
+	struct hsm_info info;
+	struct hf_why why;
+};
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../../keyd/hsm_job.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../../keyd/hsm_internal.h"
+#include "../../lib/bytes.h"
+
+/* What a worker answers is not to be trusted: a vendor's library lives there.
+ * The replies here are as hsm_job.c writes them, and as it never would. */
+
+struct reply {
+	uint32_t err, found, len[JOB_OUTS];
+	uint8_t bytes[64];
+};
+
+struct fixture {
+	int ours, theirs;
+	uint8_t out[16], other[16];
+	struct hsm_job job;
+	enum hf_err err;
+};
+
+static int
+setup(void **state)
+{
+	static struct fixture f;
+	const struct timeval tick = { .tv_usec = 10000 };
+	int ends[2];
+
+	memset(&f, 0, sizeof(f));
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0 ||
+	    setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof(tick)) !=
+		0)
+		return -1;
+	f.ours = ends[0];
+	f.theirs = ends[1];
+	f.job = (struct hsm_job){
+		.op = JOB_RANDOM, .out = { f.out }, .room = { sizeof(f.out) }
+	};
+	*state = &f;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	(void)close(f->ours);
+	if (f->theirs >= 0)
+		(void)close(f->theirs);
+	return 0;
+}
+
+static enum job_outcome
+answered(struct fixture *f, const struct reply *reply, size_t bytes)
+{
+	size_t head = sizeof(*reply) - sizeof(reply->bytes);
+
+	assert_int_equal(write(f->theirs, reply, head + bytes), head + bytes);
+	return job_result(f->ours, &f->job, clock_ms() + 100, &f->err);
+}
+
+static void
+takes_what_fits(void **state)
+{
+	struct fixture *f = *state;
+	const struct reply reply = { .len = { 4 }, .bytes = "abcd" };
+
+	assert_int_equal(answered(f, &reply, 4), JOB_DONE);
+	assert_int_equal(f->err, HF_OK);
+	assert_int_equal(f->job.len[0], 4);
+	assert_memory_equal(f->out, "abcd", 4);
+}
+
+static void
+takes_two_results(void **state)
+{
+	struct fixture *f = *state;
+	const struct reply reply = { .len = { 4, 3 }, .bytes = "abcdefg" };
+
+	f->job.out[1] = f->other;
+	f->job.room[1] = sizeof(f->other);
+	assert_int_equal(answered(f, &reply, 7), JOB_DONE);
+	assert_int_equal(f->job.len[1], 3);
+	assert_memory_equal(f->other, "efg", 3);
+}
+
+static void
+takes_an_error_that_exists(void **state)
+{
+	struct fixture *f = *state;
+	const struct reply known = { .err = HF_ERR_AUTH_FAILED };
+	const struct reply unknown = { .err = 54321 };
+
+	assert_int_equal(answered(f, &known, 0), JOB_DONE);
+	assert_int_equal(f->err, HF_ERR_AUTH_FAILED);
+	assert_int_equal(answered(f, &unknown, 0), JOB_LOST);
+}
+
+static void
+takes_no_more_than_there_is_room_for(void **state)
+{
+	struct fixture *f = *state;
+	const struct reply long_first = { .len = { 17 } };
+
+	assert_int_equal(answered(f, &long_first, 17), JOB_LOST);
+	for (size_t i = 0; i < sizeof(f->other); i++)
+		assert_int_equal(f->other[i], 0);
+}
+
+static void
+takes_nothing_for_what_has_no_room(void **state)
+{
+	struct fixture *f = *state;
+	const struct reply second = { .len = { 4, 1 } };
+
+	assert_int_equal(answered(f, &second, 5), JOB_LOST);
+}
+
+/* More bytes than announced would be taken for the next reply. */
+static void
+takes_no_more_than_was_announced(void **state)
+{
+	struct fixture *f = *state;
+	const struct reply reply = { .len = { 2 } };
+
+	assert_int_equal(answered(f, &reply, 9), JOB_LOST);
+}
+
+static void
+knows_yes_and_no_only(void **state)
+{
+	struct fixture *f = *state;
+	const struct reply reply = { .found = 2 };
+
+	assert_int_equal(answered(f, &reply, 0), JOB_LOST);
+}
+
+static void
+is_late_when_bytes_are_missing(void **state)
+{
+	struct fixture *f = *state;
+	const struct reply reply = { .len = { 16 } };
+
+	assert_int_equal(answered(f, &reply, 3), JOB_LATE);
+}
+
+static void
+is_lost_when_the_worker_is(void **state)
+{
+	struct fixture *f = *state;
+
+	(void)close(f->theirs);
+	f->theirs = -1;
+	assert_false(job_send(f->ours, &f->job, 10));
+	assert_int_equal(
+	    job_result(f->ours, &f->job, clock_ms() + 100, &f->err), JOB_LOST);
+}
+
+static void
+every_job_has_a_row(void **state)
+{
+	(void)state;
+	for (int op = 0; op < JOB_OPS; op++) {
+		assert_non_null(job_row((enum job_op)op)->name);
+		assert_non_null(job_row((enum job_op)op)->run);
+	}
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(takes_what_fits),
+		TEST(takes_two_results),
+		TEST(takes_an_error_that_exists),
+		TEST(takes_no_more_than_there_is_room_for),
+		TEST(takes_nothing_for_what_has_no_room),
+		TEST(takes_no_more_than_was_announced),
+		TEST(knows_yes_and_no_only),
+		TEST(is_late_when_bytes_are_missing),
+		TEST(is_lost_when_the_worker_is),
+		TEST(every_job_has_a_row),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

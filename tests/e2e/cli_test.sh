@@ -5,7 +5,7 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-start_service 'limits { message = 1048576 }'
+start_service 'drain_seconds = 60' 'limits { message = 1048576 }'
 printf 'four score\nand seven' >"$T/data"
 holdfast key create payments >/dev/null
 holdfast encrypt payments "$T/data" >"$T/sealed"

@@ -11,7 +11,9 @@
 #include "context_names.h"
 #include "key.h"
 #include "keys.h"
+#include "keyuse.h"
 #include "log.h"
+#include "op_transit.h"
 #include "server.h"
 
 /* -- What a key looks like from outside -- */
@@ -397,16 +399,67 @@ op_key_create(struct request *rq, const struct hf_key_create_in *in,
 	return key_changed(rq, err, "key.created", key, out);
 }
 
-enum hf_err
-op_key_read(
-    struct request *rq, const struct hf_name_in *in, struct hf_key_info *out)
+/* The public half of what a version and a context give, as PEM. */
+static enum hf_err
+show_derived(struct request *rq, const struct keyuse *use,
+    const struct key_version *v, struct hf_text *out)
 {
-	(void)in;
+	/* SubjectPublicKeyInfo of Ed25519 (RFC 8410, section 4). */
+	enum { HEAD = 12, PUBLIC = 32, PEM_MAX = 256 };
+	uint8_t spki[HEAD + PUBLIC] = { 0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
+		0x2b, 0x65, 0x70, 0x03, 0x21, 0x00 };
+	char *pem = request_alloc(rq, PEM_MAX);
+	enum hf_err err;
+
+	if (pem == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((err = keyuse_derived_public(use, v, spki + HEAD)) != HF_OK ||
+	    (err = crypto_spki_pem(
+		 bytes_of(spki, sizeof(spki)), pem, PEM_MAX)) != HF_OK)
+		return err;
+	*out = text_of(pem);
+	return HF_OK;
+}
+
+/* Instead of the public halves of the key those that a context leads to. */
+static enum hf_err
+show_all_derived(
+    struct request *rq, struct hf_bytes context, struct hf_key_info *out)
+{
+	const struct key *key = rq->key;
+	struct keyuse use = keyuse_of(rq, context);
+	enum hf_err err;
+
+	if ((err = check_context(rq, context, &rq->why)) != HF_OK)
+		return err;
+	if (key->type->family != FAMILY_EDDSA)
+		return hf_fail(&rq->why, HF_ERR_KEY_TYPE,
+		    "context: keys of type %s have no public half",
+		    key->type->name);
+	for (size_t i = 0; i < key->count; i++) {
+		out->keys[i].public_key = (struct hf_text){ 0 };
+		if (key->versions[i].state != VERSION_DESTROYED &&
+		    (err = show_derived(rq, &use, &key->versions[i],
+			 &out->keys[i].public_key)) != HF_OK)
+			return err;
+	}
+	return HF_OK;
+}
+
+enum hf_err
+op_key_read(struct request *rq, const struct hf_key_read_in *in,
+    struct hf_key_info *out)
+{
+	enum hf_err err;
+
 	if (rq->key == NULL)
 		return HF_ERR_KEY_NOT_FOUND;
 	if (!rq->may_block)
 		return HF_ERR_DEFER; /* its aliases stand in the store */
-	return key_show(rq, rq->key, out);
+	err = key_show(rq, rq->key, out);
+	if (err != HF_OK || in->context.ptr == NULL)
+		return err;
+	return show_all_derived(rq, in->context, out);
 }
 
 enum hf_err

@@ -263,6 +263,9 @@ SCHEMA_PUBLIC(schema_key_create_in, hf_key_create_in,
 	TEXTS(hf_key_create_in, "required_context", required_context, CONTEXT_PAIRS, PLAIN, "names that every encryption_context must have"),
 	TEXTS(hf_key_create_in, "audit_context", audit_context, CONTEXT_PAIRS, PLAIN, "names of encryption_context that the audit log has in clear; *: all"));
 SCHEMA_PUBLIC(schema_name_in, hf_name_in, KEY_FIELD(hf_name_in));
+SCHEMA_PUBLIC(schema_key_read_in, hf_key_read_in,
+	KEY_FIELD(hf_key_read_in),
+	F_AS(hf_key_read_in, "context", context, 0, CONTEXT_MAX, 0, NULL, "of a derived key that signs: shows the public keys that it leads to", "derivation-context"));
 SCHEMA_PUBLIC(schema_list_in, hf_list_in,
 	F(hf_list_in, "after", after, 0, NAME_MAX_BYTES, PLAIN, NULL, "start after this name"),
 	F(hf_list_in, "limit", limit, 0, LIST_MAX, PLAIN, NULL, "how many at most; 1000 when absent"));

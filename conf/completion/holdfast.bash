@@ -14,7 +14,7 @@ _holdfast_options() {
 	'random') echo '--bytes --source --out --encoding' ;;
 	'hash') echo '--algorithm --out --encoding' ;;
 	'key create') echo '--type --level --keyring --prefix --key-size --derived --convergent-encryption --committing --exportable --allow-plaintext-backup --deletion-allowed --required-context --audit-context --dry-run --idempotency-key' ;;
-	'key show') echo '' ;;
+	'key show') echo '--derivation-context' ;;
 	'key list') echo '--after --limit' ;;
 	'key config') echo '--min-decryption-version --min-encryption-version --primary-version --deletion-allowed --exportable --allow-plaintext-backup --required-context --audit-context --dry-run' ;;
 	'key rotate') echo ' --dry-run --idempotency-key' ;;

@@ -384,6 +384,12 @@ struct hf_name_in {
 	struct hf_text name;
 };
 
+struct hf_key_read_in {
+	struct hf_text name;
+	struct hf_bytes
+	    context; /* of a derived key: public keys that it gives */
+};
+
 struct hf_empty {
 	_Bool unused;
 };

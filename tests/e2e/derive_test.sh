@@ -147,6 +147,11 @@ expect "FM11 ed25519 verifies" quiet holdfast verify ed --derivation-context @co
 	--signature "vault:v1:$(base64 -w0 sig)" data
 refuse "FM11 ed25519 not under another context" 2 "" quiet holdfast verify ed --derivation-context other \
 	--signature "vault:v1:$(base64 -w0 sig)" data
+json '.keys[0].public_key' holdfast key show ed --derivation-context @context >shown.pem
+is "T2 a derived key shows the public key of a context" "$(base64 -w0 pub)" \
+	"$(openssl pkey -pubin -in shown.pem -pubout -outform DER | tail -c 32 | base64 -w0)"
+refuse "T2 which others take not" 2 "not a derived key" holdfast key show plain --derivation-context x
+refuse "T2 nor those without a public half" 2 "no public half" holdfast key show cv-aes256-gcm96 --derivation-context x
 refuse "FM11 ed25519 needs a context" 2 "missing 'context'" holdfast sign ed data
 refuse "FM11 ed25519 needs it to verify" 2 "missing 'context'" holdfast verify ed \
 	--signature "vault:v1:$(base64 -w0 sig)" data

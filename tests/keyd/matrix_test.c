@@ -548,7 +548,7 @@ make_values(bool derived)
 static void
 keep_public(void)
 {
-	struct hf_name_in in = { .name = TEXT("matrix") };
+	struct hf_key_read_in in = { .name = TEXT("matrix") };
 	struct hf_key_info info;
 
 	assert_int_equal(call("key.read", &in, &info), HF_OK);

@@ -55,7 +55,7 @@ rotate(const char *key, const char *name, struct hf_key_info *out)
 static uint64_t
 latest(const char *name)
 {
-	struct hf_name_in in = { .name = text_of(name) };
+	struct hf_key_read_in in = { .name = text_of(name) };
 	struct hf_key_info out;
 
 	assert_int_equal(call(NULL, "key.read", &in, &out), HF_OK);

@@ -426,7 +426,8 @@ who_may_not_learns_not_whether_a_key_is_there(void **state)
 		else
 			service_policy(&service, NULL);
 		for (size_t i = 0; i < 3; i++) {
-			struct hf_name_in in = { text_of(names[i]) };
+			struct hf_key_read_in in = { .name =
+							 text_of(names[i]) };
 			struct hf_key_info out;
 
 			assert_int_equal(
@@ -475,7 +476,7 @@ static void
 policy_is_asked_about_the_key_and_not_its_alias(void **state)
 {
 	struct hf_alias alias = { TEXT("nick"), TEXT("there") };
-	struct hf_name_in in = { TEXT("nick") };
+	struct hf_key_read_in in = { .name = TEXT("nick") };
 	struct hf_key_info info;
 	struct hf_alias set;
 
@@ -538,7 +539,7 @@ static void
 a_process_that_runs_another_program_is_refused(void **state)
 {
 	char rules[512];
-	struct hf_name_in in = { TEXT("there") };
+	struct hf_key_read_in in = { .name = TEXT("there") };
 	struct hf_key_info out;
 
 	(void)state;
@@ -624,7 +625,7 @@ fill_audit_buffer(void)
 static void
 nothing_is_done_that_cannot_be_written_down(void **state)
 {
-	struct hf_name_in in = { TEXT("there") };
+	struct hf_key_read_in in = { .name = TEXT("there") };
 	struct hf_key_info info;
 	struct audit_info ai;
 	uint64_t latest;

@@ -438,7 +438,7 @@ use_in(const struct hf_key_info *info, uint64_t version, const char *operation)
 static uint64_t
 shown(const char *name, uint64_t version, const char *operation)
 {
-	struct hf_name_in in = { text_of(name) };
+	struct hf_key_read_in in = { .name = text_of(name) };
 	struct hf_key_info out;
 	const struct hf_key_use *use;
 

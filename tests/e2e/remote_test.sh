@@ -116,7 +116,6 @@ peer() {
 	PEER=$!
 	until_true 10 listening "$OTHER" || fail "$1 does not listen: $(cat "$T/peer.log")"
 }
-listening() { grep -q "$(printf ':%04X 00000000:0000 0A' "$1")" /proc/net/tcp; }
 end_peer() {
 	kill "$PEER" 2>/dev/null || :
 	{ wait "$PEER" || :; } 2>/dev/null

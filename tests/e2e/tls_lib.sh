@@ -26,6 +26,11 @@ free_port() {
 	echo "$port"
 }
 
+# listening PORT: whether somebody listens there
+listening() {
+	grep -q "$(printf ':%04X 00000000:0000 0A' "$1")" /proc/net/tcp
+}
+
 # listener NAME PORT TLS12: its block in keyd.conf
 listener() {
 	cat <<-END

@@ -18,6 +18,7 @@
 #include "crypto.h"
 #include "effects.h"
 #include "events.h"
+#include "hsm_process.h"
 #include "log.h"
 #include "pin.h"
 
@@ -197,6 +198,43 @@ daemon_close(struct server *s)
 
 /* -- Running -- */
 
+/* In the process of an HSM's library nothing can be forbidden. */
+static bool
+libraries_outside(const struct settings *settings)
+{
+	for (size_t i = 0; i < settings->hsm_count; i++)
+		if (strcmp(settings->hsms[i].hsm.process, "worker") != 0)
+			return false;
+	return true;
+}
+
+static enum hf_err
+sandbox_begin(const struct settings *settings, struct hf_why *why)
+{
+	enum hf_err err;
+
+	if (!libraries_outside(settings)) {
+		if (settings->sandbox_files != SANDBOX_ON &&
+		    settings->sandbox_calls != SANDBOX_ON)
+			return HF_OK;
+		return hf_fail(why, HF_ERR_BAD_SETTINGS,
+		    "the sandbox cannot be \"on\" while the library of an HSM "
+		    "lives inside: process = \"worker\"");
+	}
+	err = hsm_process_prepare(settings->hsm_count, why);
+	if (err != HF_OK)
+		return err;
+	return sandbox_files(settings, settings->sandbox_files, why);
+}
+
+static enum hf_err
+sandbox_complete(const struct settings *settings, struct hf_why *why)
+{
+	if (!libraries_outside(settings))
+		return HF_OK;
+	return sandbox_calls(settings->sandbox_calls, why);
+}
+
 /*
  * An HSM that is slow or away does not keep the service from starting; one
  * that is unsuitable does, unless there is another one.
@@ -231,12 +269,15 @@ run_server(
 {
 	enum hf_err err;
 
-	if ((err = daemon_open(s, settings, why)) != HF_OK)
+	if ((err = make_state_dir(settings->state_dir, why)) != HF_OK ||
+	    (err = sandbox_begin(settings, why)) != HF_OK ||
+	    (err = daemon_open(s, settings, why)) != HF_OK)
 		return err;
 	if ((err = wait_for_hsms(s, settings, why)) != HF_OK)
 		return err;
 	chores_begin(s->chores, s);
-	if ((err = start_parts(s, settings, why)) != HF_OK)
+	if ((err = start_parts(s, settings, why)) != HF_OK ||
+	    (err = sandbox_complete(settings, why)) != HF_OK)
 		return err;
 	(void)sd_notify(0, "READY=1");
 	log_info("ready on %s",

@@ -110,8 +110,18 @@ host_exec(const char *program, int end, pid_t *pid)
 	return rc;
 }
 
+/* Started before they were needed (hsm_process_prepare). */
+static struct {
+	struct early_host {
+		int fd;
+		pid_t pid;
+	} host[HSM_HOSTS_MAX];
+	size_t count;
+	bool used; /* no other may be started any more */
+} early;
+
 static enum hf_err
-host_start(struct hsm_process *p)
+host_spawn(const char *program, int *host, pid_t *pid)
 {
 	int ends[2], rc;
 
@@ -124,16 +134,52 @@ host_start(struct hsm_process *p)
 		(void)close(ends[1]);
 		ends[1] = other;
 	}
-	rc = host_exec(p->program, ends[1], &p->host_pid);
+	rc = host_exec(program, ends[1], pid);
 	(void)close(ends[1]);
 	if (rc != 0) {
 		log_error(
-		    "HSM: %s cannot be started: %s", p->program, strerror(rc));
+		    "HSM: %s cannot be started: %s", program, strerror(rc));
 		(void)close(ends[0]);
 		return HF_ERR_SYSTEM;
 	}
-	p->host = ends[0];
+	*host = ends[0];
 	return HF_OK;
+}
+
+enum hf_err
+hsm_process_prepare(size_t count, struct hf_why *why)
+{
+	early.used = true;
+	for (; early.count < count; early.count++) {
+		struct early_host *h = &early.host[early.count];
+
+		if (early.count == HSM_HOSTS_MAX ||
+		    host_spawn("/proc/self/exe", &h->fd, &h->pid) != HF_OK)
+			return hf_fail(why, HF_ERR_SYSTEM,
+			    "the process for the HSM's library cannot be "
+			    "started");
+	}
+	return HF_OK;
+}
+
+/* HSMs are opened by one thread. */
+static enum hf_err
+host_start(struct hsm_process *p)
+{
+	enum hf_err err;
+
+	if (early.count > 0) {
+		early.count--;
+		p->host = early.host[early.count].fd;
+		p->host_pid = early.host[early.count].pid;
+		return HF_OK;
+	}
+	err = host_spawn(p->program, &p->host, &p->host_pid);
+	if (err != HF_OK && early.used) {
+		log_error("HSM: this process ends, to be started anew");
+		(void)kill(getpid(), SIGTERM);
+	}
+	return err;
 }
 
 /* It would end by itself when its socket is closed, but nothing shall keep the

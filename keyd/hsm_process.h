@@ -32,6 +32,15 @@ enum hf_err hsm_process_open(const struct hsm_settings *settings,
     struct secret *pin, hsm_watch_fn *watch, void *ctx,
     struct hsm_process **out, struct hf_why *why);
 
+/*
+ * Starts the hosts of so many HSMs (HSM_HOSTS_MAX at most) before they are
+ * opened: before there are threads, and before a sandbox forbids it. When a
+ * host ends later and no other can be started, the process ends too, to be
+ * started anew.
+ */
+enum { HSM_HOSTS_MAX = 16 };
+enum hf_err hsm_process_prepare(size_t count, struct hf_why *why);
+
 /* Lets the worker end its connection, or kills it. NULL is fine. */
 void hsm_process_close(struct hsm_process *p);
 

@@ -95,6 +95,9 @@ static const struct setting rows[] = {
 	{ .block = "audit", TOP("sync", CHOICE, audit.sync_every, "group"), .words = "group|every", .doc = "When lines are forced to the disk: group (changes wait for it, reads do not) or every (all wait)." },
 	{ .block = "audit", TOP("checkpoint_lines", INTEGER, audit.checkpoint_lines, "10000"), .min = 1, .max = 100000000, .doc = "Lines after which the HSM signs a checkpoint." },
 	{ .block = "audit", TOP("checkpoint_seconds", INTEGER, audit.checkpoint_seconds, "60"), .min = 1, .max = 86400, .doc = "Seconds after which it does, when there were lines." },
+
+	{ .block = "sandbox", TOP("files", CHOICE, sandbox_files, "auto"), .words = "auto|on|off", .doc = "Whether the kernel keeps the process from starting programs, writing outside of its folders, and connecting to other machines (Landlock). auto: where the kernel can, hsm.process is worker, and the process has no CAP_SYS_PTRACE, which it is given to see the programs of its callers: that is not possible then." },
+	{ .block = "sandbox", TOP("calls", CHOICE, sandbox_calls, "auto"), .words = "auto|on|off", .doc = "Whether the kernel refuses it system calls that it does not need (seccomp). auto: where the kernel can and hsm.process is worker." },
 };
 
 /* Those of a listener "name" {} block; their base is struct transport_tls. */

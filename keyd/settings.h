@@ -12,6 +12,7 @@
 #include "hierarchy.h"
 #include "hsm.h"
 #include "log.h"
+#include "sandbox.h"
 #include "transport.h"
 
 /*
@@ -45,6 +46,7 @@ struct settings {
 	size_t hsm_count;
 	unsigned hsm_return_seconds;
 	struct audit_settings audit;
+	enum sandbox_mode sandbox_files, sandbox_calls;
 
 	/* What the texts above point into. */
 	char **owned;

@@ -15,6 +15,7 @@ static bool
 stops_all(enum hf_err err)
 {
 	return err == HF_ERR_DEFER || err == HF_ERR_MEMORY_LOCK ||
+	    err == HF_ERR_KEY_EXHAUSTED || /* until it is rotated */
 	    hf_err_status(err) >= 503;
 }
 

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../lib/bytes.h"
+#include "key_plan.h"
 
 struct change_write {
 	char name[KEY_STORE_NAME];
@@ -149,16 +151,47 @@ key_record_of(const struct key *key)
 		    bytes_of(key->audit_context, key->audit_context_len),
 		.key_size = key->key_size,
 		.creation_time = key->creation_time,
+		.use_limit = key->own_limit,
+		.auto_rotate_period = key->auto_rotate_period,
+		.auto_retire_age = key->auto_retire_age,
+		.auto_retire_behind = key->auto_retire_behind,
+		.retire_not_before = key->retire_not_before,
+		.next_due = key->next_due,
 	};
+}
+
+enum hf_err
+change_plan(struct change *c, struct hf_text name, uint64_t old, uint64_t new)
+{
+	char mark[KEY_STORE_NAME];
+	enum hf_err err = HF_OK;
+
+	if (old == new)
+		return HF_OK;
+	if (old != 0) {
+		plan_store_name(old, name, mark);
+		err = change_delete(c, mark);
+	}
+	if (err == HF_OK && new != 0) {
+		plan_store_name(new, name, mark);
+		err = change_mark(c, mark);
+	}
+	return err;
 }
 
 enum hf_err
 change_key_record(
     struct change *c, const struct key *key, const struct key_record *rec)
 {
+	struct key_record planned = *rec;
 	char name[KEY_STORE_NAME];
+	enum hf_err err;
 
+	planned.next_due = plan_due(rec, key, (uint64_t)time(NULL));
 	key_store_name(text_of(key->name), name);
 	change_require(c, name, key->revision);
-	return change_seal(c, key->keyring, name, &key_schema, rec);
+	if ((err = change_plan(c, text_of(key->name), key->next_due,
+		 planned.next_due)) != HF_OK)
+		return err;
+	return change_seal(c, key->keyring, name, &key_schema, &planned);
 }

@@ -49,6 +49,10 @@ struct key_record key_record_of(const struct key *key);
 enum hf_err change_key_record(
     struct change *c, const struct key *key, const struct key_record *rec);
 
+/* The mark of what is due for a key moves (key_plan.h); 0: there is none. */
+enum hf_err change_plan(
+    struct change *c, struct hf_text name, uint64_t old, uint64_t new);
+
 /* Deletes the records of a version; its HSM objects go after the commit
  * (key_destroy.c). */
 enum hf_err change_delete_version(

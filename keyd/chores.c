@@ -22,6 +22,7 @@
 #include "server.h"
 #include "settings.h"
 #include "timeline_kept.h"
+#include "upkeep.h"
 #include "usage.h"
 
 enum {
@@ -52,8 +53,12 @@ struct chores {
 	bool hsm_ready;    /* as the event feed was told */
 	const char *hsm_name;
 	uint64_t watchdog; /* milliseconds between signs of life; 0: none */
-	uint64_t due;      /* of the next destruction, seconds; 0: none */
+	/* Seconds since 1970; 0: nothing is due. */
+	uint64_t due; /* the next destruction */
 	bool due_changed;
+	uint64_t plan; /* the next that a key wants by itself */
+	bool plan_changed;
+	struct upkeep upkeep;
 	uint64_t last_once; /* milliseconds since boot; 0: none */
 	uint64_t kept;      /* when the clock was written down; ms since boot */
 	pthread_mutex_t lock; /* of what chores_info reads */
@@ -96,6 +101,8 @@ wake_due(void *ctx, struct hf_text key, uint64_t revision)
 	(void)revision;
 	if (text_starts(key, TEXT("due/")))
 		chores_wake(ctx, CHORE_DUE);
+	if (text_starts(key, TEXT("plan/")))
+		chores_wake(ctx, CHORE_PLAN);
 	if (text_starts(key, TEXT("once/")))
 		chores_wake(ctx, CHORE_ONCE);
 }
@@ -160,7 +167,7 @@ on_leap(struct chores *c, int64_t by)
 		    (long long)-by / 1000);
 	server_event(c->server, "clock.set", "");
 	keep_clock(c);
-	c->due_changed = true;
+	c->due_changed = c->plan_changed = true;
 }
 
 static void
@@ -219,7 +226,8 @@ chores_info(struct chores *c, struct chores_info *out)
 		out->lag = c->timeline.lag / 1000;
 		out->left = (c->timeline.until - now.boot) / 1000;
 	}
-	out->next = c->due;
+	out->next = c->due != 0 && (c->plan == 0 || c->due < c->plan) ? c->due
+								      : c->plan;
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
@@ -271,7 +279,7 @@ unlock(struct chores *c)
 		return;
 	}
 	c->unlocked = true;
-	c->due_changed = true;
+	c->due_changed = c->plan_changed = true;
 	arm(c, JOB_AUDIT, SOON); /* a key for checkpoints */
 	if (hierarchy_has_work(s->hierarchy))
 		arm(c, JOB_UNLOCK, AGAIN);
@@ -393,32 +401,14 @@ sign_of_life(struct chores *c)
 
 /* -- What is due -- */
 
-/* The line is on the disk when this is HF_OK. */
-static enum hf_err
-note_destruction(struct server *s, const char *type, const char *name,
-    uint64_t version, const char *result)
-{
-	struct audit_line line;
-	char buf[1024];
-	uint64_t ticket;
-	enum hf_err err;
-
-	audit_line_start(&line, buf, sizeof(buf), type);
-	audit_line_text(&line, "op", TEXT("key.version_destroyed"));
-	audit_line_text(&line, "name", text_of(name));
-	audit_line_uint(&line, "version", version);
-	if (result != NULL)
-		audit_line_text(&line, "result", text_of(result));
-	if ((err = audit_append(s->audit, &line, &ticket)) != HF_OK)
-		return err;
-	return audit_flush(s->audit, ticket, true);
-}
-
 /* No trace, no work. */
 static enum hf_err
 before_destruction(void *ctx, const char *name, uint64_t version)
 {
-	return note_destruction(ctx, "scheduled", name, version, NULL);
+	return upkeep_note(ctx,
+	    &(struct upkeep_note){ .op = "key.version_destroyed",
+		.name = name,
+		.version = version });
 }
 
 static void
@@ -426,9 +416,12 @@ after_destruction(
     void *ctx, const char *name, uint64_t version, enum hf_err err)
 {
 	struct server *s = ctx;
+	const struct upkeep_note note = { .op = "key.version_destroyed",
+		.name = name,
+		.version = version,
+		.result = hf_err_name(err) };
 
-	if (note_destruction(s, "scheduled_response", name, version,
-		hf_err_name(err)) != HF_OK)
+	if (upkeep_note(s, &note) != HF_OK)
 		log_error("the destruction of version %llu of key %s has no "
 			  "outcome in the audit log",
 		    (unsigned long long)version, name);
@@ -437,6 +430,14 @@ after_destruction(
 	log_info("key %s: version %llu was destroyed as scheduled", name,
 	    (unsigned long long)version);
 	server_event(s, "key.version_destroyed", name);
+}
+
+static void
+set_next(struct chores *c, uint64_t *which, uint64_t when)
+{
+	(void)pthread_mutex_lock(&c->lock);
+	*which = when;
+	(void)pthread_mutex_unlock(&c->lock);
 }
 
 static void
@@ -453,31 +454,44 @@ destroy_due(struct chores *c)
 		log_warning("scheduled destruction: %s", hf_err_sentence(err));
 		next = settled + AGAIN / 1000;
 	}
-	(void)pthread_mutex_lock(&c->lock);
-	c->due = next;
-	(void)pthread_mutex_unlock(&c->lock);
+	set_next(c, &c->due, next);
 	scrub(c);
 }
 
+static bool
+is_due(uint64_t when, uint64_t settled)
+{
+	return when != 0 && when <= settled;
+}
+
+/*
+ * Destructions a few at a time, and what keys want one at a time: many that
+ * are due at once do not keep the loop from the rest.
+ */
 static void
 do_due(struct chores *c)
 {
-	uint64_t settled = settled_of(c);
+	uint64_t settled = settled_of(c), next = 0;
+	bool destroy = c->due_changed || is_due(c->due, settled);
+	bool plan = c->plan_changed || is_due(c->plan, settled);
 	struct audit_info info;
 
-	if (!c->due_changed && (c->due == 0 || c->due > settled))
-		return;
+	if ((!destroy && !plan) || !c->unlocked)
+		return; /* an unlocking will be heard of */
 	audit_info(c->server->audit, &info);
-	if (!c->unlocked)
-		return;    /* that will be heard of */
 	if (info.broken) { /* no trace, no work: later */
-		(void)pthread_mutex_lock(&c->lock);
-		c->due = settled + 1;
-		(void)pthread_mutex_unlock(&c->lock);
+		set_next(c, &c->due, settled + 1);
 		return;
 	}
-	c->due_changed = false;
-	destroy_due(c);
+	if (destroy) {
+		c->due_changed = false;
+		destroy_due(c);
+	}
+	if (plan) {
+		c->plan_changed = false;
+		upkeep_step(c->server, &c->upkeep, settled, &next);
+		set_next(c, &c->plan, next);
+	}
 	if (c->now.boot - c->kept >= KEEP_CLOCK)
 		keep_clock(c);
 }
@@ -568,6 +582,8 @@ set_timer(struct chores *c)
 			first = c->at[i];
 	if (c->due != 0 && c->unlocked && due_at(c, c->due) < first)
 		first = due_at(c, c->due);
+	if (c->plan != 0 && c->unlocked && due_at(c, c->plan) < first)
+		first = due_at(c, c->plan);
 	if (first != UINT64_MAX) {
 		at = c->now.wall +
 		    (first > c->now.boot ? first - c->now.boot : 0) + 1;
@@ -606,9 +622,11 @@ on_wake(struct chores *c)
 	}
 	if ((what & CHORE_DUE) != 0)
 		c->due_changed = true;
+	if ((what & CHORE_PLAN) != 0)
+		c->plan_changed = true;
 	if ((what & CHORE_CONFIRM) != 0) {
 		keep_clock(c);
-		c->due_changed = true;
+		c->due_changed = c->plan_changed = true;
 	}
 }
 
@@ -672,7 +690,8 @@ chores_begin(struct chores *c, struct server *server)
 
 	c->server = server;
 	begin_clock(c);
-	c->due_changed = true; /* what came due while nobody ran */
+	/* What came due while nobody ran. */
+	c->due_changed = c->plan_changed = true;
 	store_watch(server->store, wake_due, c);
 	audit_on_lines(server->audit, wake_audit, c);
 	usages_on_dirty(keys_usages(server->keys), wake_usage, c);

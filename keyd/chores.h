@@ -25,6 +25,7 @@ enum chore {
 	CHORE_USAGE = 4,    /* something was counted */
 	CHORE_DUE = 8,      /* something is due at another time */
 	CHORE_SCRUB = 16,   /* the store could not be cleared just now */
+	CHORE_PLAN = 128,   /* likewise, of what keys want by themselves */
 	CHORE_ONCE = 64,    /* an idempotency key was used */
 	CHORE_CONFIRM = 32, /* the wall clock is right */
 };

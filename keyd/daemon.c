@@ -300,6 +300,7 @@ daemon_run(const struct settings *settings, struct hf_why *why)
 
 	if (s == NULL)
 		return HF_ERR_NO_MEMORY;
+	(void)pthread_mutex_init(&s->renewing, NULL);
 	if ((err = chores_open(settings, &chores, why)) == HF_OK) {
 		s->chores = chores;
 		err = run_server(s, settings, why);

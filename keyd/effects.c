@@ -65,6 +65,9 @@ static const struct {
 	{ "hsm/", "hsm" },
 	{ "aliasof/", NULL },
 	{ "due/", NULL },
+	{ "plan/", NULL },
+	{ "use/", NULL },
+	{ "clock", NULL },
 };
 
 /* "ver/<key id>/<hex>" is version so-and-so. */

@@ -318,7 +318,14 @@ key_fill(struct key *key, const struct key_record *rec, struct hf_text name)
 	key->committing = rec->committing != 0;
 	key->key_size = (size_t)rec->key_size;
 	key->creation_time = rec->creation_time;
-	key->use_limit = key_type_limit(key->type);
+	key->own_limit = rec->use_limit;
+	key->use_limit =
+	    rec->use_limit != 0 ? rec->use_limit : key_type_limit(key->type);
+	key->auto_rotate_period = rec->auto_rotate_period;
+	key->auto_retire_age = rec->auto_retire_age;
+	key->auto_retire_behind = rec->auto_retire_behind;
+	key->retire_not_before = rec->retire_not_before;
+	key->next_due = rec->next_due;
 	if ((err = key_fill_p11(key, rec)) != HF_OK)
 		return err;
 	return key_fill_context(key, rec);

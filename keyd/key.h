@@ -70,7 +70,11 @@ struct key {
 	uint8_t *required_context, *audit_context;
 	size_t required_context_len, audit_context_len;
 	uint64_t creation_time;
-	uint64_t use_limit;      /* of each version, as usage_take has it */
+	uint64_t use_limit; /* of each version, as usage_take has it */
+	uint64_t own_limit; /* ... as it was set; 0: that of its type */
+	/* As in struct key_record. */
+	uint64_t auto_rotate_period, auto_retire_age, auto_retire_behind;
+	uint64_t retire_not_before, next_due;
 	uint64_t revision;       /* of its record in the store */
 	struct usage_key *usage; /* of key_count_uses */
 	size_t count;

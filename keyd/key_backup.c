@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../lib/bytes.h"
 #include "change.h"
@@ -351,6 +352,8 @@ restore_commit(const struct restore *r, const struct key *old)
 		return err;
 	krec.id = bytes_of(id, HSM_ID);
 	krec.keyring = text_of(ring.name);
+	/* When what is due is not known yet: upkeep looks at it at once. */
+	krec.next_due = krec.next_due != 0 ? (uint64_t)time(NULL) : 0;
 	key_store_name(r->name, name);
 	change_require(&c, name, old == NULL ? 0 : old->revision);
 	alias_store_name(r->name, other);
@@ -360,7 +363,9 @@ restore_commit(const struct restore *r, const struct key *old)
 	if ((err = change_replace(&c, r, old)) == HF_OK &&
 	    (err = change_seal(&c, ring.name, name, &key_schema, &krec)) ==
 		HF_OK &&
-	    (err = change_versions(&c, r, id, ring.name)) == HF_OK)
+	    (err = change_versions(&c, r, id, ring.name)) == HF_OK &&
+	    (err = change_plan(&c, r->name, old == NULL ? 0 : old->next_due,
+		 krec.next_due)) == HF_OK)
 		err = change_commit(&c);
 	change_free(&c);
 	for (size_t i = 0; old != NULL && i < old->count && err == HF_OK; i++) {

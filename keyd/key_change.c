@@ -6,6 +6,7 @@
 #include "../lib/bytes.h"
 #include "change.h"
 #include "fresh.h"
+#include "key_plan.h"
 
 enum { TRIES = 10 /* after conflicts with other changes of the same key */ };
 
@@ -49,6 +50,9 @@ key_context_check(
 static enum hf_err
 create_check(const struct key_create *how, struct hf_why *why)
 {
+	const struct key_record plan = { .imported = how->material != NULL,
+		.allow_rotation = how->allow_rotation,
+		.auto_rotate_period = how->auto_rotate_period };
 	enum hf_err err;
 
 	if (!name_valid(how->name))
@@ -72,6 +76,8 @@ create_check(const struct key_create *how, struct hf_why *why)
 		    "encryption");
 	if (how->required_context.len > 0 &&
 	    (err = key_context_check(how->type, how->convergent, why)) != HF_OK)
+		return err;
+	if ((err = plan_check(how->type, &plan, why)) != HF_OK)
 		return err;
 	return derive_check(how, why);
 }
@@ -110,11 +116,13 @@ create_commit(struct keys *keys, const struct key_create *how,
 		.audit_context = how->audit_context,
 		.key_size = how->key_size,
 		.creation_time = f->rec.creation_time,
+		.auto_rotate_period = how->auto_rotate_period,
 	};
 	enum hf_err err;
 
 	if ((err = crypto_random(id, HSM_ID)) != HF_OK)
 		return err;
+	rec.next_due = plan_due(&rec, NULL, f->rec.creation_time);
 	key_store_name(how->name, name);
 	change_require(&c, name, 0);
 	alias_store_name(how->name, other);
@@ -125,7 +133,8 @@ create_commit(struct keys *keys, const struct key_create *how,
 	if ((err = change_seal(&c, ring->name, name, &key_schema, &rec)) ==
 		HF_OK &&
 	    (err = change_seal(
-		 &c, ring->name, ver, &version_schema, &f->rec)) == HF_OK)
+		 &c, ring->name, ver, &version_schema, &f->rec)) == HF_OK &&
+	    (err = change_plan(&c, how->name, 0, rec.next_due)) == HF_OK)
 		err = change_commit(&c);
 	change_free(&c);
 	return err;
@@ -269,7 +278,10 @@ static enum hf_err
 once_rotate(
     struct keys *keys, const struct key *key, void *ctx, struct hf_why *why)
 {
-	(void)ctx;
+	const uint64_t *from = ctx;
+
+	if (from != NULL && *from != key->latest)
+		return HF_OK;
 	return rotate_once(keys, key, why);
 }
 
@@ -278,6 +290,13 @@ keys_rotate(struct keys *keys, struct hf_text name, struct key **out,
     struct hf_why *why)
 {
 	return keys_until_done(keys, name, once_rotate, NULL, out, why);
+}
+
+enum hf_err
+keys_rotate_from(struct keys *keys, struct hf_text name, uint64_t latest,
+    struct key **out, struct hf_why *why)
+{
+	return keys_until_done(keys, name, once_rotate, &latest, out, why);
 }
 
 struct change_ctx {

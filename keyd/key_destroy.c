@@ -8,6 +8,7 @@
 
 #include "../lib/bytes.h"
 #include "change.h"
+#include "key_use.h"
 #include "effects.h"
 
 /* -- Trim and delete -- */
@@ -71,7 +72,8 @@ enum { VERSIONS_AT_ONCE = 150 };
 /* Deletes the records of versions below a number, as many as go at once. */
 struct shedding {
 	uint64_t below;
-	bool more; /* not all went */
+	uint64_t since; /* trim: not when used since; 0: whenever */
+	bool more;      /* not all went */
 };
 
 static uint64_t
@@ -150,16 +152,17 @@ once_trim(
 	struct shedding *s = ctx;
 	enum hf_err err;
 
-	if ((err = trim_check(key, s->below, why)) != HF_OK)
+	if ((err = trim_check(key, s->below, why)) != HF_OK ||
+	    (err = key_use_check(key, 0, s->below, s->since, why)) != HF_OK)
 		return err;
 	return shed(keys, key, s);
 }
 
 enum hf_err
-keys_trim(struct keys *keys, struct hf_text name, uint64_t min,
+keys_trim(struct keys *keys, struct hf_text name, uint64_t min, uint64_t since,
     struct key **out, struct hf_why *why)
 {
-	struct shedding s = { .below = min, .more = true };
+	struct shedding s = { .below = min, .since = since, .more = true };
 	enum hf_err err = HF_OK;
 
 	while (s.more && err == HF_OK)
@@ -195,6 +198,8 @@ change_delete_key(struct change *c, const struct key *key)
 	key_store_name(text_of(key->name), name);
 	change_require(c, name, key->revision);
 	if ((err = change_delete(c, name)) != HF_OK ||
+	    (err = change_plan(c, text_of(key->name), key->next_due, 0)) !=
+		HF_OK ||
 	    (err = change_shed(c, key, UINT64_MAX)) != HF_OK ||
 	    (err = keys_aliases_of(
 		 c->keys, text_of(key->name), delete_alias_each, &an)) != HF_OK)

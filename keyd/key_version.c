@@ -9,6 +9,7 @@
 
 #include "../lib/bytes.h"
 #include "change.h"
+#include "key_use.h"
 #include "log.h"
 
 /* -- States of versions -- */
@@ -76,7 +77,8 @@ static const char *const state_names[] = {
 struct move_ctx {
 	const struct move *move;
 	uint64_t version;
-	uint64_t when; /* schedule: the time; destroy: not before */
+	uint64_t when;  /* schedule: the time; destroy: not before */
+	uint64_t since; /* schedule: not when it was used since; 0: whenever */
 };
 
 void
@@ -157,6 +159,9 @@ once_move(
 		    state_names[rec.state], mc->move->name);
 	if (mc->move->to == VERSION_DESTROYED && rec.destroy_time > mc->when)
 		return HF_ERR_VERSION_STATE; /* restored and scheduled anew */
+	if ((err = key_use_check(
+		 key, mc->version, mc->version + 1, mc->since, why)) != HF_OK)
+		return err;
 	err = move_commit(keys, key, &rec, mc);
 	if (err == HF_OK && mc->move->to == VERSION_DESTROYED)
 		keys_version_drop_hsm(keys, key_version_find(key, mc->version));
@@ -167,7 +172,7 @@ static enum hf_err
 version_move(struct keys *keys, struct hf_text name, const struct move *move,
     uint64_t version, uint64_t when, struct key **out, struct hf_why *why)
 {
-	struct move_ctx mc = { move, version, when };
+	struct move_ctx mc = { move, version, when, 0 };
 
 	return keys_until_done(keys, name, once_move, &mc, out, why);
 }
@@ -188,10 +193,12 @@ keys_version_disable(struct keys *keys, struct hf_text name, uint64_t version,
 
 enum hf_err
 keys_version_destroy(struct keys *keys, struct hf_text name, uint64_t version,
-    uint64_t delay, struct key **out, struct hf_why *why)
+    uint64_t delay, uint64_t since, struct key **out, struct hf_why *why)
 {
-	return version_move(keys, name, &move_schedule, version,
-	    (uint64_t)time(NULL) + delay, out, why);
+	struct move_ctx mc = { &move_schedule, version,
+		(uint64_t)time(NULL) + delay, since };
+
+	return keys_until_done(keys, name, once_move, &mc, out, why);
 }
 
 enum hf_err

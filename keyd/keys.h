@@ -63,6 +63,7 @@ struct key_create {
 	const struct key_material *material;
 	bool allow_rotation;
 	bool derived, convergent, committing;
+	uint64_t auto_rotate_period; /* seconds; 0: never */
 	/* As in struct key_record. */
 	struct hf_text label;
 	struct hf_bytes cka_id;
@@ -82,6 +83,10 @@ enum hf_err keys_create(struct keys *keys, const struct key_create *how,
 /* HF_ERR_BAD_CONFIG for an imported key that does not allow it. */
 enum hf_err keys_rotate(struct keys *keys, struct hf_text name,
     struct key **out, struct hf_why *why);
+
+/* The same, if `latest` is still the latest version; else nothing is done. */
+enum hf_err keys_rotate_from(struct keys *keys, struct hf_text name,
+    uint64_t latest, struct key **out, struct hf_why *why);
 
 /*
  * Adds a version of material from outside (fresh.h) to an imported key; with
@@ -120,8 +125,10 @@ enum hf_err keys_version_enable(struct keys *keys, struct hf_text name,
     uint64_t version, struct key **out, struct hf_why *why);
 enum hf_err keys_version_disable(struct keys *keys, struct hf_text name,
     uint64_t version, struct key **out, struct hf_why *why);
+/* `since` as in key_use_check. */
 enum hf_err keys_version_destroy(struct keys *keys, struct hf_text name,
-    uint64_t version, uint64_t delay, struct key **out, struct hf_why *why);
+    uint64_t version, uint64_t delay, uint64_t since, struct key **out,
+    struct hf_why *why);
 enum hf_err keys_version_restore(struct keys *keys, struct hf_text name,
     uint64_t version, struct key **out, struct hf_why *why);
 
@@ -133,9 +140,10 @@ enum hf_err keys_set_chain(struct keys *keys, struct hf_text name,
     uint64_t version, struct hf_bytes chain, struct key **out,
     struct hf_why *why);
 
-/* Destroys versions below `min`; see Vault's trim for the conditions. */
+/* Destroys versions below `min`; see Vault's trim for the conditions, and
+ * key_use_check for `since`. */
 enum hf_err keys_trim(struct keys *keys, struct hf_text name, uint64_t min,
-    struct key **out, struct hf_why *why);
+    uint64_t since, struct key **out, struct hf_why *why);
 
 /* HF_ERR_DELETE_REFUSED unless deletion_allowed. Its aliases go with it. */
 enum hf_err keys_delete(

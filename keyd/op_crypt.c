@@ -347,6 +347,8 @@ seal_other(struct request *rq, const struct reencrypt_ctx *rc,
 	    &res->ciphertext, &res->key_version, why);
 	rq->key = source;
 	rq->demand_hsm = source_hsm;
+	if (err == HF_ERR_KEY_EXHAUSTED && rq->spent == NULL)
+		rq->spent = key_ref(rc->destination);
 	return err;
 }
 

@@ -204,6 +204,7 @@ import_how(struct request *rq, const struct hf_key_import_in *in,
 		.deletion_allowed = in->deletion_allowed,
 		.derived = in->derived,
 		.committing = in->committing,
+		.auto_rotate_period = in->auto_rotate_period,
 	};
 	enum hf_err err = key_create_how(rq, &create, how);
 

@@ -7,9 +7,12 @@
 #include "crypto_x509.h"
 #include "handlers.h"
 
+#include <time.h>
+
 #include "../lib/bytes.h"
 #include "context_names.h"
 #include "key.h"
+#include "key_plan.h"
 #include "keys.h"
 #include "keyuse.h"
 #include "log.h"
@@ -219,6 +222,10 @@ key_show(struct request *rq, const struct key *key, struct hf_key_info *out)
 		.key_size = family == FAMILY_HMAC ? key->key_size : 0,
 		.creation_time = key->creation_time,
 		.use_limit = key->use_limit,
+		.auto_rotate_period = key->auto_rotate_period,
+		.auto_retire_age = key->auto_retire_age,
+		.auto_retire_behind = key->auto_retire_behind,
+		.next_due = key->next_due,
 	};
 	if ((err = show_uses(rq, key, out)) != HF_OK ||
 	    (err = copy_text(rq, key->name, &out->name)) != HF_OK ||
@@ -315,6 +322,7 @@ key_create_how(struct request *rq, const struct hf_key_create_in *in,
 		.exportable = in->exportable,
 		.allow_plaintext_backup = in->allow_plaintext_backup,
 		.deletion_allowed = in->deletion_allowed,
+		.auto_rotate_period = in->auto_rotate_period,
 	};
 	if (how->type == NULL)
 		return hf_fail(&rq->why, HF_ERR_BAD_VALUE, "unknown key type");
@@ -575,6 +583,27 @@ config_context(const struct config_ctx *cc, const struct key *key,
 	return err;
 }
 
+static void
+set_number(uint64_t *setting, struct hf_uint asked)
+{
+	if (asked.present)
+		*setting = asked.value;
+}
+
+/* Whoever changes when versions retire wants to see it done. */
+static enum hf_err
+config_plan(const struct hf_key_config_in *in, const struct key *key,
+    struct key_record *rec, struct hf_why *why)
+{
+	set_number(&rec->auto_rotate_period, in->auto_rotate_period);
+	set_number(&rec->use_limit, in->use_limit);
+	set_number(&rec->auto_retire_age, in->auto_retire_age);
+	set_number(&rec->auto_retire_behind, in->auto_retire_behind);
+	if (in->auto_retire_age.present || in->auto_retire_behind.present)
+		rec->retire_not_before = 0;
+	return plan_check(key->type, rec, why);
+}
+
 static enum hf_err
 config_change(void *ctx, const struct key *key, struct key_record *rec,
     struct hf_why *why)
@@ -583,7 +612,8 @@ config_change(void *ctx, const struct key *key, struct key_record *rec,
 	const struct hf_key_config_in *in = cc->in;
 	enum hf_err err;
 
-	if ((err = config_context(cc, key, rec, why)) != HF_OK)
+	if ((err = config_context(cc, key, rec, why)) != HF_OK ||
+	    (err = config_plan(in, key, rec, why)) != HF_OK)
 		return err;
 	if (in->min_decryption_version.present)
 		rec->min_decryption_version =
@@ -647,13 +677,26 @@ op_key_rotate(
 	return key_changed(rq, err, "key.rotated", key, out);
 }
 
+/* Since when nobody may have used what is destroyed; 0: it does not matter. */
+static uint64_t
+unused_since(const struct request *rq, struct hf_uint asked, bool force)
+{
+	uint64_t now = (uint64_t)time(NULL);
+	uint64_t seconds = asked.present ? asked.value : rq->server->lately;
+
+	if (force || seconds == 0)
+		return 0;
+	return now > seconds ? now - seconds : 1;
+}
+
 enum hf_err
 op_key_trim(struct request *rq, const struct hf_key_trim_in *in,
     struct hf_key_info *out)
 {
 	struct key *key = NULL;
 	enum hf_err err = keys_trim(rq->server->keys, own_name(rq, in->name),
-	    in->min_available_version, &key, &rq->why);
+	    in->min_available_version,
+	    unused_since(rq, in->unused_for, in->force), &key, &rq->why);
 
 	if (err == HF_OK)
 		scrub(rq);
@@ -753,7 +796,8 @@ op_key_version_destroy(struct request *rq,
 	uint64_t delay = in->delay.present ? in->delay.value : 30 * 86400;
 	struct key *key = NULL;
 	enum hf_err err = keys_version_destroy(rq->server->keys,
-	    own_name(rq, in->name), in->version, delay, &key, &rq->why);
+	    own_name(rq, in->name), in->version, delay,
+	    unused_since(rq, in->unused_for, in->force), &key, &rq->why);
 
 	return key_changed(rq, err, "key.version_destroy_scheduled", key, out);
 }

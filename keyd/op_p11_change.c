@@ -103,7 +103,7 @@ static enum hf_err
 destroy_version(struct request *rq, uint64_t version)
 {
 	enum hf_err err = keys_version_destroy(rq->server->keys,
-	    text_of(rq->key->name), version, 0, NULL, &rq->why);
+	    text_of(rq->key->name), version, 0, 0, NULL, &rq->why);
 
 	if (err == HF_OK)
 		server_event(

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "../lib/bytes.h"
@@ -23,6 +24,7 @@
 #include "request_once.h"
 #include "request_policy.h"
 #include "server.h"
+#include "upkeep.h"
 
 enum {
 	/* What is longer takes longer than the way to a worker and back. */
@@ -290,7 +292,7 @@ perform_once(struct request *rq)
 }
 
 static enum hf_err
-request_perform(struct request *rq)
+perform(struct request *rq)
 {
 	enum hf_err err;
 
@@ -300,6 +302,36 @@ request_perform(struct request *rq)
 		return perform_once(rq);
 	err = handlers[op_index(rq)](rq);
 	return err == HF_OK ? request_reply(rq) : err;
+}
+
+/* A key that reached its limit is rotated, on a worker; then once more. */
+static enum hf_err
+perform_renewed(struct request *rq)
+{
+	const struct key *spent = rq->spent != NULL ? rq->spent : rq->key;
+	enum hf_err err;
+
+	if (spent == NULL || rq->options.dry_run)
+		return HF_ERR_KEY_EXHAUSTED;
+	if (!rq->may_block)
+		return HF_ERR_DEFER;
+	if ((err = upkeep_renew(rq->server, spent, &rq->why)) != HF_OK)
+		return err;
+	key_unref(rq->key);
+	rq->key = NULL;
+	memset(rq->out, 0, rq->op->out->size);
+	rq->why.text[0] = '\0';
+	if ((err = request_find_key(rq)) != HF_OK || rq->key == NULL)
+		return err != HF_OK ? err : HF_ERR_KEY_NOT_FOUND;
+	return perform(rq);
+}
+
+static enum hf_err
+request_perform(struct request *rq)
+{
+	enum hf_err err = perform(rq);
+
+	return err == HF_ERR_KEY_EXHAUSTED ? perform_renewed(rq) : err;
 }
 
 /* -- Around a run -- */
@@ -342,6 +374,8 @@ request_release(struct request *rq)
 {
 	key_unref(rq->key);
 	rq->key = NULL;
+	key_unref(rq->spent);
+	rq->spent = NULL;
 	policy_grant_free(rq->grant);
 	rq->grant = NULL;
 }
@@ -352,6 +386,8 @@ request_defer(struct request *rq)
 {
 	key_unref(rq->key);
 	rq->key = NULL;
+	key_unref(rq->spent);
+	rq->spent = NULL;
 	rq->why.text[0] = '\0';
 	rq->key_version = 0;
 	return HF_ERR_DEFER;

@@ -74,7 +74,13 @@ SCHEMA_PUBLIC(key_schema, key_record,
 	F(key_record, "uses",                   uses,                   0, UINT32_MAX, 0, NULL, ""),
 	F(key_record, "required_context",       required_context,       0, CONTEXT_NAMES_BYTES, 0, NULL, ""),
 	F(key_record, "audit_context",          audit_context,          0, CONTEXT_NAMES_BYTES, 0, NULL, ""),
-	F(key_record, "committing",             committing,             0, 1, 0, NULL, ""));
+	F(key_record, "committing",             committing,             0, 1, 0, NULL, ""),
+	F(key_record, "use_limit",              use_limit,              0, INT64_MAX, 0, NULL, ""),
+	F(key_record, "auto_rotate_period",     auto_rotate_period,     0, INT64_MAX, 0, NULL, ""),
+	F(key_record, "auto_retire_age",        auto_retire_age,        0, INT64_MAX, 0, NULL, ""),
+	F(key_record, "auto_retire_behind",     auto_retire_behind,     0, VERSION_MAX, 0, NULL, ""),
+	F(key_record, "retire_not_before",      retire_not_before,      0, INT64_MAX, 0, NULL, ""),
+	F(key_record, "next_due",               next_due,               0, INT64_MAX, 0, NULL, ""));
 
 SCHEMA_PUBLIC(version_schema, version_record,
 	F(version_record, "version",          version,          1, VERSION_MAX, REQUIRED, NULL, ""),

@@ -98,6 +98,12 @@ struct key_record {
 	struct hf_bytes required_context;
 	struct hf_bytes audit_context;
 	uint64_t committing; /* 1: the formats of key_commit.h; 0: none */
+	uint64_t use_limit;  /* 0: as its type has it (key_type_limit) */
+	/* key_plan.h: what is done over time. Seconds. */
+	uint64_t auto_rotate_period;
+	uint64_t auto_retire_age, auto_retire_behind;
+	uint64_t retire_not_before;
+	uint64_t next_due; /* the mark that stands in the store; 0: none */
 };
 extern const struct schema key_schema;
 

@@ -58,6 +58,8 @@ struct request {
 	bool may_use;       /* may do this with a key that is there */
 	bool allowed;       /* policy said yes */
 	bool demand_hsm;    /* policy allows keys of level hsm only */
+	struct key *spent;  /* reached its limit, if it is not `key`; a
+			       reference */
 	bool moving;        /* what is decrypted is encrypted anew */
 	struct hf_why why;
 	uint64_t audit_id;    /* joins intent and outcome */

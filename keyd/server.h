@@ -2,6 +2,7 @@
 #ifndef KEYD_SERVER_H
 #define KEYD_SERVER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -48,9 +49,10 @@ struct server {
 	enum key_level default_level;
 	const char *default_prefix;
 	uint64_t idempotency_seconds;
-	uint64_t started;      /* seconds since 1970 */
-	struct chores *chores; /* NULL: nobody does them */
-	uint64_t lately;       /* seconds: a version used since is in use */
+	uint64_t started;         /* seconds since 1970 */
+	pthread_mutex_t renewing; /* keys that reached their limit */
+	struct chores *chores;    /* NULL: nobody does them */
+	uint64_t lately;          /* seconds: a version used since is in use */
 	_Atomic bool stopping;
 	_Atomic uint64_t audit_ids;
 	/* Counted for metrics: by operation (index in ops[]) and by outcome. */

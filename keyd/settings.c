@@ -87,6 +87,7 @@ static const struct setting rows[] = {
 	{ .block = "hsm", TOP("process", TEXT, hsm.process, "worker"), .words = "worker|inside", .doc = "Where the HSM's library lives: in a worker process that is killed when the library hangs and replaced when it crashes, or inside the daemon, which is faster for an HSM that is software." },
 
 	{ .block = "usage", TOP("flush_seconds", INTEGER, usage_flush, "5"), .min = 1, .max = 3600, .doc = "Seconds after which the counters of uses are written down. A crash loses what was counted since, but never of what limits a key." },
+	{ .block = "usage", TOP("lately", INTEGER, usage_lately, "2592000"), .max = 315360000, .doc = "Seconds: a key version that was used since is in use; it does not retire by itself, and is not destroyed unless forced. 0: none is in use." },
 
 	{ .block = "schedule", TOP("clock_hold", INTEGER, clock_hold, "86400"), .max = 31536000, .doc = "When the clock leaps forward, what cannot be undone waits as long as the leap, but at most these seconds, or until \"holdfast schedule confirm\"." },
 

@@ -245,6 +245,10 @@ SCHEMA_PUBLIC(schema_key_info, hf_key_info,
 	F(hf_key_info, "warning",                warning,                0, 256, 0, NULL, "something to know"),
 	TEXTS(hf_key_info, "aliases", aliases, LIST_MAX, PLAIN, "names that point here"),
 	F(hf_key_info, "use_limit",              use_limit,              0, INT64_MAX, PLAIN, NULL, "ciphertexts, signatures and MACs that a version may make"),
+	F(hf_key_info, "auto_rotate_period",     auto_rotate_period,     0, PERIOD_MAX, PLAIN | SECONDS, NULL, "a new version is made when the latest is so old"),
+	F(hf_key_info, "auto_retire_age",        auto_retire_age,        0, PERIOD_MAX, PLAIN | SECONDS, NULL, "min_decryption_version passes versions that were superseded so long ago"),
+	F(hf_key_info, "auto_retire_behind",     auto_retire_behind,     0, VERSION_MAX, PLAIN, NULL, "min_decryption_version passes versions that are more than so many behind the latest"),
+	F(hf_key_info, "next_due",               next_due,               0, INT64_MAX, PLAIN | TIME, NULL, "when the next of that is due"),
 	LIST(hf_key_info, "keys", keys, VERSION_MAX, &schema_key_version, 0, "its versions, oldest first"),
 	LIST(hf_key_info, "uses", uses, USES_MAX, &schema_key_use, 0, "what its versions were used for"));
 SCHEMA_PUBLIC(schema_key_create_in, hf_key_create_in,
@@ -261,6 +265,7 @@ SCHEMA_PUBLIC(schema_key_create_in, hf_key_create_in,
 	F(hf_key_create_in, "allow_plaintext_backup", allow_plaintext_backup, 0, 1, PLAIN, NULL, "the key may be backed up; cannot be taken back"),
 	F(hf_key_create_in, "deletion_allowed",       deletion_allowed,       0, 1, PLAIN, NULL, "the key may be deleted"),
 	TEXTS(hf_key_create_in, "required_context", required_context, CONTEXT_PAIRS, PLAIN, "names that every encryption_context must have"),
+	F(hf_key_create_in, "auto_rotate_period",     auto_rotate_period,     0, PERIOD_MAX, PLAIN | SECONDS, NULL, "make a new version when the latest is so old: at least an hour; 0: never"),
 	TEXTS(hf_key_create_in, "audit_context", audit_context, CONTEXT_PAIRS, PLAIN, "names of encryption_context that the audit log has in clear; *: all"));
 SCHEMA_PUBLIC(schema_name_in, hf_name_in, KEY_FIELD(hf_name_in));
 SCHEMA_PUBLIC(schema_key_read_in, hf_key_read_in,
@@ -276,21 +281,31 @@ SCHEMA_PUBLIC(schema_key_config_in, hf_key_config_in,
 	F(hf_key_config_in, "min_decryption_version", min_decryption_version, 0, VERSION_MAX, PLAIN, NULL, "older versions neither decrypt nor verify"),
 	F(hf_key_config_in, "min_encryption_version", min_encryption_version, 0, VERSION_MAX, PLAIN, NULL, "older versions neither encrypt nor sign; 0: no limit"),
 	F(hf_key_config_in, "primary_version",        primary_version,        0, VERSION_MAX, PLAIN, NULL, "version used unless asked otherwise; 0: the latest"),
+	F(hf_key_config_in, "auto_rotate_period",     auto_rotate_period,     0, PERIOD_MAX, PLAIN | SECONDS, NULL, "make a new version when the latest is so old: at least an hour; 0: never"),
+	F(hf_key_config_in, "use_limit",              use_limit,              0, INT64_MAX, PLAIN, NULL, "ciphertexts, signatures and MACs that a version may make before the key is rotated; 0: as its type demands"),
+	F(hf_key_config_in, "auto_retire_age",        auto_retire_age,        0, PERIOD_MAX, PLAIN | SECONDS, NULL, "raise min_decryption_version over versions that were superseded so long ago and not used lately; 0: never"),
+	F(hf_key_config_in, "auto_retire_behind",     auto_retire_behind,     0, VERSION_MAX, PLAIN, NULL, "raise it over versions that are more than so many behind the latest and not used lately; 0: never"),
 	F(hf_key_config_in, "deletion_allowed",       deletion_allowed,       0, 1, PLAIN, NULL, "the key may be deleted"),
 	F(hf_key_config_in, "exportable",             exportable,             0, 1, PLAIN, NULL, "key material may leave; cannot be taken back"),
 	F(hf_key_config_in, "allow_plaintext_backup", allow_plaintext_backup, 0, 1, PLAIN, NULL, "the key may be backed up; cannot be taken back"),
 	TEXTS(hf_key_config_in, "required_context", required_context, CONTEXT_PAIRS, PLAIN, "names that every encryption_context must have; one empty name: none"),
 	TEXTS(hf_key_config_in, "audit_context", audit_context, CONTEXT_PAIRS, PLAIN, "names of encryption_context that the audit log has in clear; *: all; one empty name: none"));
+#define UNUSED_FIELDS(s) \
+	F(s, "unused_for", unused_for, 0, PERIOD_MAX, PLAIN | SECONDS, NULL, "refuse versions that were used in the last so many seconds; the service's setting when absent"), \
+	F(s, "force",      force,      0, 1, PLAIN, NULL, "also those")
+
 SCHEMA_PUBLIC(schema_key_trim_in, hf_key_trim_in,
 	KEY_FIELD(hf_key_trim_in),
-	F(hf_key_trim_in, "min_available_version", min_available_version, 1, VERSION_MAX, PLAIN | REQUIRED, NULL, "destroy all versions below this one"));
+	F(hf_key_trim_in, "min_available_version", min_available_version, 1, VERSION_MAX, PLAIN | REQUIRED, NULL, "destroy all versions below this one"),
+	UNUSED_FIELDS(hf_key_trim_in));
 SCHEMA_PUBLIC(schema_version_in, hf_version_in,
 	KEY_FIELD(hf_version_in),
 	F(hf_version_in, "version", version, 1, VERSION_MAX, PLAIN | REQUIRED, NULL, "which version"));
 SCHEMA_PUBLIC(schema_version_destroy_in, hf_version_destroy_in,
 	KEY_FIELD(hf_version_destroy_in),
 	F(hf_version_destroy_in, "version", version, 1, VERSION_MAX, PLAIN | REQUIRED, NULL, "which version"),
-	F(hf_version_destroy_in, "delay",   delay,   0, 31536000, PLAIN | SECONDS, NULL, "seconds until it is destroyed; 30 days when absent"));
+	F(hf_version_destroy_in, "delay",   delay,   0, 31536000, PLAIN | SECONDS, NULL, "seconds until it is destroyed; 30 days when absent"),
+	UNUSED_FIELDS(hf_version_destroy_in));
 
 /* -- over time -- */
 

@@ -18,6 +18,7 @@ enum {
 	LIST_MAX = 10000,
 	CHAIN_PEM_MAX = 32768,
 	USES_MAX = 16384,
+	PERIOD_MAX = 315360000, /* ten years */
 };
 
 #define TYPES                                                                          \

@@ -347,7 +347,11 @@ struct hf_key_info {
 	struct hf_text warning;
 	struct hf_text *aliases;
 	size_t aliases_count;
-	uint64_t use_limit; /* of each version; 0: none */
+	uint64_t use_limit;          /* of each version; 0: none */
+	uint64_t auto_rotate_period; /* seconds; 0: never */
+	uint64_t auto_retire_age;    /* seconds; 0: never */
+	uint64_t auto_retire_behind; /* versions; 0: never */
+	uint64_t next_due;           /* the next of it; 0: nothing */
 	struct hf_key_version *keys;
 	size_t keys_count;
 	struct hf_key_use *uses;
@@ -378,6 +382,7 @@ struct hf_key_create_in {
 	size_t required_context_count;
 	struct hf_text *audit_context;
 	size_t audit_context_count;
+	uint64_t auto_rotate_period; /* seconds; 0: never */
 };
 
 struct hf_name_in {
@@ -409,6 +414,10 @@ struct hf_key_config_in {
 	struct hf_uint min_decryption_version;
 	struct hf_uint min_encryption_version;
 	struct hf_uint primary_version;
+	struct hf_uint auto_rotate_period;
+	struct hf_uint use_limit;
+	struct hf_uint auto_retire_age;
+	struct hf_uint auto_retire_behind;
 	enum hf_tri deletion_allowed;
 	enum hf_tri exportable;
 	enum hf_tri allow_plaintext_backup;
@@ -421,6 +430,8 @@ struct hf_key_config_in {
 struct hf_key_trim_in {
 	struct hf_text name;
 	uint64_t min_available_version;
+	struct hf_uint unused_for; /* seconds; absent: the service's setting */
+	_Bool force;               /* also what is in use */
 };
 
 struct hf_version_in {
@@ -431,7 +442,9 @@ struct hf_version_in {
 struct hf_version_destroy_in {
 	struct hf_text name;
 	uint64_t version;
-	struct hf_uint delay; /* seconds; absent means 30 days */
+	struct hf_uint delay;      /* seconds; absent means 30 days */
+	struct hf_uint unused_for; /* as in struct hf_key_trim_in */
+	_Bool force;
 };
 
 struct hf_alias {

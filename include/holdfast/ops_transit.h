@@ -38,6 +38,7 @@ struct hf_key_import_in {
 	struct hf_text keyring;
 	struct hf_text prefix;
 	_Bool allow_rotation;
+	uint64_t auto_rotate_period; /* seconds; 0: never */
 	_Bool derived;
 	_Bool committing;
 	_Bool exportable;

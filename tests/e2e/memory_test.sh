@@ -104,7 +104,7 @@ quiet holdfast key import aes "$secret/aes" --type aes256-gcm96 --allow-rotation
 printf x | holdfast encrypt aes >"$T/sealed"
 quiet holdfast key rotate aes
 quiet holdfast key config aes --min-decryption-version 2 --min-encryption-version 2
-quiet holdfast key trim aes --min-available-version 2
+quiet holdfast key trim aes --min-available-version 2 --force
 gone "rotated and trimmed" aes
 
 # -- A core dump: none, and what would be in it --

@@ -62,5 +62,89 @@ until_true 10 state_is long 0 destroyed || fail "it was not destroyed after all"
 ok "then it is destroyed"
 has "the leap is an event of its own in the audit log: somebody confirmed it" \
 	'"op":"sys.schedule_confirm"' "$T/audit.log"
+# -- Rotation --
+quiet holdfast schedule confirm
+latest() { json .latest_version holdfast key show "$1"; }
+latest_is() { [ "$(latest "$1")" = "$2" ]; }
+refuse "less than an hour" 2 "at least an hour" holdfast key create hourly --auto-rotate-period 60
+holdfast key create hourly --auto-rotate-period 3600 >/dev/null
+holdfast key create inside --auto-rotate-period 3600 --level hsm >/dev/null
+holdfast events key.rotated -o json >"$T/events" 2>/dev/null &
+EVENTS=$!
+more_cleanup() { kill "$EVENTS" 2>/dev/null || true; }
+is "it says when" 3600 "$(json '.next_due - .creation_time' holdfast key show hourly)"
+stop_daemon
+start_daemon
+is "and still does after a restart" 3600 "$(json '.next_due - .creation_time' holdfast key show hourly)"
+is "before that nothing happens" 1 "$(latest hourly)"
+until_true 20 quiet holdfast status
+leap 3601
+until_true 10 lags 3000 || fail "the leap was not noticed"
+sleep 1
+is "a clock that leaps rotates nothing" 1 "$(latest hourly)"
+quiet holdfast schedule confirm
+until_true 10 latest_is hourly 2 || fail "hourly was not rotated"
+until_true 10 latest_is inside 2 || fail "inside was not rotated"
+ok "keys are rotated when it is their time"
+is "and once" 2 "$(latest hourly)"
+expect "the audit log says who it was" \
+	grep -q '"type":"scheduled","op":"key.rotate","by":"service","name":"hourly","version":2' \
+	"$T/audit.log"
+until_true 10 grep -q '"subject":"hourly"' "$T/events" || fail "no event: $(cat "$T/events")"
+ok "and so does the event feed"
+# The machine is off when it is due.
+stop_daemon
+echo $(($(cat "$T/clock") + 3700)) >"$T/clock"
+start_daemon
+quiet holdfast schedule confirm
+until_true 10 latest_is hourly 3 || fail "hourly was not rotated at the start"
+ok "what came due while nobody ran is done at the start"
+
+# -- A limit --
+printf 'four score and seven' >"$T/data"
+for key in few few-inside; do
+	level=wrapped
+	[ $key = few-inside ] && level=hsm
+	holdfast key create $key --level $level >/dev/null
+	holdfast key config $key --use-limit 5 >/dev/null
+	for _ in $(seq 12); do
+		holdfast encrypt $key <"$T/data"
+	done >"$T/ciphertexts"
+	is "level $level: a key that reaches its limit is rotated" "5 v1 5 v2 2 v3" \
+		"$(cut -d: -f2 "$T/ciphertexts" | uniq -c | tr -s '\n ' ' ' | sed 's/^ //;s/ $//')"
+	refuse "level $level: of a version at its limit there is no more" 2 key_exhausted \
+		holdfast encrypt $key --key-version 1 "$T/data"
+	while read -r line; do
+		is "level $level: all of it opens" "four score and seven" \
+			"$(holdfast decrypt $key <<<"$line")"
+	done < <(sort -u -t: -k2,2 "$T/ciphertexts")
+done
+has "a rotation by limit is in the audit log" '"reason":"use_limit"' "$T/audit.log"
+stop_daemon -KILL
+start_daemon
+for _ in $(seq 12); do
+	holdfast encrypt few <"$T/data"
+done >"$T/ciphertexts"
+[ "$(cut -d: -f2 "$T/ciphertexts" | uniq -c | sort -rn | awk 'NR == 1 { print $1 }')" -le 5 ] ||
+	fail "more than the limit after a crash: $(cut -d: -f2 "$T/ciphertexts" | uniq -c)"
+ok "a crash lets no version make more than its limit"
+
+# -- Versions that retire --
+holdfast key create old >/dev/null
+holdfast encrypt old <"$T/data" >"$T/old"
+for _ in 1 2 3; do
+	holdfast key rotate old >/dev/null
+done
+holdfast key config old --auto-retire-behind 2 >/dev/null
+sleep 1
+is "a version that was not rewrapped stays" 1 "$(json .min_decryption_version holdfast key show old)"
+has "and why is said" "version 1 is due to retire, but in use" "$T/keyd.log"
+quiet holdfast rewrap old "$T/old"
+holdfast key config old --auto-retire-behind 2 >/dev/null
+retired() { [ "$(json .min_decryption_version holdfast key show old)" = 2 ]; }
+until_true 10 retired || fail "version 1 does not retire"
+ok "after that it retires"
+refuse "what it encrypted does not open any more" 2 "too old" holdfast decrypt old "$T/old"
+
 expect "the audit log of it all is whole" holdfast audit verify "$T/audit.log"
 echo "$checks checks"

@@ -148,8 +148,10 @@ refuse "T5 a key of level hsm is never exportable" 2 "never leaves the HSM" \
 # -- T7: trim --
 refuse "T7 above min_decryption" 2 "minimum available version cannot be greater than" \
 	holdfast key trim t1 --min-available-version 3
+refuse "T7 not what is in use" 2 "version 1 of key t1 is in use: last " \
+	holdfast key trim t1 --min-available-version 2
 is "T7 destroys what is older" "2" \
-	"$(json '[.keys[].version] | join(",")' holdfast key trim t1 --min-available-version 2)"
+	"$(json '[.keys[].version] | join(",")' holdfast key trim t1 --min-available-version 2 --force)"
 refuse "T7 cannot go back" 2 "cannot be decremented" holdfast key trim t1 --min-available-version 1
 refuse "T7 the trimmed version is gone" 2 "too old" holdfast decrypt t1 "$T/c"
 
@@ -281,11 +283,13 @@ holdfast key disable t8 --version 1 >/dev/null
 refuse "a disabled version" 2 "is disabled" holdfast decrypt t8 "$T/c1"
 holdfast key enable t8 --version 1 >/dev/null
 is "enabled again" "four score and seven" "$(holdfast decrypt t8 <"$T/c1")"
+refuse "a version in use is not destroyed" 2 "version 1 of key t8 is in use" \
+	holdfast key destroy t8 --version 1 --delay 3600
 is "destroy schedules" destroy-scheduled \
-	"$(json '.keys[0].state' holdfast key destroy t8 --version 1 --delay 3600)"
+	"$(json '.keys[0].state' holdfast key destroy t8 --version 1 --delay 3600 --force)"
 refuse "a scheduled version" 2 "is scheduled for destruction" holdfast decrypt t8 "$T/c1"
 is "restore leaves it disabled" disabled "$(json '.keys[0].state' holdfast key restore t8 --version 1)"
-holdfast key destroy t8 --version 1 --delay 0 >/dev/null
+holdfast key destroy t8 --version 1 --delay 0 --force >/dev/null
 for _ in $(seq 100); do
 	[ "$(json '.keys[0].state' holdfast key show t8)" = destroyed ] && break
 	sleep 0.1

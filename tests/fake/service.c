@@ -76,6 +76,7 @@ open_parts(struct service *s, struct hf_why *why)
 	(void)snprintf(socket, sizeof(socket), "%s/sock", s->dir);
 	(void)snprintf(key, sizeof(key), "%s/audit.pub", s->dir);
 	v->default_prefix = "vault";
+	(void)pthread_mutex_init(&v->renewing, NULL);
 	v->idempotency_seconds = 86400;
 	if ((err = store_memory_open(s->memory, &v->store)) != HF_OK ||
 	    (err = open_hsm(s, why)) != HF_OK ||

@@ -531,7 +531,8 @@ static void
 a_refusal_is_that_of_the_real_thing(void **state)
 {
 	struct hf_name_in none = { .name = TEXT("no-such-key") };
-	struct hf_key_trim_in trim = { TEXT("signer"), 9 };
+	struct hf_key_trim_in trim = { .name = TEXT("signer"),
+		.min_available_version = 9 };
 	struct hf_key_info info;
 
 	(void)state;

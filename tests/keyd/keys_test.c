@@ -551,13 +551,13 @@ versions_move_between_their_states(void **state)
 	assert_int_equal(keys_version_restore(keys, name, 1, &key, &why),
 	    HF_ERR_VERSION_STATE);
 	assert_int_equal(
-	    keys_version_destroy(keys, name, 1, 100, &key, &why), HF_OK);
+	    keys_version_destroy(keys, name, 1, 100, 0, &key, &why), HF_OK);
 	assert_int_equal(key->versions[0].state, VERSION_DESTROY_SCHEDULED);
 	key_unref(key);
 	assert_int_equal(stored_below("due/"), 1);
 	/* Once more: the mark moves along. */
 	assert_int_equal(
-	    keys_version_destroy(keys, name, 1, 200, &key, &why), HF_OK);
+	    keys_version_destroy(keys, name, 1, 200, 0, &key, &why), HF_OK);
 	key_unref(key);
 	assert_int_equal(stored_below("due/"), 1);
 	assert_int_equal(keys_version_enable(keys, name, 1, &key, &why),
@@ -610,8 +610,8 @@ schedule(const char *name, uint64_t version, uint64_t delay)
 {
 	struct key *key = NULL;
 
-	assert_int_equal(keys_version_destroy(
-			     keys, text_of(name), version, delay, &key, &why),
+	assert_int_equal(keys_version_destroy(keys, text_of(name), version,
+			     delay, 0, &key, &why),
 	    HF_OK);
 	key_unref(key);
 }
@@ -743,7 +743,8 @@ trims_and_deletes_keys_with_many_versions(void **state)
 	grow_to("long", 950, none);
 	assert_int_equal(stored_below("ver/"), before + 950);
 	raise_minima("long", 645);
-	assert_int_equal(keys_trim(keys, TEXT("long"), 640, &key, &why), HF_OK);
+	assert_int_equal(
+	    keys_trim(keys, TEXT("long"), 640, 0, &key, &why), HF_OK);
 	assert_int_equal(key->min_available, 640);
 	assert_int_equal(key->count, 311);
 	key_unref(key);

@@ -362,18 +362,18 @@ crypto_hmac(const struct hash_type *hash, struct hf_bytes key,
     struct hf_bytes in, uint8_t *out)
 {
 	char name[16];
-	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(
-		    OSSL_MAC_PARAM_DIGEST, name, 0),
-		OSSL_PARAM_construct_end(),
-	};
+	OSSL_PARAM params[2] = { OSSL_PARAM_construct_end() };
 	size_t len;
 
 	if (!state.ready)
 		return HF_ERR_CRYPTO;
 	if (key.len == 0)
 		return HF_ERR_BAD_INPUT;
+	/* The parameter takes the length that the name has by then. */
 	(void)snprintf(name, sizeof(name), "%s", hash->openssl);
+	params[0] =
+	    OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0);
+	params[1] = OSSL_PARAM_construct_end();
 
 	AUTO_MAC_CTX ctx = EVP_MAC_CTX_new(state.hmac);
 

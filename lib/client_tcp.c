@@ -18,6 +18,12 @@
  */
 enum { UNHEARD_MS = 5000, IDLE_S = 30, PROBE_S = 5, PROBES = 3 };
 
+/*
+ * A host that takes no connection in this time (the kernel asks three times in
+ * it) is not there; a request may have much more time, for its work.
+ */
+enum { CONNECT_MS = 4000 };
+
 /* A failure of these costs nothing but what they are for. */
 static void
 set_options(int fd)
@@ -89,7 +95,7 @@ share_of(int64_t deadline, int left)
 {
 	int64_t now = deadline_now();
 
-	if (deadline == DEADLINE_NEVER || deadline <= now)
+	if (deadline <= now)
 		return deadline;
 	return now + (deadline - now) / left;
 }
@@ -112,6 +118,7 @@ client_tcp_open(
     const struct address *to, int64_t deadline, int *out, struct hf_why *why)
 {
 	struct addrinfo *list;
+	int64_t patience;
 	int left = 0;
 	int error = look_up(to, &list);
 
@@ -121,9 +128,12 @@ client_tcp_open(
 		    gai_strerror(error));
 	for (const struct addrinfo *a = list; a != NULL; a = a->ai_next)
 		left++;
+	patience = deadline_in(CONNECT_MS);
+	if (patience > deadline)
+		patience = deadline;
 	error = EHOSTUNREACH;
 	for (const struct addrinfo *a = list; a != NULL; a = a->ai_next)
-		if ((error = try_address(a, share_of(deadline, left--), out)) ==
+		if ((error = try_address(a, share_of(patience, left--), out)) ==
 		    0)
 			break;
 	freeaddrinfo(list);

@@ -10,8 +10,8 @@
 
 /*
  * Connects a non-blocking socket to the host and port of the address, trying
- * all addresses of a name within the deadline. HF_ERR_UNREACHABLE with the
- * reason when nobody is there.
+ * all addresses of a name within the deadline, or within four seconds if that
+ * is sooner. HF_ERR_UNREACHABLE with the reason when nobody is there.
  *
  * A name is looked up by the C library, which may take as long as
  * resolv.conf(5) lets it, beyond the deadline; an address is not looked up.

@@ -52,7 +52,7 @@ slots_make(const struct config *config, struct slot **out, size_t *count,
 		slots[i].id = i;
 		slots[i].config = config->slots[i];
 		slots[i].remote = config_is_remote(&config->slots[i]);
-		slots[i].refused_at = INT64_MIN;
+		slots[i].refused_until = INT64_MIN;
 		make_serial(&slots[i]);
 	}
 	*out = slots;
@@ -170,8 +170,7 @@ borrow(struct slot *slot, struct hf_client **out, struct hf_why *why)
 	bool refused;
 
 	module_lock();
-	refused =
-	    !slot->reached && slot->refused_at > deadline_now() - REFUSAL_MS;
+	refused = !slot->reached && slot->refused_until > deadline_now();
 	if (!refused && slot->idle_count > 0)
 		client = slot->idle[--slot->idle_count];
 	module_unlock();
@@ -213,11 +212,15 @@ is_from_here(enum hf_err err)
 }
 
 static void
-note_outcome(struct slot *slot, enum hf_err err)
+note_outcome(struct slot *slot, enum hf_err err, int64_t began)
 {
+	int64_t now = deadline_now();
+	int64_t took = now - began;
+
 	module_lock();
-	if (err == HF_ERR_UNREACHABLE)
-		slot->refused_at = deadline_now();
+	if (err == HF_ERR_UNREACHABLE || err == HF_ERR_TIMEOUT)
+		slot->refused_until =
+		    now + (took > REFUSAL_MS ? took : REFUSAL_MS);
 	else if (!is_from_here(err))
 		slot->reached = true;
 	module_unlock();
@@ -264,6 +267,7 @@ slot_call(struct call *call, struct slot *slot, enum op_id id, void *in,
     void *out, struct hf_why *why)
 {
 	const struct op *op = op_by_id(id);
+	int64_t began = deadline_now();
 	int64_t deadline = deadline_in((int)slot->config.patience_ms);
 	enum hf_err err;
 
@@ -277,7 +281,7 @@ slot_call(struct call *call, struct slot *slot, enum op_id id, void *in,
 			break;
 		nap_until(deadline, RETRY_MS);
 	}
-	note_outcome(slot, err);
+	note_outcome(slot, err, began);
 	return err;
 }
 

@@ -30,8 +30,8 @@ struct slot {
 	/* Guarded by the module's lock. */
 	struct hf_client **idle; /* connections that no call uses */
 	size_t idle_count, idle_cap;
-	bool reached;       /* by this process or one it was forked from */
-	int64_t refused_at; /* ms; when nobody listened, before `reached` */
+	bool reached;          /* by this process or one it was forked from */
+	int64_t refused_until; /* ms; nobody listened, before `reached` */
 	bool logged_in;
 	uint8_t login[LOGIN_MAX]; /* what the daemon gave for the PIN */
 	size_t login_len;
@@ -59,9 +59,11 @@ void slot_token_info(const struct slot *slot, CK_TOKEN_INFO *out);
  *	...
  *	slot_done(&call);
  *
- * A daemon that this process never reached fails the call in milliseconds
- * (and again within the next second without trying). One that was there before
- * and is gone is waited for, config.patience_ms.
+ * A daemon that this process never reached fails the call, on this host in
+ * milliseconds, and again without trying within the next second, or as long as
+ * it took: a host that swallows what it is sent must not delay each call of a
+ * program that only looks what there is. One that was there before and is gone
+ * is waited for, config.patience_ms.
  */
 struct call {
 	struct slot *slot;

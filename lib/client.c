@@ -697,6 +697,8 @@ hf_close(struct hf_client *c)
 enum hf_err
 hf_set_tls(struct hf_client *c, const struct hf_tls *tls, struct hf_why *why)
 {
+	if (c->socket.fd >= 0)
+		connection_lost(c);
 	return client_socket_set_tls(&c->socket, tls, why);
 }
 

@@ -67,8 +67,12 @@ client_socket_set_tls(
     struct client_socket *s, const struct hf_tls *settings, struct hf_why *why)
 {
 	struct client_tls *tls;
-	enum hf_err err = client_tls_new(settings, s->address.host, &tls, why);
+	enum hf_err err;
 
+	if (s->address.kind != ADDRESS_TLS)
+		return hf_fail(why, HF_ERR_BAD_SETTINGS,
+		    "%s is no address of TLS", s->address.text);
+	err = client_tls_new(settings, s->address.host, &tls, why);
 	if (err != HF_OK)
 		return err;
 	client_socket_drop(s);

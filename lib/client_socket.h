@@ -51,7 +51,8 @@ void nap_until(int64_t deadline, int64_t at_most_ms);
 enum hf_err client_socket_init(
     struct client_socket *s, const char *address, struct hf_why *why);
 
-/* Settings for a tls+tcp:// address, which cannot be connected to without. */
+/* Settings for a tls+tcp:// address, which cannot be connected to without;
+ * HF_ERR_BAD_SETTINGS for another one. */
 enum hf_err client_socket_set_tls(
     struct client_socket *s, const struct hf_tls *settings, struct hf_why *why);
 

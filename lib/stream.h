@@ -22,7 +22,10 @@
  *	stream_crypto.c   the door to OpenSSL
  */
 enum {
+	/* Version 2 has a context, which is its data key's encryption_context;
+	 * of a file of version 1, when it has one, it is associated data. */
 	STREAM_VERSION = 1,
+	STREAM_VERSION_CONTEXT = 2,
 	STREAM_SUITE = 1, /* HKDF-SHA-256, AES-256-GCM */
 	STREAM_SALT = 32,
 	STREAM_COMMITMENT = 32,
@@ -46,8 +49,9 @@ _Static_assert((int)HF_STREAM_CONTEXT_MAX == (int)CONTEXT_PAIRS,
 struct stream_header {
 	struct hf_stream_info info;
 	struct hf_bytes bound;
-	struct hf_bytes salt;       /* within `bound` */
-	struct hf_bytes context;    /* within `bound`: canonical CBOR */
+	struct hf_bytes salt;    /* within `bound` */
+	struct hf_bytes context; /* within `bound`: canonical CBOR */
+	bool binds_context;      /* the data key has it as encryption_context */
 	struct hf_bytes commitment; /* STREAM_COMMITMENT bytes */
 };
 

@@ -75,7 +75,8 @@ stream_header_write(uint32_t chunk_size, struct hf_bytes context,
 		return HF_ERR_OUT_OF_BOUNDS;
 	memset(out, 0, size);
 	memcpy(out, magic, sizeof(magic));
-	put_u16(out + AT_VERSION, STREAM_VERSION);
+	put_u16(out + AT_VERSION,
+	    context.len > 0 ? STREAM_VERSION_CONTEXT : STREAM_VERSION);
 	put_u16(out + AT_SUITE, STREAM_SUITE);
 	put_u32(out + AT_SIZE, (uint32_t)size);
 	put_u32(out + AT_CHUNK, chunk_size);
@@ -134,7 +135,8 @@ hf_stream_measure(
 		    why, HF_ERR_BAD_CIPHERTEXT, "this is not a sealed file");
 	if (start.len < STREAM_START)
 		return cut_off(why);
-	if (get_u16(start.ptr + AT_VERSION) != STREAM_VERSION ||
+	if ((get_u16(start.ptr + AT_VERSION) != STREAM_VERSION &&
+		get_u16(start.ptr + AT_VERSION) != STREAM_VERSION_CONTEXT) ||
 	    get_u16(start.ptr + AT_SUITE) != STREAM_SUITE)
 		return hf_fail(why, HF_ERR_BAD_CIPHERTEXT,
 		    "the sealed file is of format %u, suite %u, which this "
@@ -196,6 +198,10 @@ read_bound(struct hf_bytes *left, struct stream_header *h, struct hf_why *why)
 	if (context_decode(h->context, h->info.context, &h->info.context_count,
 		NULL) != HF_OK)
 		return damaged(why, "its context");
+	h->binds_context =
+	    get_u16(start + AT_VERSION) == STREAM_VERSION_CONTEXT;
+	if (h->binds_context && h->context.len == 0)
+		return damaged(why, "it lacks its context");
 	return HF_OK;
 }
 

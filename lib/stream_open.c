@@ -93,8 +93,12 @@ ask_and_commit(struct hf_client *client, struct hf_opener *o,
 
 	if (how != NULL && how->key.ptr != NULL)
 		in.name = how->key;
-	if (o->header.context.len > 0)
+	if (o->header.binds_context) {
+		in.item.encryption_context = o->header.info.context;
+		in.item.encryption_context_count = o->header.info.context_count;
+	} else if (o->header.context.len > 0) {
 		in.item.associated_data = o->header.context;
+	}
 	err = hf_transit_decrypt(client, &in, &out, why);
 	if (err != HF_OK)
 		return err;

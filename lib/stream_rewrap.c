@@ -16,8 +16,12 @@ hf_stream_rewrap(struct hf_client *client, struct hf_bytes header,
 		return err;
 	in.name = old.info.key;
 	in.item.ciphertext = old.info.wrapped;
-	if (old.context.len > 0)
+	if (old.binds_context) {
+		in.item.encryption_context = old.info.context;
+		in.item.encryption_context_count = old.info.context_count;
+	} else if (old.context.len > 0) {
 		in.item.associated_data = old.context;
+	}
 	err = hf_transit_rewrap(client, &in, &reply, why);
 	if (err != HF_OK)
 		return err;

@@ -140,11 +140,15 @@ ask_data_key(struct hf_sealer *s, struct hf_why *why)
 	struct hf_datakey_in in = { .name = name_of(s),
 		.item.bits = 8 * STREAM_KEY,
 		.item.key_version = s->key_version };
+	struct hf_pair context[CONTEXT_PAIRS];
 	struct hf_datakey_out out;
-	enum hf_err err;
+	enum hf_err err = context_decode(bytes_of(s->context, s->context_len),
+	    context, &in.item.encryption_context_count, why);
 
-	if (s->context_len > 0)
-		in.item.associated_data = bytes_of(s->context, s->context_len);
+	if (err != HF_OK)
+		return err;
+	if (in.item.encryption_context_count > 0)
+		in.item.encryption_context = context;
 	err = hf_transit_datakey_plaintext(s->client, &in, &out, why);
 	if (err != HF_OK)
 		return err;

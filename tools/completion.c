@@ -54,7 +54,7 @@ static const char tail[] =
     "\t\t[ -z \"$before\" ] && words+=\" ${v%% *}\"\n"
     "\tdone <<<\"$_holdfast_verbs\"\n"
     "\tif [ -n \"$verb\" ] && [[ $cur == -* ]]; then\n"
-    "\t\twords=\"$(_holdfast_options \"$verb\") --socket -o --timeout --help\"\n"
+    "\t\twords=\"$(_holdfast_options \"$verb\") --address --socket -o --timeout --help\"\n"
     "\telif [ -n \"$verb\" ] && [ \"$before\" = \"$verb\" ] &&\n"
     "\t    _holdfast_takes_name \"$verb\"; then\n"
     "\t\twords+=\" $(holdfast --timeout 1 key list 2>/dev/null)\"\n"

@@ -190,7 +190,7 @@ _holdfast() {
 		[ -z "$before" ] && words+=" ${v%% *}"
 	done <<<"$_holdfast_verbs"
 	if [ -n "$verb" ] && [[ $cur == -* ]]; then
-		words="$(_holdfast_options "$verb") --socket -o --timeout --help"
+		words="$(_holdfast_options "$verb") --address --socket -o --timeout --help"
 	elif [ -n "$verb" ] && [ "$before" = "$verb" ] &&
 	    _holdfast_takes_name "$verb"; then
 		words+=" $(holdfast --timeout 1 key list 2>/dev/null)"

@@ -80,7 +80,10 @@ enum hf_err hf_prepare(const char *address, int timeout_ms,
  * connects, so that it takes renewed ones.
  *
  * TLS is done by an object of its own (holdfast-tls.so, with GnuTLS), loaded
- * when the first such connection is made.
+ * when the first such connection is made. What the handle holds is wiped as
+ * ever; what GnuTLS holds of a message in its buffers is not.
+ *
+ * hf_set_tls for a handle of a Unix socket gives HF_ERR_BAD_SETTINGS.
  */
 struct hf_tls {
 	const char *ca;          /* that the service's certificate is from */

@@ -265,6 +265,24 @@ refuse "CK2 audit: refusals tell it, too" 2 "permission denied" \
 	nobody holdfast encrypt shop --context tenant=t-0 data
 is "CK2 audit: of them" 1 "$(grep '"type":"refused"' audit.log | tail -1 | jq '.in.encryption_context | length')"
 
+# -- Sealed files: their data key is bound to their context --
+holdfast key config shop --audit-context tenant >/dev/null
+nobody holdfast seal shop data "${mine[@]}" --out - >sealed
+is "CK2 a file is sealed for the caller's own tenant, and the log says so" '"transit.datakey_plaintext t-65534"' \
+	"$(line '"\(.op) \(.in.encryption_context.tenant)" | tojson')"
+chmod 644 sealed
+is "CK2 it opens for them" "$(cat data)" "$(nobody holdfast open sealed)"
+is "CK2 and the log says so" '"transit.decrypt t-65534"' \
+	"$(line '"\(.op) \(.in.encryption_context.tenant)" | tojson')"
+refuse "CK2 not for another" 2 "permission denied" \
+	nobody holdfast seal shop data --context tenant=t-0 --context purpose=x --out -
+refuse "CK2 nor without" 2 "permission denied" nobody holdfast seal shop data --out -
+holdfast seal shop data --context tenant=t-0 --context purpose=x --out theirs
+chmod 644 theirs
+refuse "CK2 what is another's does not open" 2 "permission denied" nobody holdfast open theirs
+holdfast seal --rewrap sealed
+is "CK2 a rewrapped one is still bound" "$(cat data)" "$(nobody holdfast open sealed)"
+
 holdfast encrypt shop <data >c0
 holdfast key config shop --required-context tenant --required-context purpose >/dev/null
 is "CK2 a key says what it asks for" "tenant purpose" \

@@ -95,6 +95,20 @@ run "${preload[@]}" openssl req -new -engine pkcs11 -keyform engine \
 	>"$T/out" 2>&1 || fail "openssl req: $(cat "$T/out")"
 expect "a request by OpenSSL's engine verifies" quiet openssl req -in "$T/far.csr" -verify -noout
 
+# -- A PIN of the certificate --
+sum=$(openssl x509 -in "$T/web1.pem" -outform DER | sha256sum | cut -d' ' -f1)
+printf '4321\n' >"$T/user.pin"
+holdfast pin set "$sum" "$T/user.pin" >/dev/null
+config "login = pin"
+pinned() {
+	run "${preload[@]}" pkcs11-tool --module "$module" --token-label there --login "$@" \
+		--sign -m ECDSA-SHA256 --id "$id" -i "$T/data" -o "$T/sig"
+}
+refuse "a wrong PIN" 1 CKR_PIN_INCORRECT pinned --pin 1111
+expect "the PIN of the certificate" quiet pinned --pin 4321
+holdfast pin remove "$sum" >/dev/null
+config
+
 # -- Only who uses TLS loads it --
 if [ "${#preload[@]}" = 0 ]; then
 	libraries() { # libraries PROGRAM...: those that it loads

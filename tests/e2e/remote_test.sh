@@ -51,6 +51,11 @@ is "HOLDFAST_SOCKET takes the address too" alice \
 
 is "docs/example.c, unchanged" "4111 1111 1111 1111" "$("$E2E/example" "$REMOTE")"
 
+# -- Nobody listens in --
+SSLKEYLOGFILE=$T/session.keys far whoami >/dev/null
+[ ! -e "$T/session.keys" ] || fail "the keys of the session are in a file"
+ok "the environment gets no keys of the session"
+
 # -- Only who uses TLS pays for it --
 # libraries PROGRAM...: those that it loads
 libraries() {
@@ -133,6 +138,23 @@ while True:
     kept[-1].sendall(sys.argv[2].encode())
 ' "$OTHER" "$1"
 }
+# full_peer: takes no connection, and its queue is full: packets go unanswered
+full_peer() {
+	peer python3 -c '
+import socket, sys, time
+address = ("127.0.0.1", int(sys.argv[1]))
+s = socket.socket()
+s.bind(address)
+s.listen(0)
+kept = [socket.socket() for _ in range(4)]
+for k in kept:
+    k.setblocking(False)
+    k.connect_ex(address)
+print("full", flush=True)
+time.sleep(100)
+' "$OTHER"
+	until_true 10 grep -q full "$T/peer.log" || fail "the queue does not fill"
+}
 tls_peer() { # tls_peer CERTIFICATE [OPTION...]
 	local cert=$1
 	shift
@@ -145,6 +167,9 @@ OTHER=$(free_port)
 other() { timeout 30 holdfast -a "tls+tcp://127.0.0.1:$OTHER" --timeout 2 whoami; }
 tcp_peer ""
 refused_fast "one that never says a word" 3 "does not answer" other
+end_peer
+full_peer
+refused_fast "a host that swallows what it is sent" 3 "cannot connect to tls+tcp://127.0.0.1:$OTHER: Connection timed out" other
 end_peer
 tcp_peer "HTTP/1.1 400 Bad Request"
 refused_fast "one without TLS" 3 "no TLS with tls+tcp://127.0.0.1:$OTHER" other

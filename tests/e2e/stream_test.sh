@@ -46,6 +46,11 @@ for file in none small big; do
 done
 holdfast seal payments big --context tenant=acme --context b=2 --context a= --out context.sealed
 expect "the peer opens ours with a context" cmp -s big <(peer open <context.sealed)
+# A file of version 1: its context is associated data of the data key.
+FORMAT=1 KEY=payments peer seal tenant=acme <big >old-format.sealed
+expect "a context of version 1 opens" cmp -s big <(holdfast open old-format.sealed)
+expect "and is rewrapped" holdfast seal --rewrap old-format.sealed
+expect "and still opens" cmp -s big <(holdfast open old-format.sealed --context tenant=acme)
 KEY=payments CHUNK=4096 peer seal <big >peer.sealed
 expect "we open the peer's small chunks" cmp -s big <(holdfast open peer.sealed)
 mkdir vectors

@@ -192,6 +192,64 @@ takes_its_address_with_a_scheme_or_from_the_environment(void **state)
 	server_free(s);
 }
 
+/* A handle for `address` with these settings of TLS. */
+static enum hf_err
+set_tls(const char *address, const struct hf_tls *tls, struct hf_why *why)
+{
+	struct hf_client *c = NULL;
+	enum hf_err err;
+
+	assert_int_equal(hf_prepare(address, 5000, &c, NULL), HF_OK);
+	err = hf_set_tls(c, tls, why);
+	hf_close(c);
+	return err;
+}
+
+static void
+takes_settings_of_tls_only_whole_and_for_tls(void **state)
+{
+	static const char remote[] = "tls+tcp://127.0.0.1:7655";
+	const struct hf_tls whole = { "/ca", "/certificate", "/key", NULL,
+		false };
+	struct hf_tls part;
+	struct hf_why why = { "" };
+
+	(void)state;
+	assert_int_equal(set_tls(remote, &whole, &why), HF_OK);
+	assert_int_equal(
+	    set_tls("/run/keyd.sock", &whole, &why), HF_ERR_BAD_SETTINGS);
+	part = whole;
+	part.ca = NULL;
+	assert_int_equal(set_tls(remote, &part, &why), HF_ERR_BAD_SETTINGS);
+	part = whole;
+	part.certificate = "";
+	assert_int_equal(set_tls(remote, &part, &why), HF_ERR_BAD_SETTINGS);
+	part = whole;
+	part.key = NULL;
+	assert_int_equal(set_tls(remote, &part, &why), HF_ERR_BAD_SETTINGS);
+	assert_non_null(strstr(why.text, "HOLDFAST_TLS_CA"));
+	part.key = "pkcs11:object=key";
+	assert_int_equal(set_tls(remote, &part, &why), HF_ERR_BAD_SETTINGS);
+	assert_non_null(strstr(why.text, "are files"));
+}
+
+static void
+does_not_connect_to_another_host_without_settings(void **state)
+{
+	struct hf_client *c = NULL;
+	struct hf_why why = { "" };
+
+	(void)state;
+	assert_int_equal(hf_connect("tls+tcp://127.0.0.1:7655", 5000, &c, &why),
+	    HF_ERR_BAD_SETTINGS);
+	assert_null(c);
+	assert_non_null(strstr(why.text, "HOLDFAST_TLS_CA"));
+	assert_int_equal(setenv("HOLDFAST_TLS_VERSION", "1.1", 1), 0);
+	assert_int_equal(hf_prepare("tls+tcp://127.0.0.1:7655", 5000, &c, &why),
+	    HF_ERR_BAD_SETTINGS);
+	assert_int_equal(unsetenv("HOLDFAST_TLS_VERSION"), 0);
+}
+
 static void
 a_prepared_handle_connects_when_it_is_used(void **state)
 {
@@ -706,6 +764,9 @@ main(void)
 		    refuses_a_path_that_does_not_fit_a_socket_address),
 		cmocka_unit_test(
 		    takes_its_address_with_a_scheme_or_from_the_environment),
+		cmocka_unit_test(takes_settings_of_tls_only_whole_and_for_tls),
+		cmocka_unit_test(
+		    does_not_connect_to_another_host_without_settings),
 		cmocka_unit_test(a_prepared_handle_connects_when_it_is_used),
 		cmocka_unit_test(connects_anew_to_a_restarted_service),
 		cmocka_unit_test(waits_for_a_service_that_is_being_restarted),

@@ -170,6 +170,8 @@ refused_fast "one that never says a word" 3 "does not answer" other
 end_peer
 full_peer
 refused_fast "a host that swallows what it is sent" 3 "cannot connect to tls+tcp://127.0.0.1:$OTHER: Connection timed out" other
+refused_fast "within seconds, however long a request may take" 3 "Connection timed out" \
+	timeout 30 holdfast -a "tls+tcp://127.0.0.1:$OTHER" --timeout 60 whoami
 end_peer
 tcp_peer "HTTP/1.1 400 Bad Request"
 refused_fast "one without TLS" 3 "no TLS with tls+tcp://127.0.0.1:$OTHER" other

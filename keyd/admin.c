@@ -42,8 +42,18 @@ publish_audit_key(
 	return HF_OK;
 }
 
+static void
+print_shares(const struct ceremony_plan *plan)
+{
+	if (plan->count > 0)
+		(void)printf("Shares: %u were given out, and any %u of them "
+			     "bring the master key back\n",
+		    plan->count, plan->threshold);
+}
+
 static enum hf_err
-init_run(struct server *s, const struct settings *settings, struct hf_why *why)
+init_run(struct server *s, const struct settings *settings,
+    const struct ceremony_plan *plan, struct hf_why *why)
 {
 	struct hsm_info info;
 	bool before;
@@ -53,7 +63,9 @@ init_run(struct server *s, const struct settings *settings, struct hf_why *why)
 	    (err = wait_ready(s->hsm, why)) != HF_OK)
 		return err;
 	before = hierarchy_initialized(s->hierarchy);
-	if ((err = hierarchy_init(s->hierarchy, why)) != HF_OK)
+	err = plan->count > 0 ? ceremony_init(s->hierarchy, plan, why)
+			      : hierarchy_init(s->hierarchy, why);
+	if (err != HF_OK)
 		return err;
 	hsm_info(s->hsm, &info);
 	(void)printf("Token: %s (%s, serial %s)\n", info.token,
@@ -61,18 +73,79 @@ init_run(struct server *s, const struct settings *settings, struct hf_why *why)
 	(void)printf("Master key: version %llu%s\n",
 	    (unsigned long long)hierarchy_master_version(s->hierarchy),
 	    before ? ", was there already" : ", made now");
+	print_shares(plan);
 	return publish_audit_key(s, settings, why);
 }
 
 enum hf_err
-admin_init(const struct settings *settings, struct hf_why *why)
+admin_init(const struct settings *settings, const struct ceremony_plan *plan,
+    struct hf_why *why)
 {
-	struct server *s = calloc(1, sizeof(*s));
+	struct server *s;
 	enum hf_err err;
 
+	if (plan->count > 0 && (err = ceremony_check(plan, why)) != HF_OK)
+		return err;
+	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return HF_ERR_NO_MEMORY;
-	err = init_run(s, settings, why);
+	err = init_run(s, settings, plan, why);
+	daemon_close_keys(s);
+	free(s);
+	return err;
+}
+
+/* -- A master key from its shares -- */
+
+static size_t
+device_index(const struct settings *settings, const char *device)
+{
+	size_t i = 0;
+
+	while (i < settings->hsm_count && device != NULL &&
+	    strcmp(settings->hsms[i].name, device) != 0)
+		i++;
+	return i;
+}
+
+static enum hf_err
+restore_run(struct server *s, const struct settings *settings, size_t device,
+    const struct share_facts *facts, struct hf_bytes keys, struct hf_why *why)
+{
+	const char *name = settings->hsms[device].name;
+	enum hf_err err;
+
+	if ((err = daemon_open_keys(s, settings, why)) != HF_OK ||
+	    (err = wait_ready(s->hsms[device], why)) != HF_OK ||
+	    (err = hierarchy_restore_shared(
+		 s->hierarchy, name, facts, keys, why)) != HF_OK ||
+	    (err = hierarchy_unlock(s->hierarchy, why)) != HF_OK)
+		return err;
+	(void)printf("Master key: version %llu is in HSM %s, and opens all "
+		     "keyrings\n",
+	    (unsigned long long)hierarchy_master_version(s->hierarchy), name);
+	return publish_audit_key(s, settings, why);
+}
+
+enum hf_err
+admin_restore_master(const struct settings *settings, const char *device,
+    const char *const *files, size_t count, struct hf_why *why)
+{
+	size_t which = device_index(settings, device);
+	AUTO_SECRET keys = { 0 };
+	struct share_facts facts;
+	struct server *s;
+	enum hf_err err;
+
+	if (which == settings->hsm_count)
+		return hf_fail(why, HF_ERR_NOT_FOUND,
+		    "there is no HSM %s in the configuration", device);
+	if ((err = ceremony_collect(files, count, &keys, &facts, why)) != HF_OK)
+		return err;
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return HF_ERR_NO_MEMORY;
+	err = restore_run(s, settings, which, &facts, secret_view(&keys), why);
 	daemon_close_keys(s);
 	free(s);
 	return err;

@@ -2,6 +2,7 @@
 #ifndef KEYD_ADMIN_H
 #define KEYD_ADMIN_H
 
+#include "ceremony.h"
 #include "settings.h"
 
 /*
@@ -11,8 +12,15 @@
  */
 
 /* Makes master, wrapping and audit key and the default keyring; a second time
- * it finds what is there. */
-enum hf_err admin_init(const struct settings *settings, struct hf_why *why);
+ * it finds what is there. With a plan, in shares too. */
+enum hf_err admin_init(const struct settings *settings,
+    const struct ceremony_plan *plan, struct hf_why *why);
+
+/* Puts a master key back into an HSM from its shares; `device` NULL: the first
+ * of the configuration. */
+enum hf_err admin_restore_master(const struct settings *settings,
+    const char *device, const char *const *files, size_t count,
+    struct hf_why *why);
 
 /* Prints the matrix of mechanisms and the quirks. */
 enum hf_err admin_probe(const struct settings *settings, struct hf_why *why);

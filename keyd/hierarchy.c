@@ -142,6 +142,7 @@ init_begin(struct hierarchy *h, struct root *r)
 	struct member *m = &r->members[0];
 	enum hf_err err;
 
+	*m = (struct member){ .master_version = 0 };
 	if ((err = crypto_random(m->master_id, HSM_ID)) != HF_OK ||
 	    (err = crypto_random(m->wrap_id, HSM_ID)) != HF_OK ||
 	    (err = crypto_random(m->audit_id, HSM_ID)) != HF_OK)
@@ -160,6 +161,10 @@ init_root(struct hierarchy *h)
 	struct hsm *hsm = h->links[0].hsm;
 	enum hf_err err;
 
+	/* The keys of a ceremony that did not end are gone. */
+	if (r.count > 0 && phase_is(m, "ceremony") &&
+	    (err = hierarchy_forget_attempt(h, &r)) != HF_OK)
+		return err;
 	if (r.count == 0 && (err = init_begin(h, &r)) != HF_OK)
 		return err;
 	if (!phase_is(m, "init"))

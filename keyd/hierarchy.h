@@ -154,6 +154,8 @@ struct hierarchy_device {
 };
 void hierarchy_active(struct hierarchy *h, struct hierarchy_device *out);
 struct hsm *hierarchy_hsm(struct hierarchy *h);
+/* hsm_random by the one that works, and when it goes meanwhile, by the next. */
+enum hf_err hierarchy_random(struct hierarchy *h, uint8_t *out, size_t len);
 
 /*
  * The one to ask for a key at level hsm: it holds the wrapping key, and works
@@ -216,6 +218,28 @@ enum hf_err hierarchy_remove(
  * makes it the preferred one, and removes `from`. */
 enum hf_err hierarchy_migrate(struct hierarchy *h, struct hf_text from,
     struct hf_text to, bool destroy, uint64_t *keyrings, struct hf_why *why);
+
+/* -- A master key in shares (share.h) -- */
+
+/* Gives the shares to their holders; HF_OK when all have theirs. */
+typedef enum hf_err hand_out_fn(void *ctx, struct hf_why *why);
+
+/*
+ * hierarchy_init with a master and a wrapping key that were made outside
+ * (SHARE_KEYS bytes) and of which there are shares. They are handed out when
+ * the HSM has the keys and before anything is under them; cut short, it begins
+ * anew, with other keys.
+ */
+enum hf_err hierarchy_init_shared(struct hierarchy *h, struct hf_bytes keys,
+    const struct share_facts *shares, hand_out_fn *hand_out, void *ctx,
+    struct hf_why *why);
+/*
+ * Brings them back into an HSM of the configuration: a new token in the place
+ * of the lost one, or one more that shares its keys. Nothing is changed unless
+ * they open the keyrings of the store. A second time it finds them there.
+ */
+enum hf_err hierarchy_restore_shared(struct hierarchy *h, const char *device,
+    const struct share_facts *shares, struct hf_bytes keys, struct hf_why *why);
 
 /* As hierarchy_active has them. */
 void hierarchy_wrap_id(struct hierarchy *h, uint8_t out[HSM_ID]);

@@ -248,6 +248,21 @@ hierarchy_hsm(struct hierarchy *h)
 	return link_active(h)->hsm;
 }
 
+enum hf_err
+hierarchy_random(struct hierarchy *h, uint8_t *out, size_t len)
+{
+	enum hf_err err = HF_ERR_HSM_UNAVAILABLE;
+	struct link *l = NULL;
+
+	for (size_t i = 0; i < h->link_count && link_active(h) != l; i++) {
+		l = link_active(h);
+		err = hsm_random(l->hsm, out, len);
+		if (err != HF_ERR_HSM_UNAVAILABLE && err != HF_ERR_TIMEOUT)
+			break;
+	}
+	return err;
+}
+
 typedef bool holds_fn(const struct member *m, const uint8_t id[HSM_ID]);
 
 /* One that works among those that hold it; else one that holds it. */

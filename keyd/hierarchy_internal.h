@@ -16,6 +16,7 @@
  *	hierarchy_keyring.c  keyrings and their records
  *	hierarchy_rotate.c   new master keys
  *	hierarchy_member.c   HSMs that come and go
+ *	hierarchy_shares.c   master keys with a backup in shares
  *
  * Locks: `changing` is held by whoever changes root or keyrings, across calls
  * to HSM and store; `lock` guards what is in memory and is held for moments;
@@ -150,6 +151,15 @@ enum hf_err keyring_verify(struct hierarchy *h, struct keyring *k,
 /* What the HSM sealed is good only when it also opens it again. */
 enum hf_err seal_and_try(struct hsm *hsm, const uint8_t master_id[HSM_ID],
     struct hf_bytes aad, const struct secret *key, uint8_t *sealed);
+
+/* A master key in this process opens it; HF_ERR_AUTH_FAILED. */
+enum hf_err keyring_open_outside(const struct keyring *k,
+    const uint8_t master_id[HSM_ID], struct hf_bytes master);
+
+/* -- hierarchy_shares.c -- */
+
+/* Destroys what an initialisation that did not end has made. */
+enum hf_err hierarchy_forget_attempt(struct hierarchy *h, struct root *r);
 
 /* -- hierarchy.c -- */
 

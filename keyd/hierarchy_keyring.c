@@ -438,6 +438,29 @@ keyring_verify(struct hierarchy *h, struct keyring *k, struct link *l,
 	    : HF_ERR_STORE_DAMAGED;
 }
 
+enum hf_err
+keyring_open_outside(const struct keyring *k, const uint8_t master_id[HSM_ID],
+    struct hf_bytes master)
+{
+	const struct key_type *aes = key_type_by_id(KEY_AES256_GCM96);
+	char aad[256];
+	AUTO_SECRET out = { 0 };
+	enum hf_err err = secret_alloc(&out, KEYRING_KEY);
+
+	for (size_t i = 0; err == HF_OK && i < k->wrap_count; i++) {
+		const struct wrap *w = &k->wraps[i];
+		size_t aad_len = keyring_aad(k, w->version, aad);
+
+		if (memcmp(w->master_id, master_id, HSM_ID) != 0)
+			continue;
+		/* As hsm_seal puts it: nonce, ciphertext, tag. */
+		return crypto_open(aes, master, bytes_of(w->sealed, 12),
+		    bytes_of(aad, aad_len),
+		    bytes_of(w->sealed + 12, sizeof(w->sealed) - 12), out.ptr);
+	}
+	return err == HF_OK ? HF_ERR_NOT_FOUND : err;
+}
+
 /* -- Making -- */
 
 /* By the first of them at least; what others miss is made up for later. */
@@ -480,7 +503,7 @@ keyring_make(struct hierarchy *h, struct hf_text name, struct keyring **out)
 	enum hf_err err;
 
 	if ((err = secret_alloc(&key, KEYRING_KEY)) != HF_OK ||
-	    (err = hsm_random(hierarchy_hsm(h), key.ptr, key.len)) != HF_OK)
+	    (err = hierarchy_random(h, key.ptr, key.len)) != HF_OK)
 		return err;
 	k = calloc(1, sizeof(*k));
 	if (k == NULL)

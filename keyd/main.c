@@ -19,6 +19,7 @@ enum mode {
 	MODE_PROBE,
 	MODE_BACKUP,
 	MODE_RESTORE,
+	MODE_RESTORE_MASTER,
 	MODE_CHECK_POLICY,
 	MODE_VERSION,
 	MODE_HELP,
@@ -31,6 +32,10 @@ struct arguments {
 	const char *operand; /* of --backup, --restore, --check-policy */
 	const char *uri;     /* --hsm-uri: instead of the configured one */
 	const char *pin_source;
+	struct ceremony_plan plan; /* of --init */
+	const char *device;        /* of --restore-master */
+	const char *const *files;
+	size_t file_count;
 };
 
 static const char usage[] =
@@ -42,9 +47,25 @@ static const char usage[] =
     "  --init                make the master key in the HSM\n"
     "  --probe               try what the HSM can do\n"
     "  --backup FILE         copy the store, also while a daemon uses it\n"
+    "  --restore-master [FILE...]\n"
+    "                        put the master key into an HSM from its shares; "
+    "without\n"
+    "                        files they are typed\n"
     "  --restore FILE        put a copy of the store in its place\n"
     "  --check-policy DIR    check a folder of policies\n"
     "  --version, --help\n"
+    "Options of --init\n"
+    "  --shares N --threshold K\n"
+    "                        make the master key outside, split it into N "
+    "shares of which\n"
+    "                        K bring it back, and then put it into the HSM\n"
+    "  --share-dir DIR       a file for each share; else they are shown one "
+    "by one\n"
+    "  --share-to FILE       encrypt a share to this RSA public key; once for "
+    "each\n"
+    "Options of --restore-master\n"
+    "  --device NAME         the HSM; the first of the configuration without "
+    "it\n"
     "Options\n"
     "  --config FILE         default /etc/holdfast/keyd.conf\n"
     "  --hsm-uri URI         PKCS#11 URI, instead of hsm.uri\n"
@@ -52,9 +73,35 @@ static const char usage[] =
     "                        of hsm.pin\n";
 
 static bool
+parse_count(const char *text, unsigned *out)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	*out = (unsigned)n;
+	return *text >= '0' && *text <= '9' && *end == '\0' && n <= 255;
+}
+
+/* Options that belong to another mode, or to none. */
+static bool
+arguments_fit(const struct arguments *a)
+{
+	bool plan = a->plan.count > 0 || a->plan.threshold > 0 ||
+	    a->plan.dir != NULL || a->plan.to_count > 0;
+
+	if (a->file_count > 0 && a->mode != MODE_RESTORE_MASTER)
+		return false;
+	if (a->device != NULL && a->mode != MODE_RESTORE_MASTER)
+		return false;
+	if (plan && (a->mode != MODE_INIT || a->plan.count == 0))
+		return false;
+	return true;
+}
+
+static bool
 parse(int argc, char **argv, struct arguments *a)
 {
-	enum { CONFIG = 1000, URI, PIN };
+	enum { CONFIG = 1000, URI, PIN, SHARES, THRESHOLD, DIR, TO, DEVICE };
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, CONFIG },
 		{ "hsm-uri", required_argument, NULL, URI },
@@ -65,6 +112,12 @@ parse(int argc, char **argv, struct arguments *a)
 		{ "probe", no_argument, NULL, MODE_PROBE },
 		{ "backup", required_argument, NULL, MODE_BACKUP },
 		{ "restore", required_argument, NULL, MODE_RESTORE },
+		{ "restore-master", no_argument, NULL, MODE_RESTORE_MASTER },
+		{ "shares", required_argument, NULL, SHARES },
+		{ "threshold", required_argument, NULL, THRESHOLD },
+		{ "share-dir", required_argument, NULL, DIR },
+		{ "share-to", required_argument, NULL, TO },
+		{ "device", required_argument, NULL, DEVICE },
 		{ "check-policy", required_argument, NULL, MODE_CHECK_POLICY },
 		{ "version", no_argument, NULL, MODE_VERSION },
 		{ "help", no_argument, NULL, MODE_HELP },
@@ -83,12 +136,27 @@ parse(int argc, char **argv, struct arguments *a)
 			a->uri = optarg;
 		else if (c == PIN)
 			a->pin_source = optarg;
+		else if (c == SHARES || c == THRESHOLD) {
+			if (!parse_count(optarg,
+				c == SHARES ? &a->plan.count
+					    : &a->plan.threshold))
+				return false;
+		} else if (c == DIR)
+			a->plan.dir = optarg;
+		else if (c == TO) {
+			if (a->plan.to_count == SHARE_COUNT_MAX)
+				return false;
+			a->plan.to[a->plan.to_count++] = optarg;
+		} else if (c == DEVICE)
+			a->device = optarg;
 		else {
 			a->mode = (enum mode)c;
 			a->operand = optarg;
 		}
 	}
-	return optind == argc;
+	a->files = (const char *const *)argv + optind;
+	a->file_count = (size_t)(argc - optind);
+	return arguments_fit(a);
 }
 
 /* The configuration is right when the policies are too. */
@@ -112,11 +180,14 @@ run_mode(const struct arguments *a, const struct settings *settings,
 	case MODE_CHECK_CONFIG:
 		return check_config(settings, why);
 	case MODE_INIT:
-		return admin_init(settings, why);
+		return admin_init(settings, &a->plan, why);
 	case MODE_PROBE:
 		return admin_probe(settings, why);
 	case MODE_BACKUP:
 		return admin_backup(settings, a->operand, why);
+	case MODE_RESTORE_MASTER:
+		return admin_restore_master(
+		    settings, a->device, a->files, a->file_count, why);
 	case MODE_RESTORE:
 		return admin_restore(settings, a->operand, why);
 	case MODE_PRINT_CONFIG:

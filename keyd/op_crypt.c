@@ -487,8 +487,8 @@ datakey_make(struct request *rq, const struct hf_datakey_in *in,
 	key = request_alloc(rq, (size_t)bits / 8);
 	if (key == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = hsm_random(hierarchy_hsm(rq->server->hierarchy), key,
-		 (size_t)bits / 8)) != HF_OK)
+	if ((err = hierarchy_random(
+		 rq->server->hierarchy, key, (size_t)bits / 8)) != HF_OK)
 		return err;
 	*plaintext = bytes_of(key, (size_t)bits / 8);
 	return seal_one(rq, form_of(in->format), asked, &b, *plaintext,

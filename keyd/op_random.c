@@ -23,9 +23,8 @@ random_one(struct request *rq, const void *ctx, const void *item, void *result,
 	(void)why;
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
-	err = platform
-	    ? crypto_random(buf, len)
-	    : hsm_random(hierarchy_hsm(rq->server->hierarchy), buf, len);
+	err = platform ? crypto_random(buf, len)
+		       : hierarchy_random(rq->server->hierarchy, buf, len);
 	if (err != HF_OK)
 		return err;
 	if (in->source.ptr != NULL && text_is(in->source, "all")) {

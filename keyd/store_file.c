@@ -106,7 +106,10 @@ store_file_lock(const char *path, int *fd, struct hf_why *why)
 		(void)close(lock);
 		if (cause == EWOULDBLOCK)
 			return hf_fail(why, HF_ERR_STORE,
-			    "store %s: another process is using it", path);
+			    "store %s: another process is using it; if that is "
+			    "the service, stop it first (systemctl stop "
+			    "holdfast-keyd)",
+			    path);
 		return hf_fail(
 		    why, HF_ERR_STORE, "store: %s: %s", name, strerror(cause));
 	}

@@ -73,6 +73,12 @@ keyd_hsm_init_run(const struct tool *tool, int argc, char **argv)
 	return become(tool, "--init", argc, argv);
 }
 
+int
+keyd_hsm_restore_master_run(const struct tool *tool, int argc, char **argv)
+{
+	return become(tool, "--restore-master", argc, argv);
+}
+
 /* The running service knows best; without one the program can look itself. */
 int
 keyd_hsm_probe_run(const struct tool *tool, int argc, char **argv)

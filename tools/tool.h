@@ -90,6 +90,7 @@ int audit_verify_run(const struct tool *tool, int argc, char **argv);
 int key_import_run(const struct tool *tool, int argc, char **argv);
 int key_import_version_run(const struct tool *tool, int argc, char **argv);
 int keyd_hsm_init_run(const struct tool *tool, int argc, char **argv);
+int keyd_hsm_restore_master_run(const struct tool *tool, int argc, char **argv);
 int keyd_hsm_probe_run(const struct tool *tool, int argc, char **argv);
 int keyd_backup_run(const struct tool *tool, int argc, char **argv);
 int keyd_restore_run(const struct tool *tool, int argc, char **argv);

@@ -47,11 +47,23 @@ static const struct verb verbs[] = {
 			"  --offset N, --length N        only that part, of a FILE that is no pipe\n"
 			"  --quiet                       no progress on the terminal\n" },
 	{ .words = "hsm init", .run = keyd_hsm_init_run,
-		.synopsis = "[--uri URI] [--pin-source SOURCE]",
+		.synopsis = "[--shares N --threshold K [OPTION...]] [--uri URI] [--pin-source SOURCE]",
 		.sentence = "Make the master key in the HSM, before the service first starts",
 		.help = "Runs 'holdfast-keyd --init'. --uri is the PKCS#11 URI (RFC 7512) of the token,\n"
 			"--pin-source where its PIN comes from: file:PATH, env:NAME, fd:N or cred:NAME;\n"
-			"without them the configuration says both.\n" },
+			"without them the configuration says both.\n"
+			"The key is born in the HSM and never outside, unless shares are asked for: then it is\n"
+			"made here, split, and put into the HSM.\n"
+			"  --shares N --threshold K      N shares, of which any K bring the master key back\n"
+			"  --share-dir DIR               a file for each; without it they are shown, one at a time\n"
+			"  --share-to FILE               encrypt a share to this RSA public key (PEM); once for each\n" },
+	{ .words = "hsm restore-master", .run = keyd_hsm_restore_master_run,
+		.synopsis = "[FILE...] [--device NAME] [--pin-source SOURCE]",
+		.sentence = "Put the master key into an HSM from its shares; the service must not run",
+		.help = "Runs 'holdfast-keyd --restore-master'. Each FILE is one share; without any they are\n"
+			"typed at the terminal, where they are not shown. Nothing is changed unless they open\n"
+			"the keyrings of the store.\n"
+			"  --device NAME                 the HSM in keyd.conf; the first one without it\n" },
 	{ .words = "hsm probe", .run = keyd_hsm_probe_run,
 		.synopsis = "[--uri URI] [--pin-source SOURCE]",
 		.sentence = "Show what the HSM can do, tried with known answers",

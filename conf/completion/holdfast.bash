@@ -158,6 +158,7 @@ schedule confirm
 seal
 open
 hsm init
+hsm restore-master
 hsm probe
 key import
 key import-version

@@ -37,8 +37,9 @@ settings_mdoc() {
 		doc = ""
 	}
 	BEGIN { print ".Bl -tag -width Ds" }
+	/^#hsm /, /^#}/ { next } # an example
 	{ sub(/^#?\t/, "") }
-	/^$/ || /^# (The settings|relative to|A TLS listener|The client)/ { next }
+	/^$/ || /^# (The settings|relative to|Several HSMs|A TLS listener|The client)/ { next }
 	/^#?}/ { print ".El"; next }
 	/ \{$/ {
 		sub(/^#/, "")

@@ -103,6 +103,7 @@ static const struct {
 	{ "transit/datakey/", HF_P11_ENCRYPT },
 	{ "transit/sign/", HF_P11_SIGN },
 	{ "transit/derive/", HF_P11_DERIVE },
+	{ "transit/derivedkeys/", HF_P11_DERIVE },
 	{ "transit/wrap/", HF_P11_WRAP },
 	{ "transit/unwrap/", HF_P11_UNWRAP },
 	{ "transit/keys/", ~UINT64_C(0) },

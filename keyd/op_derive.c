@@ -216,3 +216,106 @@ op_transit_derive_key(struct request *rq, const struct hf_derive_key_in *in,
 	key_material_free(&m);
 	return key_changed(rq, err, "key.derived", key, out);
 }
+
+/* -- Keys for parts of a whole -- */
+
+enum { DERIVED_KEYS = 256, INFO_INDEX = 4 };
+
+static const char derived_label[] = "holdfast-derived-keys-v1";
+
+static enum hf_err
+derived_range(struct request *rq, const struct hf_derived_keys_in *in,
+    size_t *count, size_t *size)
+{
+	uint64_t from = in->key_index_from;
+	uint64_t to = in->key_index_to.present ? in->key_index_to.value : from;
+	uint64_t bits = in->bits == 0 ? 256 : in->bits;
+
+	if (to < from || to - from >= DERIVED_KEYS)
+		return hf_fail(&rq->why, HF_ERR_BAD_VALUE,
+		    "key_index_to: %d keys at most, from key_index_from on",
+		    DERIVED_KEYS);
+	if (bits != 128 && bits != 256 && bits != 512)
+		return hf_fail(&rq->why, HF_ERR_BAD_VALUE,
+		    "bits: invalid bit length, must be 128, 256 or 512");
+	*count = (size_t)(to - from) + 1;
+	*size = (size_t)bits / 8;
+	return HF_OK;
+}
+
+static enum hf_err
+derived_one(struct request *rq, const struct key_version *v,
+    const struct hkdf *how, size_t size, struct hf_derived_key *out)
+{
+	struct keyuse use = keyuse_of(rq, (struct hf_bytes){ 0 });
+	uint8_t *copy = request_alloc(rq, size);
+	AUTO_SECRET key = { 0 };
+	enum hf_err err;
+
+	if (copy == NULL)
+		return HF_ERR_NO_MEMORY;
+	if ((err = secret_alloc(&key, size)) != HF_OK ||
+	    (err = keyuse_hkdf(&use, rq->key, v, how, &key)) != HF_OK)
+		return err;
+	memcpy(copy, key.ptr, size); /* the arena of a request is wiped */
+	out->key = bytes_of(copy, size);
+	return HF_OK;
+}
+
+/* The index stands in `info`, which is the same for all but for it. */
+static enum hf_err
+derived_all(struct request *rq, const struct hf_derived_keys_in *in,
+    const struct key_version *v, size_t size, struct hf_derived_keys_out *out)
+{
+	size_t at = sizeof(derived_label); /* with its zero byte */
+	size_t len = at + INFO_INDEX + in->info.len;
+	uint8_t *info = request_alloc(rq, len);
+	const struct hkdf how = { .hash = hash_type_by_name(TEXT("sha2-256")),
+		.salt = in->salt,
+		.info = bytes_of(info, len),
+		.extract = true,
+		.expand = true };
+	enum hf_err err;
+
+	if (info == NULL)
+		return HF_ERR_NO_MEMORY;
+	memcpy(info, derived_label, at);
+	if (in->info.len > 0)
+		memcpy(info + at + INFO_INDEX, in->info.ptr, in->info.len);
+	for (size_t i = 0; i < out->derived_keys_count; i++) {
+		struct hf_derived_key *one = &out->derived_keys[i];
+
+		one->index = in->key_index_from + i;
+		put_u32(info + at, (uint32_t)one->index);
+		if ((err = derived_one(rq, v, &how, size, one)) != HF_OK)
+			return err;
+	}
+	return HF_OK;
+}
+
+enum hf_err
+op_transit_derived_keys(struct request *rq, const struct hf_derived_keys_in *in,
+    struct hf_derived_keys_out *out)
+{
+	const struct key_version *v;
+	size_t count, size;
+	enum hf_err err;
+
+	if (rq->key == NULL)
+		return HF_ERR_KEY_NOT_FOUND;
+	if (rq->key->type->family != FAMILY_HMAC)
+		return hf_fail(&rq->why, HF_ERR_KEY_TYPE,
+		    "keys are derived from keys of type hmac, not %s",
+		    rq->key->type->name);
+	if ((err = derived_range(rq, in, &count, &size)) != HF_OK ||
+	    (err = select_new(
+		 rq, in->key_version, "derivation", &v, &rq->why)) != HF_OK)
+		return err;
+	out->derived_keys =
+	    arena_array(rq->arena, count, sizeof(*out->derived_keys));
+	if (out->derived_keys == NULL)
+		return HF_ERR_NO_MEMORY;
+	out->derived_keys_count = count;
+	out->key_version = v->number;
+	return derived_all(rq, in, v, size, out);
+}

@@ -192,4 +192,23 @@ SCHEMA_PUBLIC(schema_datakey_pairs_in, hf_datakey_pairs_in,
 SCHEMA_PUBLIC(schema_datakey_pairs_out, hf_datakey_pairs_out,
 	LIST(hf_datakey_pairs_out, "key_pairs", key_pairs, 32, &schema_datakey_pair, ALWAYS, "the pairs"));
 
+/* -- keys for parts of a whole -- */
+
+enum { DERIVED_MAX = 256, DERIVE_INPUT_MAX = 1024 };
+
+SCHEMA(schema_derived_key, hf_derived_key,
+	F(hf_derived_key, "index", index, 0, UINT32_MAX, PLAIN | ALWAYS, NULL, "its number"),
+	F(hf_derived_key, "key",   key,   0, 64, SECRET, NULL, "the key"));
+SCHEMA_PUBLIC(schema_derived_keys_in, hf_derived_keys_in,
+	KEY_FIELD(hf_derived_keys_in),
+	F(hf_derived_keys_in, "salt",           salt,           0, DERIVE_INPUT_MAX, 0, NULL, "salt of HKDF"),
+	F(hf_derived_keys_in, "info",           info,           0, DERIVE_INPUT_MAX, 0, NULL, "what the keys are for"),
+	F(hf_derived_keys_in, "key_index_from", key_index_from, 0, UINT32_MAX, PLAIN, NULL, "number of the first key; 0 when absent"),
+	F(hf_derived_keys_in, "key_index_to",   key_index_to,   0, UINT32_MAX, PLAIN, NULL, "number of the last key; the first when absent. At most 256 at a time"),
+	F(hf_derived_keys_in, "bits",           bits,           0, 512, PLAIN, NULL, "size of a key: 128, 256 or 512; 256 when absent"),
+	F(hf_derived_keys_in, "key_version",    key_version,    0, VERSION_MAX, PLAIN, NULL, "version to use; the primary one when absent or 0"));
+SCHEMA_PUBLIC(schema_derived_keys_out, hf_derived_keys_out,
+	F(hf_derived_keys_out, "key_version", key_version, 0, VERSION_MAX, PLAIN, NULL, "version that was used: ask for it to get the same again"),
+	LIST(hf_derived_keys_out, "derived_keys", derived_keys, DERIVED_MAX, &schema_derived_key, ALWAYS, "the keys"));
+
 /* clang-format on */

@@ -64,6 +64,7 @@ _holdfast_options() {
 	'datakey-pairs-wrapped') echo '--count --associated-data --context --derivation-context --key-version --binary' ;;
 	'schedule show') echo '' ;;
 	'schedule confirm') echo '' ;;
+	'derived-keys') echo '--salt --info --key-index-from --key-index-to --bits --key-version' ;;
 	esac
 }
 
@@ -89,7 +90,7 @@ _holdfast_values() {
 
 _holdfast_takes_name() {
 	case "$1" in
-	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore' | 'key csr' | 'key set-certificate' | 'key self-sign' | 'key export-public' | 'key export-chain' | 'key export-encryption' | 'key export-signing' | 'key export-hmac' | 'key byok-export' | 'key backup' | 'key restore-backup' | 'reencrypt' | 'cmac' | 'key derive' | 'datakey-pairs' | 'datakey-pairs-wrapped') return 0 ;;
+	'encrypt' | 'decrypt' | 'rewrap' | 'datakey' | 'datakey-wrapped' | 'hmac' | 'sign' | 'verify' | 'key create' | 'key show' | 'key config' | 'key rotate' | 'key trim' | 'key delete' | 'key soft-delete' | 'key undelete' | 'key enable' | 'key disable' | 'key destroy' | 'key restore' | 'key csr' | 'key set-certificate' | 'key self-sign' | 'key export-public' | 'key export-chain' | 'key export-encryption' | 'key export-signing' | 'key export-hmac' | 'key byok-export' | 'key backup' | 'key restore-backup' | 'reencrypt' | 'cmac' | 'key derive' | 'datakey-pairs' | 'datakey-pairs-wrapped' | 'derived-keys') return 0 ;;
 	esac
 	return 1
 }
@@ -155,6 +156,7 @@ datakey-pairs
 datakey-pairs-wrapped
 schedule show
 schedule confirm
+derived-keys
 seal
 open
 hsm init

@@ -252,4 +252,31 @@ struct hf_datakey_pairs_out {
 	size_t key_pairs_count;
 };
 
+/*
+ * Keys that follow from a key of type hmac: HKDF-SHA256 of a version, with
+ * `salt`, and as info "holdfast-derived-keys-v1", a zero byte, the index as
+ * four bytes, big-endian, and `info`. They need not be kept, encrypted or not:
+ * asked for again with the same version they are the same.
+ */
+struct hf_derived_key {
+	uint64_t index;
+	struct hf_bytes key;
+};
+
+struct hf_derived_keys_in {
+	struct hf_text name;
+	struct hf_bytes salt;
+	struct hf_bytes info;
+	uint64_t key_index_from;
+	struct hf_uint key_index_to; /* absent: that one only */
+	uint64_t bits;               /* 128, 256 or 512; 0 means 256 */
+	struct hf_uint key_version;
+};
+
+struct hf_derived_keys_out {
+	uint64_t key_version;
+	struct hf_derived_key *derived_keys;
+	size_t derived_keys_count;
+};
+
 #endif

@@ -123,6 +123,38 @@ done
 is "FM12 key show says so" "true 3" \
 	"$(json '"\(.convergent_encryption) \(.convergent_encryption_version)"' holdfast key show cv-aes256-gcm96)"
 
+# -- T17: numbered keys --
+head -c 48 /dev/urandom >parts.key
+holdfast key import parts parts.key --type hmac >/dev/null
+python3 - >want <<-'END'
+	import base64, hashlib, hmac
+	key, salt, info = open("parts.key", "rb").read(), b"pepper", b"disk"
+	prk = hmac.new(salt, key, hashlib.sha256).digest()
+	for i in range(7, 10):
+	    full = b"holdfast-derived-keys-v1\0" + i.to_bytes(4, "big") + info
+	    one = hmac.new(prk, full + b"\1", hashlib.sha256).digest()
+	    two = hmac.new(prk, one + full + b"\2", hashlib.sha256).digest()
+	    print(i, base64.b64encode(one + two).decode())
+END
+derived() { holdfast derived-keys "$@" -o json | jq -r '.derived_keys[] | "\(.index) \(.key)"'; }
+is "T17 keys as HKDF gives them" "$(cat want)" \
+	"$(derived parts --salt pepper --info disk --key-index-from 7 --key-index-to 9 --bits 512)"
+is "T17 one, and of 256 bits" "8 $(sed -n 2p want | cut -d' ' -f2 | base64 -d | head -c 32 | base64)" \
+	"$(derived parts --salt pepper --info disk --key-index-from 8)"
+[ "$(derived parts --info disk)" != "$(derived parts --info disc)" ] || fail "T17 other info, the same key"
+ok "T17 other info, another key"
+holdfast key create parts2 --type hmac >/dev/null
+before=$(derived parts2)
+holdfast key rotate parts2 >/dev/null
+is "T17 an older version gives its keys again" "$before" "$(derived parts2 --key-version 1)"
+[ "$(derived parts2)" != "$before" ] || fail "T17 a new version gives the old keys"
+ok "T17 a new version gives new keys"
+is "T17 many" 256 "$(derived parts --key-index-to 255 | sort -u | wc -l)"
+refuse "T17 too many" 2 "256 keys at most" holdfast derived-keys parts --key-index-to 256
+refuse "T17 none" 2 "256 keys at most" holdfast derived-keys parts --key-index-from 2 --key-index-to 1
+refuse "T17 an odd size" 2 "invalid bit length" holdfast derived-keys parts --bits 100
+refuse "T17 a key of another type" 2 "not aes256-gcm96" holdfast derived-keys cv-aes256-gcm96
+
 # -- FM11: ed25519 --
 openssl genpkey -algorithm ED25519 -out ed.pem
 holdfast key import ed ed.pem --type ed25519 --derived >/dev/null

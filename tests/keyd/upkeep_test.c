@@ -15,8 +15,8 @@
 #include "../../lib/bytes.h"
 #include "../fake/service.h"
 
-/* The promises of upkeep.h and key_plan.h, and of a key's limit, over a real
- * SoftHSM; what time it is the tests say. */
+/* CK5, T7: the promises of upkeep.h and key_plan.h, and of a key's limit, over
+ * a real SoftHSM; what time it is the tests say. */
 
 enum { HOUR = 3600, DAY = 86400 };
 

@@ -76,6 +76,37 @@ if [ -z "${LD_LIBRARY_PATH-}" ]; then
 		"$(LD_LIBRARY_PATH=$T/fake "$E2E/example" "$REMOTE")"
 fi
 
+# -- Certificates of other kinds, and with a chain --
+# issue NAME AUTHORITY EXTENSIONS ALGORITHM...
+issue() {
+	local name=$1 authority=$2 extensions=$3
+	shift 3
+	openssl req -new -nodes -subj "/O=Holdfast tests/CN=$name" -newkey "$@" \
+		-keyout "$T/$name.key" -out "$T/$name.csr" 2>/dev/null
+	openssl x509 -req -in "$T/$name.csr" -CA "$T/$authority.pem" -CAkey "$T/$authority.key" \
+		-CAcreateserial -days 2 -out "$T/$name.pem" -extfile <(printf '%s\n' "$extensions") 2>/dev/null
+	chmod 600 "$T/$name.key"
+}
+for kind in rsa:2048 ed25519 "ec -pkeyopt ec_paramgen_curve:P-384"; do
+	name=client-${kind##*[-:]}
+	read -ra words <<<"$kind"
+	issue "$name" ca extendedKeyUsage=clientAuth "${words[@]}"
+	as "$name"
+	is "a client's certificate of ${kind%% *}" permission_denied \
+		"$(far whoami 2>&1 | grep -o permission_denied)"
+done
+issue middle ca basicConstraints=critical,CA:true rsa:3072
+issue chained middle extendedKeyUsage=clientAuth rsa:2048
+as chained
+refuse "a certificate without its chain" 2 "CA is unknown" far whoami
+cat "$T/middle.pem" >>"$T/chained.pem"
+is "and with it" permission_denied "$(far whoami 2>&1 | grep -o permission_denied)"
+as alice
+
+# -- Sealed files, of which only the data key goes over --
+far seal payments --out "$T/large.hf" "$T/large" || fail "seal"
+expect "a file sealed and opened" cmp "$T/large" <(far open "$T/large.hf")
+
 # -- What does not serve is told --
 # refused_fast NAME STATUS TEXT COMMAND...
 refused_fast() {

@@ -148,18 +148,20 @@ static enum hf_err
 client_new(const struct slot *slot, struct hf_client **out, struct hf_why *why)
 {
 	const char *address = slot->config.address;
+	struct hf_client *client;
 	enum hf_err err = hf_prepare(*address == '\0' ? NULL : address,
-	    (int)slot->config.timeout_ms, out, why);
+	    (int)slot->config.timeout_ms, &client, why);
 
-	if (err == HF_OK && slot->remote &&
-	    (err = add_tls(&slot->config, *out, why)) != HF_OK) {
-		hf_close(*out);
-		*out = NULL;
-	}
 	if (err != HF_OK)
 		return err;
+	if (slot->remote &&
+	    (err = add_tls(&slot->config, client, why)) != HF_OK) {
+		hf_close(client);
+		return err;
+	}
 	/* A restart is waited for here, for all connections of the slot. */
-	hf_set_patience(*out, 0);
+	hf_set_patience(client, 0);
+	*out = client;
 	return HF_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "mechanism.h"
 #include "object.h"
+#include "outcome.h"
 #include "slot.h"
 
 enum { BLOCK = 16, NONCE = 12 };
@@ -16,8 +17,8 @@ enum { BLOCK = 16, NONCE = 12 };
  * How long the result will be. Where the padding decides (`exact` false) it is
  * the most that it can be.
  */
-static size_t
-result_size(const struct operation *op, enum kind kind, size_t len, bool *exact)
+size_t
+crypt_size(const struct operation *op, enum kind kind, size_t len, bool *exact)
 {
 	size_t tag = op->param.kind == PARAM_GCM ? op->param.number / 8 : 0;
 	bool pads = (op->mech->traits & MECH_PAD) != 0;
@@ -55,9 +56,8 @@ check_length(const struct operation *op, enum kind kind)
 				    : CKR_ENCRYPTED_DATA_LEN_RANGE;
 }
 
-/* Has the daemon do it; the result stays in the operation. */
-static CK_RV
-ask(struct session *session, struct operation *op, enum kind kind)
+CK_RV
+crypt_make(struct session *session, struct operation *op, enum kind kind)
 {
 	enum ask what = kind == KIND_ENCRYPT ? ASK_ENCRYPT : ASK_DECRYPT;
 	CK_RV rv = check_length(op, kind);
@@ -74,53 +74,7 @@ ask(struct session *session, struct operation *op, enum kind kind)
 	if (err == HF_OK)
 		err = buffer_add(&op->result, result.data);
 	slot_done(&call);
-	op->done = err == HF_OK;
 	return rv_of(err);
-}
-
-/*
- * The end of all ways: tells the length, or gives the result. A result that
- * did not fit is kept, so that the second attempt costs no second request.
- */
-static CK_RV
-finish(struct session *session, struct operation *op, enum kind kind,
-    CK_BYTE *out, CK_ULONG *out_len)
-{
-	bool exact;
-	size_t size = result_size(op, kind, op->data.len, &exact);
-	CK_RV rv;
-
-	if (!op->done && (out == NULL || (exact && *out_len < size))) {
-		*out_len = size;
-		return out == NULL ? CKR_OK : CKR_BUFFER_TOO_SMALL;
-	}
-	if (!op->done && (rv = ask(session, op, kind)) != CKR_OK)
-		return operation_finish(op, rv, false);
-	rv = give(buffer_view(&op->result), out, out_len);
-	return operation_finish(op, rv, out == NULL);
-}
-
-CK_RV
-crypt_whole(struct session *session, enum kind kind, const CK_BYTE *in,
-    CK_ULONG len, CK_BYTE *out, CK_ULONG *out_len)
-{
-	struct operation *op;
-	CK_RV rv = operation_get(session, kind, &op);
-
-	if (rv != CKR_OK)
-		return rv;
-	if (op->fed)
-		return CKR_OPERATION_ACTIVE;
-	if (out_len == NULL)
-		return operation_finish(op, CKR_ARGUMENTS_BAD, false);
-	if (!op->done) {
-		/* The host gives the data again after asking for the length. */
-		buffer_free(&op->data);
-		rv = operation_feed(op, in, len);
-		if (rv != CKR_OK)
-			return operation_finish(op, rv, false);
-	}
-	return finish(session, op, kind, out, out_len);
 }
 
 CK_RV
@@ -137,25 +91,7 @@ crypt_update(struct session *session, enum kind kind, const CK_BYTE *in,
 	*out_len = 0;
 	if (out == NULL)
 		return CKR_OK; /* the question how long it would be */
-	op->fed = true;
-	rv = operation_feed(op, in, len);
-	if (rv != CKR_OK)
-		operation_end(op);
-	return rv;
-}
-
-CK_RV
-crypt_final(
-    struct session *session, enum kind kind, CK_BYTE *out, CK_ULONG *out_len)
-{
-	struct operation *op;
-	CK_RV rv = operation_get(session, kind, &op);
-
-	if (rv != CKR_OK)
-		return rv;
-	if (out_len == NULL)
-		return operation_finish(op, CKR_ARGUMENTS_BAD, false);
-	return finish(session, op, kind, out, out_len);
+	return outcome_update(session, kind, in, len);
 }
 
 /* -- Messages -- */

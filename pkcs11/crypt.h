@@ -13,12 +13,12 @@
  *
  * `kind` is KIND_ENCRYPT or KIND_DECRYPT.
  */
-CK_RV crypt_whole(struct session *session, enum kind kind, const CK_BYTE *in,
-    CK_ULONG len, CK_BYTE *out, CK_ULONG *out_len);
 CK_RV crypt_update(struct session *session, enum kind kind, const CK_BYTE *in,
     CK_ULONG len, CK_BYTE *out, CK_ULONG *out_len);
-CK_RV crypt_final(
-    struct session *session, enum kind kind, CK_BYTE *out, CK_ULONG *out_len);
+/* The rest is outcome.h's, for which these are. */
+size_t crypt_size(
+    const struct operation *op, enum kind kind, size_t len, bool *exact);
+CK_RV crypt_make(struct session *session, struct operation *op, enum kind kind);
 
 /*
  * One message of PKCS#11 3.0 under AES-GCM. `kind` is KIND_MESSAGE_ENCRYPT or

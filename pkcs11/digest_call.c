@@ -5,62 +5,28 @@
 #include "digest.h"
 #include "mechanism.h"
 
-CK_RV
-digest_call_update(struct session *session, const CK_BYTE *in, CK_ULONG len)
+size_t
+digest_call_size(
+    const struct operation *op, enum kind kind, size_t len, bool *exact)
 {
-	struct operation *op;
-	CK_RV rv = operation_get(session, KIND_DIGEST, &op);
-
-	if (rv != CKR_OK)
-		return rv;
-	op->fed = true;
-	rv = operation_feed(op, in, len);
-	if (rv != CKR_OK)
-		operation_end(op);
-	return rv;
+	(void)kind;
+	(void)len;
+	*exact = true;
+	return op->digest.type->size;
 }
 
 CK_RV
-digest_call_final(struct session *session, CK_BYTE *out, CK_ULONG *out_len)
+digest_call_make(struct session *session, struct operation *op, enum kind kind)
 {
-	struct operation *op;
-	CK_RV rv = operation_get(session, KIND_DIGEST, &op);
-	size_t size;
+	uint8_t digest[DIGEST_MAX];
+	size_t size = op->digest.type->size;
 
-	if (rv != CKR_OK)
-		return rv;
-	if (out_len == NULL)
-		return operation_finish(op, CKR_ARGUMENTS_BAD, false);
-	size = op->digest.type->size;
-	if (out == NULL || *out_len < size) {
-		*out_len = size;
-		return out == NULL ? CKR_OK : CKR_BUFFER_TOO_SMALL;
-	}
-	digest_final(&op->digest, out);
-	*out_len = size;
-	operation_end(op);
-	return CKR_OK;
-}
-
-CK_RV
-digest_call_whole(struct session *session, const CK_BYTE *in, CK_ULONG len,
-    CK_BYTE *out, CK_ULONG *out_len)
-{
-	struct operation *op;
-	CK_RV rv = operation_get(session, KIND_DIGEST, &op);
-
-	if (rv != CKR_OK)
-		return rv;
-	if (op->fed)
-		return CKR_OPERATION_ACTIVE;
-	if (out_len == NULL)
-		return operation_finish(op, CKR_ARGUMENTS_BAD, false);
-	if (out != NULL && *out_len >= op->digest.type->size) {
-		rv = operation_feed(op, in, len);
-		if (rv != CKR_OK)
-			return operation_finish(op, rv, false);
-	}
-	return digest_call_final(session, out, out_len);
+	(void)session;
+	(void)kind;
+	digest_final(&op->digest, digest);
+	return buffer_add(&op->result, bytes_of(digest, size)) == HF_OK
+	    ? CKR_OK
+	    : CKR_HOST_MEMORY;
 }
 
 CK_RV

@@ -5,13 +5,11 @@
 #include "cryptoki.h"
 #include "session.h"
 
-/* C_Digest and its like, and the saved states of digests. */
-CK_RV digest_call_update(
-    struct session *session, const CK_BYTE *in, CK_ULONG len);
-CK_RV digest_call_final(
-    struct session *session, CK_BYTE *out, CK_ULONG *out_len);
-CK_RV digest_call_whole(struct session *session, const CK_BYTE *in,
-    CK_ULONG len, CK_BYTE *out, CK_ULONG *out_len);
+/* C_Digest for outcome.h, and the saved states of digests. */
+size_t digest_call_size(
+    const struct operation *op, enum kind kind, size_t len, bool *exact);
+CK_RV digest_call_make(
+    struct session *session, struct operation *op, enum kind kind);
 
 /* CKR_STATE_UNSAVEABLE while anything but a digest is under way. */
 CK_RV digest_call_save(

@@ -17,6 +17,7 @@
 #include "module.h"
 #include "object.h"
 #include "operation.h"
+#include "outcome.h"
 #include "random.h"
 #include "session.h"
 #include "sign.h"
@@ -499,7 +500,7 @@ C_Encrypt(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
     CK_ULONG_PTR out_len)
 {
 	WITH_SESSION(h, NEED_NOTHING,
-	    crypt_whole(session, KIND_ENCRYPT, in, len, out, out_len));
+	    outcome_whole(session, KIND_ENCRYPT, in, len, out, out_len));
 }
 
 CK_RV
@@ -513,8 +514,8 @@ C_EncryptUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
 CK_RV
 C_EncryptFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, crypt_final(session, KIND_ENCRYPT, out, out_len));
+	WITH_SESSION(h, NEED_NOTHING,
+	    outcome_final(session, KIND_ENCRYPT, out, out_len));
 }
 
 CK_RV
@@ -529,7 +530,7 @@ C_Decrypt(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
     CK_ULONG_PTR out_len)
 {
 	WITH_SESSION(h, NEED_NOTHING,
-	    crypt_whole(session, KIND_DECRYPT, in, len, out, out_len));
+	    outcome_whole(session, KIND_DECRYPT, in, len, out, out_len));
 }
 
 CK_RV
@@ -543,8 +544,8 @@ C_DecryptUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
 CK_RV
 C_DecryptFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, crypt_final(session, KIND_DECRYPT, out, out_len));
+	WITH_SESSION(h, NEED_NOTHING,
+	    outcome_final(session, KIND_DECRYPT, out, out_len));
 }
 
 /* -- Digests -- */
@@ -560,14 +561,15 @@ CK_RV
 C_Digest(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
     CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, digest_call_whole(session, in, len, out, out_len));
+	WITH_SESSION(h, NEED_NOTHING,
+	    outcome_whole(session, KIND_DIGEST, in, len, out, out_len));
 }
 
 CK_RV
 C_DigestUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len)
 {
-	WITH_SESSION(h, NEED_NOTHING, digest_call_update(session, in, len));
+	WITH_SESSION(
+	    h, NEED_NOTHING, outcome_update(session, KIND_DIGEST, in, len));
 }
 
 /* The value of a key never comes here to be hashed. */
@@ -581,7 +583,8 @@ C_DigestKey(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE key)
 CK_RV
 C_DigestFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING, digest_call_final(session, out, out_len));
+	WITH_SESSION(
+	    h, NEED_NOTHING, outcome_final(session, KIND_DIGEST, out, out_len));
 }
 
 /* -- Signatures and MACs -- */
@@ -597,20 +600,22 @@ CK_RV
 C_Sign(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
     CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, sign_whole(session, in, len, out, out_len));
+	WITH_SESSION(h, NEED_NOTHING,
+	    outcome_whole(session, KIND_SIGN, in, len, out, out_len));
 }
 
 CK_RV
 C_SignUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len)
 {
-	WITH_SESSION(h, NEED_NOTHING, sign_update(session, KIND_SIGN, in, len));
+	WITH_SESSION(
+	    h, NEED_NOTHING, outcome_update(session, KIND_SIGN, in, len));
 }
 
 CK_RV
 C_SignFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING, sign_final(session, out, out_len));
+	WITH_SESSION(
+	    h, NEED_NOTHING, outcome_final(session, KIND_SIGN, out, out_len));
 }
 
 CK_RV
@@ -632,7 +637,7 @@ CK_RV
 C_VerifyUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len)
 {
 	WITH_SESSION(
-	    h, NEED_NOTHING, sign_update(session, KIND_VERIFY, in, len));
+	    h, NEED_NOTHING, outcome_update(session, KIND_VERIFY, in, len));
 }
 
 CK_RV

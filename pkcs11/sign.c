@@ -54,9 +54,17 @@ finish_input(struct operation *op, struct input *in)
 	in->view = bytes_of(in->buf, head + type->size);
 }
 
-static CK_RV
-ask_to_sign(struct session *session, struct operation *op, CK_BYTE *out,
-    CK_ULONG *out_len)
+size_t
+sign_size(const struct operation *op, enum kind kind, size_t len, bool *exact)
+{
+	(void)kind;
+	(void)len;
+	*exact = true;
+	return output_size(op);
+}
+
+CK_RV
+sign_make(struct session *session, struct operation *op, enum kind kind)
 {
 	enum ask what = (op->mech->traits & MECH_MAC) == 0 ? ASK_SIGN
 	    : op->mech->key == CKK_AES                     ? ASK_CMAC
@@ -66,84 +74,16 @@ ask_to_sign(struct session *session, struct operation *op, CK_BYTE *out,
 	struct input input;
 	struct call call;
 	enum hf_err err;
-	CK_RV rv;
 
+	(void)kind;
 	finish_input(op, &input);
 	param_fill(op->mech, &op->param, &in.how);
 	in.data = input.view;
 	err = ask_use(session, &call, what, op->key, &in, &result);
-	rv = err == HF_OK ? give(result.data, out, out_len) : rv_of(err);
+	if (err == HF_OK)
+		err = buffer_add(&op->result, result.data);
 	slot_done(&call);
-	return rv;
-}
-
-/* Answers what needs no signature: how long it will be. */
-static bool
-only_length(const struct operation *op, const CK_BYTE *out, CK_ULONG *out_len,
-    CK_RV *rv)
-{
-	size_t size = output_size(op);
-
-	*rv = out == NULL ? CKR_OK : CKR_BUFFER_TOO_SMALL;
-	if (out != NULL && *out_len >= size)
-		return false;
-	*out_len = size;
-	return true;
-}
-
-CK_RV
-sign_update(
-    struct session *session, enum kind kind, const CK_BYTE *in, CK_ULONG len)
-{
-	struct operation *op;
-	CK_RV rv = operation_get(session, kind, &op);
-
-	if (rv != CKR_OK)
-		return rv;
-	op->fed = true;
-	rv = operation_feed(op, in, len);
-	if (rv != CKR_OK)
-		operation_end(op);
-	return rv;
-}
-
-CK_RV
-sign_whole(struct session *session, const CK_BYTE *in, CK_ULONG len,
-    CK_BYTE *out, CK_ULONG *out_len)
-{
-	struct operation *op;
-	CK_RV rv = operation_get(session, KIND_SIGN, &op);
-
-	if (rv != CKR_OK)
-		return rv;
-	if (op->fed)
-		return CKR_OPERATION_ACTIVE;
-	if (out_len == NULL)
-		return operation_finish(op, CKR_ARGUMENTS_BAD, false);
-	if (only_length(op, out, out_len, &rv))
-		return rv;
-	rv = operation_feed(op, in, len);
-	if (rv == CKR_OK)
-		rv = ask_to_sign(session, op, out, out_len);
-	operation_end(op);
-	return rv;
-}
-
-CK_RV
-sign_final(struct session *session, CK_BYTE *out, CK_ULONG *out_len)
-{
-	struct operation *op;
-	CK_RV rv = operation_get(session, KIND_SIGN, &op);
-
-	if (rv != CKR_OK)
-		return rv;
-	if (out_len == NULL)
-		return operation_finish(op, CKR_ARGUMENTS_BAD, false);
-	if (only_length(op, out, out_len, &rv))
-		return rv;
-	rv = ask_to_sign(session, op, out, out_len);
-	operation_end(op);
-	return rv;
+	return rv_of(err);
 }
 
 static CK_RV

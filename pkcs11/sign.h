@@ -10,11 +10,12 @@
  * data is complete. Verification is the daemon's too: it has the public keys,
  * the mathematics and the audit trail already.
  */
-CK_RV sign_update(
-    struct session *session, enum kind kind, const CK_BYTE *in, CK_ULONG len);
-CK_RV sign_whole(struct session *session, const CK_BYTE *in, CK_ULONG len,
-    CK_BYTE *out, CK_ULONG *out_len);
-CK_RV sign_final(struct session *session, CK_BYTE *out, CK_ULONG *out_len);
+
+/* C_Sign for outcome.h. */
+size_t sign_size(
+    const struct operation *op, enum kind kind, size_t len, bool *exact);
+CK_RV sign_make(struct session *session, struct operation *op, enum kind kind);
+
 CK_RV verify_whole(struct session *session, const CK_BYTE *in, CK_ULONG len,
     const CK_BYTE *signature, CK_ULONG signature_len);
 CK_RV verify_final(

@@ -108,6 +108,60 @@ mac_twice(CK_MECHANISM_TYPE type, CK_OBJECT_HANDLE key)
 	IS(p11->C_Verify(h, data, 4, out, len), CKR_SIGNATURE_INVALID);
 }
 
+/* A buffer that is too short, or none, ends nothing. */
+static void
+short_buffers(void)
+{
+	CK_ATTRIBUTE t[] = { { CKA_VALUE_LEN, &n16, sizeof(n16) },
+		{ CKA_ENCRYPT, &yes, 1 }, { CKA_DECRYPT, &yes, 1 },
+		{ CKA_SIGN, &yes, 1 } };
+	CK_BYTE iv[16] = { 1 }, text[20] = "twenty bytes of text";
+	CK_BYTE sealed[64], out[64];
+	CK_MECHANISM cbc = { CKM_AES_CBC_PAD, iv, sizeof(iv) };
+	CK_MECHANISM cmac = { CKM_AES_CMAC, NULL, 0 };
+	CK_MECHANISM sha = { CKM_SHA256, NULL, 0 };
+	CK_ULONG len = 7, sealed_len = sizeof(sealed);
+	CK_OBJECT_HANDLE key;
+
+	OK(generate(CKM_AES_KEY_GEN, t, COUNT(t), &key));
+	OK(p11->C_SignInit(h, &cmac, key));
+	IS(p11->C_Sign(h, text, 20, out, &len), CKR_BUFFER_TOO_SMALL);
+	TRUE_(len == 16);
+	OK(p11->C_Sign(h, text, 20, out, &len));
+	IS(p11->C_Sign(h, text, 20, out, &len), CKR_OPERATION_NOT_INITIALIZED);
+	OK(p11->C_DigestInit(h, &sha));
+	OK(p11->C_DigestUpdate(h, text, 20));
+	len = 31;
+	IS(p11->C_DigestFinal(h, out, &len), CKR_BUFFER_TOO_SMALL);
+	TRUE_(len == 32);
+	OK(p11->C_DigestFinal(h, out, &len));
+	OK(p11->C_EncryptInit(h, &cbc, key));
+	len = 20;
+	IS(p11->C_Encrypt(h, text, 20, sealed, &len), CKR_BUFFER_TOO_SMALL);
+	TRUE_(len == 32);
+	OK(p11->C_Encrypt(h, text, 20, sealed, &sealed_len));
+	/* What padding leaves is known only afterwards, and then kept. */
+	OK(p11->C_DecryptInit(h, &cbc, key));
+	OK(p11->C_Decrypt(h, sealed, sealed_len, NULL, &len));
+	TRUE_(len >= 20);
+	len = 19;
+	IS(p11->C_Decrypt(h, sealed, sealed_len, out, &len),
+	    CKR_BUFFER_TOO_SMALL);
+	TRUE_(len == 20);
+	OK(p11->C_Decrypt(h, sealed, sealed_len, out, &len));
+	TRUE_(len == 20 && memcmp(out, text, 20) == 0);
+	IS(p11->C_Decrypt(h, sealed, sealed_len, out, &len),
+	    CKR_OPERATION_NOT_INITIALIZED);
+	/* No place for the length does end it. */
+	OK(p11->C_SignInit(h, &cmac, key));
+	IS(p11->C_Sign(h, text, 20, out, NULL), CKR_ARGUMENTS_BAD);
+	OK(p11->C_SignInit(h, &cmac, key));
+	OK(p11->C_SignUpdate(h, text, 20));
+	IS(p11->C_Sign(h, text, 20, out, &len), CKR_OPERATION_ACTIVE);
+	OK(p11->C_SignFinal(h, out, &len));
+	OK(p11->C_DestroyObject(h, key));
+}
+
 /* A key that lasts as long as the session, is sensitive, and works. */
 static void
 session_secrets(void)
@@ -379,6 +433,7 @@ main(int argc, char **argv)
 	OK(p11->C_OpenSession(
 	    0, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &h));
 	session_secrets();
+	short_buffers();
 	changes_that_are_refused();
 	changes_of_session_keys();
 	wrapping();

@@ -28,6 +28,12 @@ static const char *const state_names[] = {
 	[VERSION_DESTROYED] = "destroyed",
 };
 
+struct hf_text
+key_state_text(enum version_state state)
+{
+	return text_of(state_names[state]);
+}
+
 /* A copy in the request's arena; the key may go before the reply does. */
 static enum hf_err
 copy_text(struct request *rq, const char *s, struct hf_text *out)

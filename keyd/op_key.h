@@ -10,6 +10,9 @@
 
 /* What the operations that make and change keys share. */
 
+/* "enabled", "destroy-scheduled", ... */
+struct hf_text key_state_text(enum version_state state);
+
 /* What a key looks like from outside; all of it in the request's arena. */
 enum hf_err key_show(
     struct request *rq, const struct key *key, struct hf_key_info *out);

@@ -309,6 +309,28 @@ SCHEMA_PUBLIC(schema_version_destroy_in, hf_version_destroy_in,
 
 /* -- over time -- */
 
+SCHEMA_PUBLIC(schema_retire_report_in, hf_retire_report_in,
+	KEY_FIELD(hf_retire_report_in),
+	F(hf_retire_report_in, "older_than", older_than, 0, PERIOD_MAX, PLAIN | SECONDS, NULL, "seconds: what was used since is in use; the service's setting when absent"));
+SCHEMA(schema_retire_version, hf_retire_version,
+	F(hf_retire_version, "version",   version,   0, VERSION_MAX, PLAIN, NULL, "version"),
+	F(hf_retire_version, "state",     state,     0, 32, PLAIN, "enabled|disabled|destroy-scheduled|destroyed", "state"),
+	F(hf_retire_version, "retire",    retire,    0, 8, PLAIN, "yes|check|no|gone", "whether it can be retired; check: where the counters do not know"),
+	F(hf_retire_version, "because",   because,   0, 256, PLAIN, NULL, "why"),
+	F(hf_retire_version, "last_use",  last_use,  0, INT64_MAX, PLAIN | TIME, NULL, "the last use that says that it is needed"),
+	F(hf_retire_version, "operation", operation, 0, 16, PLAIN, USES, "what that was"),
+	F(hf_retire_version, "callers",   callers,   0, INT64_MAX, PLAIN | ALWAYS, NULL, "how many callers did that"),
+	F(hf_retire_version, "encrypted", encrypted, 0, INT64_MAX, PLAIN | ALWAYS, NULL, "ciphertexts that were made under it"),
+	F(hf_retire_version, "left",      left,      0, INT64_MAX, PLAIN | ALWAYS, NULL, "at most so many of them were not rewrapped"),
+	F(hf_retire_version, "breaks",    breaks,    0, 256, PLAIN, NULL, "what would not work any more"));
+SCHEMA_PUBLIC(schema_retire_report_out, hf_retire_report_out,
+	F(hf_retire_report_out, "name",                   name,                   0, NAME_MAX_BYTES, PLAIN, NULL, "name of the key"),
+	F(hf_retire_report_out, "type",                   type,                   0, 64, PLAIN, TYPES, "type of the key"),
+	F(hf_retire_report_out, "latest_version",         latest_version,         0, VERSION_MAX, PLAIN | ALWAYS, NULL, "newest version"),
+	F(hf_retire_report_out, "min_decryption_version", min_decryption_version, 0, VERSION_MAX, PLAIN | ALWAYS, NULL, "older versions neither decrypt nor verify"),
+	F(hf_retire_report_out, "retire_below",           retire_below,           0, VERSION_MAX, PLAIN | ALWAYS, NULL, "all versions below can be retired"),
+	LIST(hf_retire_report_out, "versions", versions, VERSION_MAX, &schema_retire_version, 0, "its versions, oldest first"));
+
 SCHEMA_PUBLIC(schema_schedule_out, hf_schedule_out,
 	F(hf_schedule_out, "time",     time,     0, INT64_MAX, PLAIN | TIME | ALWAYS, NULL, "what the clock says"),
 	F(hf_schedule_out, "next_due", next_due, 0, INT64_MAX, PLAIN | TIME | ALWAYS, NULL, "when something is due next; 0: nothing is"),

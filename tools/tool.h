@@ -87,6 +87,8 @@ int policy_test_run(const struct tool *tool, int argc, char **argv);
 int seal_run(const struct tool *tool, int argc, char **argv);
 int open_run(const struct tool *tool, int argc, char **argv);
 int audit_verify_run(const struct tool *tool, int argc, char **argv);
+int retire_report_run(const struct tool *tool, int argc, char **argv);
+int rewrap_file_run(const struct tool *tool, int argc, char **argv);
 int key_import_run(const struct tool *tool, int argc, char **argv);
 int key_import_version_run(const struct tool *tool, int argc, char **argv);
 int keyd_hsm_init_run(const struct tool *tool, int argc, char **argv);

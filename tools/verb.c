@@ -83,6 +83,24 @@ static const struct verb verbs[] = {
 		.sentence = "Add a version from outside to an imported key",
 		.help = "FILE as for 'holdfast key import'. --version completes one that has its public\n"
 			"half only.\n" },
+	{ .words = "key retire-report", .run = retire_report_run,
+		.synopsis = "(NAME | --all) [--older-than TIME]",
+		.sentence = "Tell which versions of a key can be retired, which cannot, and why",
+		.help = "RETIRE is yes, no, or check where the counters do not know: ciphertexts that were\n"
+			"made under the version and not rewrapped since. RETIRE BELOW is what\n"
+			"min_decryption_version can become. --older-than is how long ago the last use must\n"
+			"be: seconds, or a number with m, h or d behind (30d, unless the service says\n"
+			"otherwise). --all reports on all keys.\n" },
+	{ .words = "rewrap-file", .run = rewrap_file_run,
+		.synopsis = "KEY FILE --out FILE [--batch N] [--quiet]",
+		.sentence = "Encrypt a file of ciphertexts anew under the newest version of a key",
+		.help = "FILE has a ciphertext in text form a line; what follows a tab is kept. The plaintexts\n"
+			"are not shown. Lines of the newest version stay as they are. Killed at any time,\n"
+			"the same command goes on where it was: what is done stands in OUT.partial.\n"
+			"  --out FILE        where to; it appears when all of it is there\n"
+			"  --batch N         lines in a request (500)\n"
+			"  --force           replace that file\n"
+			"  --quiet           no progress on the terminal\n" },
 	{ .words = "backup", .run = keyd_backup_run, .synopsis = "FILE",
 		.sentence = "Copy the store to a file, also while the service runs",
 		.help = "The values in it are sealed: useless without the HSM.\n" },

@@ -164,6 +164,8 @@ hsm restore-master
 hsm probe
 key import
 key import-version
+key retire-report
+rewrap-file
 backup
 restore
 policy check

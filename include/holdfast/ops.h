@@ -358,6 +358,35 @@ struct hf_key_info {
 	size_t uses_count;
 };
 
+struct hf_retire_report_in {
+	struct hf_text name;
+	struct hf_uint older_than; /* seconds; absent: the service's setting */
+};
+
+/* Whether a version of a key can be retired, as far as its uses tell. */
+struct hf_retire_version {
+	uint64_t version;
+	struct hf_text state;
+	struct hf_text retire; /* yes, check, no; gone: destroyed already */
+	struct hf_text because;
+	uint64_t last_use; /* of all that says that it is needed; 0: never */
+	struct hf_text operation; /* of that */
+	uint64_t callers;         /* of that operation */
+	uint64_t encrypted;       /* ciphertexts made ... */
+	uint64_t left;            /* ... and at most so many not rewrapped */
+	struct hf_text breaks;    /* what would not work any more */
+};
+
+struct hf_retire_report_out {
+	struct hf_text name;
+	struct hf_text type;
+	uint64_t latest_version;
+	uint64_t min_decryption_version;
+	uint64_t retire_below; /* what min_decryption_version can become */
+	struct hf_retire_version *versions;
+	size_t versions_count;
+};
+
 struct hf_schedule_out {
 	uint64_t time;
 	uint64_t next_due; /* 0: nothing is */

@@ -209,6 +209,20 @@ has "CK2 policy test names the rule" "nobody.hcl:1" out
 test_policy --context tenant=t-1 --context purpose=x
 has "CK2 policy test says what is not allowed" "a name or value of the context is not allowed" out
 expect "CK2 policy test says yes" quiet holdfast policy test --uid 65534 encrypt shop "${mine[@]}"
+# The name of the caller's user is looked up when they connect.
+holdfast key create byname >/dev/null
+cat >policy.d/byname.hcl <<-'END'
+	path "transit/encrypt/byname" {
+		capabilities = ["update"]
+		allowed_context = { user = ["{{caller.user}}"], group = ["g{{caller.gid}}"] }
+	}
+	bind { subjects = ["uid:65534"] }
+END
+holdfast policy reload >/dev/null
+expect "CK2 policy: a user's name" quiet nobody holdfast encrypt byname \
+	--context "user=$(id -nu 65534)" --context group=g65534 data
+refuse "CK2 policy: not another's" 2 "permission denied" nobody holdfast encrypt byname \
+	--context user=root --context group=g65534 data
 # The example of docs/policy.md.
 sed -n '/^path "transit.+.tenants"/,/^```/p' "$SOURCE_DIR/docs/policy.md" | grep -v '^```' >policy.d/tenants.hcl
 holdfast policy reload >/dev/null

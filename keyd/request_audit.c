@@ -8,8 +8,9 @@
 #include "server.h"
 
 enum {
-	LINE_BUFFER = 8192, /* names, paths and hashes fit; nothing else is in
-			       a line but contexts */
+	LINE_BUFFER = 8192,   /* names, paths and hashes fit; nothing else is in
+				 a line but long contexts */
+	USUAL_CONTEXT = 2048, /* of that */
 	/* Of the contexts of a batch: what an escaped line has room for. */
 	BATCH_PLAIN = 64,
 	BATCH_PLAIN_BYTES = 8192,
@@ -149,18 +150,37 @@ list_has_context(const struct field *list, const void *base)
 	return false;
 }
 
+/* Characters of a line that these may take, hashed or escaped. */
+static size_t
+pairs_room(const struct hf_pair *pairs, size_t count)
+{
+	enum { HASHED = 160, ESCAPED = 6 };
+	size_t room = 0;
+
+	for (size_t i = 0; pairs != NULL && i < count; i++)
+		room +=
+		    HASHED + ESCAPED * (pairs[i].name.len + pairs[i].value.len);
+	return room;
+}
+
 static bool
-has_context(const struct request *rq)
+contexts_fit(const struct request *rq)
 {
 	const struct schema *s = rq->op->in;
+	size_t room = 0, count;
 
-	if (!rq->decoded)
-		return false;
-	for (size_t i = 0; i < s->count; i++)
-		if (s->fields[i].kind == FIELD_LIST &&
-		    list_has_context(&s->fields[i], rq->in))
-			return true;
-	return item_has_context(s, rq->in);
+	for (size_t i = 0; rq->decoded && i < s->count; i++) {
+		const struct field *f = &s->fields[i];
+
+		if (f->kind == FIELD_LIST && list_has_context(f, rq->in))
+			return false;
+		if (f->kind != FIELD_PAIRS)
+			continue;
+		const struct hf_pair *pairs = pairs_of(f, rq->in, &count);
+
+		room += pairs_room(pairs, count);
+	}
+	return room <= USUAL_CONTEXT;
 }
 
 /*
@@ -193,7 +213,7 @@ line_start(struct request *rq, char usual[LINE_BUFFER], const char *type,
     struct audit_line *line)
 {
 	char *more =
-	    has_context(rq) ? request_alloc(rq, AUDIT_MEMBERS_MAX) : NULL;
+	    contexts_fit(rq) ? NULL : request_alloc(rq, AUDIT_MEMBERS_MAX);
 
 	if (more != NULL)
 		audit_line_start(line, more, AUDIT_MEMBERS_MAX, type);

@@ -29,8 +29,8 @@ enum { RECORD = 16384 };
  * lock that forks wait for. The one state outside of sessions.
  */
 static pthread_mutex_t generators = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t generators_once = PTHREAD_ONCE_INIT;
-static bool generators_guarded;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool started;
 
 struct tls_session {
 	gnutls_session_t session;
@@ -59,11 +59,17 @@ generators_unlock(void)
 	(void)pthread_mutex_unlock(&generators);
 }
 
+/*
+ * GnuTLS is up when it is loaded, but for hosts that forbid it; and one more
+ * reference keeps it so beyond its destructor, which may run before a host's
+ * C_Finalize.
+ */
 static void
-generators_guard(void)
+start(void)
 {
-	generators_guarded = pthread_atfork(generators_lock, generators_unlock,
-				 generators_unlock) == 0;
+	started = gnutls_global_init() >= 0 &&
+	    pthread_atfork(
+		generators_lock, generators_unlock, generators_unlock) == 0;
 }
 
 /* Makes the generator of this thread. */
@@ -75,10 +81,10 @@ generator_ready(void)
 
 	if (ready)
 		return true;
-	(void)pthread_once(&generators_once, generators_guard);
+	(void)pthread_once(&once, start);
 	generators_lock();
-	ready = generators_guarded &&
-	    gnutls_rnd(GNUTLS_RND_NONCE, &byte, sizeof(byte)) == 0;
+	ready =
+	    started && gnutls_rnd(GNUTLS_RND_NONCE, &byte, sizeof(byte)) == 0;
 	generators_unlock();
 	return ready;
 }
@@ -282,7 +288,8 @@ tls_open(const struct tls_settings *settings, int fd, struct tls_session **out,
 		return err;
 	if (!generator_ready()) {
 		free(s);
-		return hf_fail(why, HF_ERR_CRYPTO, "TLS: no randomness");
+		return hf_fail(
+		    why, HF_ERR_CRYPTO, "TLS: GnuTLS does not start");
 	}
 	s->fd = fd;
 	s->name = strdup(settings->server_name);

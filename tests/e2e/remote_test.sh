@@ -51,6 +51,9 @@ is "HOLDFAST_SOCKET takes the address too" alice \
 
 is "docs/example.c, unchanged" "4111 1111 1111 1111" "$("$E2E/example" "$REMOTE")"
 
+is "GnuTLS where it does not start by itself" alice \
+	"$(GNUTLS_NO_IMPLICIT_INIT=1 json .certificate far whoami)"
+
 # -- Nobody listens in --
 SSLKEYLOGFILE=$T/session.keys far whoami >/dev/null
 [ ! -e "$T/session.keys" ] || fail "the keys of the session are in a file"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What is done over time (CK5): destructions that are due, and a clock that leaps,
+# What is done over time (CK5, T5): destructions that are due, and a clock that leaps,
 # over restarts. The wall clock of the daemon is $T/clock seconds ahead.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

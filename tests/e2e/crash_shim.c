@@ -12,67 +12,25 @@
  *	CRASH_LOG  a file that gets a byte for each step, to learn how many
  *	           there are
  */
-#include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/types.h>
 #include <sys/uio.h>
-#include <unistd.h>
+
+#include "shim.h"
 
 enum how { BEFORE, HALF, AFTER };
 
 static atomic_long steps;
 
-static void *
-original(const char *name)
-{
-	void *f = dlsym(RTLD_NEXT, name);
-
-	if (f == NULL)
-		abort();
-	return f;
-}
-
-/* ISO C has no cast from a data to a function pointer. */
-#define ORIGINAL(var, name)                      \
-	do {                                     \
-		void *f_ = original(name);       \
-		memcpy(&(var), &f_, sizeof(f_)); \
-	} while (0)
-
-static bool
-starts_with_one_of(const char *path, const char *list)
-{
-	while (list != NULL && *list != '\0') {
-		size_t len = strcspn(list, ":");
-
-		if (len > 0 && strncmp(path, list, len) == 0)
-			return true;
-		list += len + (list[len] == ':');
-	}
-	return false;
-}
-
 static bool
 counts(int fd)
 {
-	char link[40], path[PATH_MAX];
-	ssize_t n;
+	char path[PATH_MAX];
 
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path) - 1);
-	if (n <= 0)
-		return false;
-	path[n] = '\0';
-	return starts_with_one_of(path, getenv("CRASH_UNDER"));
+	return shim_path_of(fd, path) &&
+	    shim_path_under(path, getenv("CRASH_UNDER"));
 }
 
 static void
@@ -129,8 +87,6 @@ crash_how(void)
 }
 
 /* -- What the process calls -- */
-
-#define EXPORT __attribute__((visibility("default")))
 
 EXPORT int
 fsync(int fd)

@@ -6,39 +6,14 @@
  * sync; ERRNO is a name below. The first write to a full disk puts down half of
  * its bytes.
  */
-#include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/types.h>
-#include <unistd.h>
+
+#include "shim.h"
 
 enum { FAULTS = 4096 };
 
 static atomic_bool half_done;
-
-static void *
-original(const char *name)
-{
-	void *f = dlsym(RTLD_NEXT, name);
-
-	if (f == NULL)
-		abort();
-	return f;
-}
-
-/* ISO C has no cast from a data to a function pointer. */
-#define ORIGINAL(var, name)                      \
-	do {                                     \
-		void *f_ = original(name);       \
-		memcpy(&(var), &f_, sizeof(f_)); \
-	} while (0)
 
 static int
 errno_by_name(const char *name)
@@ -103,22 +78,15 @@ fault(const char *call, const char *path)
 static int
 fault_fd(const char *call, int fd)
 {
-	char link[40], path[PATH_MAX];
+	char path[PATH_MAX];
 	int saved = errno;
-	ssize_t n;
+	bool named = shim_path_of(fd, path);
 
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path) - 1);
 	errno = saved;
-	if (n <= 0 || path[0] != '/')
-		return 0;
-	path[n] = '\0';
-	return fault(call, path);
+	return named ? fault(call, path) : 0;
 }
 
 /* -- What the process calls -- */
-
-#define EXPORT __attribute__((visibility("default")))
 
 EXPORT ssize_t
 write(int fd, const void *buf, size_t len)
@@ -194,12 +162,6 @@ open_file(const char *name, const char *path, int flags, mode_t mode)
 	return -1;
 }
 
-static mode_t
-mode_of(int flags, va_list args)
-{
-	return (flags & O_CREAT) != 0 ? va_arg(args, mode_t) : 0;
-}
-
 EXPORT int
 open(const char *path, int flags, ...)
 {
@@ -207,7 +169,7 @@ open(const char *path, int flags, ...)
 	mode_t mode;
 
 	va_start(args, flags);
-	mode = mode_of(flags, args);
+	mode = shim_mode(flags, args);
 	va_end(args);
 	return open_file("open", path, flags, mode);
 }
@@ -219,7 +181,7 @@ open64(const char *path, int flags, ...)
 	mode_t mode;
 
 	va_start(args, flags);
-	mode = mode_of(flags, args);
+	mode = shim_mode(flags, args);
 	va_end(args);
 	return open_file("open64", path, flags, mode);
 }

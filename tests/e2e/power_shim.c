@@ -17,21 +17,13 @@
  *	'm' the path that is gone, a zero, the path that names the inode now
  *	'u' the path that is gone
  */
-#include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
-#include <stdarg.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <sys/types.h>
 #include <sys/uio.h>
-#include <unistd.h>
+
+#include "shim.h"
 
 enum { PATHS = 2 * PATH_MAX + 1 };
 
@@ -39,50 +31,13 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int journal = -1;
 static uint64_t written;
 
-static void *
-original(const char *name)
-{
-	void *f = dlsym(RTLD_NEXT, name);
-
-	if (f == NULL)
-		abort();
-	return f;
-}
-
-/* ISO C has no cast from a data to a function pointer. */
-#define ORIGINAL(var, name)                      \
-	do {                                     \
-		void *f_ = original(name);       \
-		memcpy(&(var), &f_, sizeof(f_)); \
-	} while (0)
-
-static bool
-counts_path(const char *path)
-{
-	const char *list = getenv("POWER_UNDER");
-
-	while (list != NULL && *list != '\0') {
-		size_t len = strcspn(list, ":");
-
-		if (len > 0 && strncmp(path, list, len) == 0)
-			return true;
-		list += len + (list[len] == ':');
-	}
-	return false;
-}
-
 static bool
 counts(int fd, struct stat *st)
 {
-	char link[40], path[PATH_MAX];
-	ssize_t n;
+	char path[PATH_MAX];
 
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path) - 1);
-	if (n <= 0 || fstat(fd, st) != 0)
-		return false;
-	path[n] = '\0';
-	return counts_path(path);
+	return shim_path_of(fd, path) &&
+	    shim_path_under(path, getenv("POWER_UNDER")) && fstat(fd, st) == 0;
 }
 
 /* A name in the working directory is made whole, without asking the disk. */
@@ -98,7 +53,8 @@ whole(const char *path, char out[PATH_MAX])
 		return false;
 	else
 		n = snprintf(out, PATH_MAX, "%s/%s", dir, path);
-	return n > 0 && n < PATH_MAX && counts_path(out);
+	return n > 0 && n < PATH_MAX &&
+	    shim_path_under(out, getenv("POWER_UNDER"));
 }
 
 static void
@@ -139,8 +95,6 @@ note(char kind, uint64_t inode, uint64_t a, const void *bytes, size_t len)
 }
 
 /* -- What the process calls -- */
-
-#define EXPORT __attribute__((visibility("default")))
 
 static int
 sync_file(int fd, const char *name)
@@ -268,12 +222,6 @@ open_file(const char *name, const char *path, int flags, mode_t mode)
 	return fd;
 }
 
-static mode_t
-mode_of(int flags, va_list args)
-{
-	return (flags & O_CREAT) != 0 ? va_arg(args, mode_t) : 0;
-}
-
 EXPORT int
 open(const char *path, int flags, ...)
 {
@@ -281,7 +229,7 @@ open(const char *path, int flags, ...)
 	mode_t mode;
 
 	va_start(args, flags);
-	mode = mode_of(flags, args);
+	mode = shim_mode(flags, args);
 	va_end(args);
 	return open_file("open", path, flags, mode);
 }
@@ -293,7 +241,7 @@ open64(const char *path, int flags, ...)
 	mode_t mode;
 
 	va_start(args, flags);
-	mode = mode_of(flags, args);
+	mode = shim_mode(flags, args);
 	va_end(args);
 	return open_file("open64", path, flags, mode);
 }

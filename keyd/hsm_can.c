@@ -44,7 +44,7 @@ xor_block(uint8_t out[BLOCK], const uint8_t *a, const uint8_t *b)
 static enum hf_err
 both_ways(struct trial *t, struct aes_how how, const uint8_t want[TEXT])
 {
-	uint8_t sealed[TEXT], plain[TEXT];
+	uint8_t sealed[TEXT] = { 0 }, plain[TEXT] = { 0 };
 	enum hf_err err;
 
 	how.encrypt = true;
@@ -64,8 +64,9 @@ both_ways(struct trial *t, struct aes_how how, const uint8_t want[TEXT])
 static enum hf_err
 ecb_trial(struct trial *t)
 {
-	uint8_t counter[BLOCK] = { 1 }, sealed[BLOCK + GCM_TAG], stream[BLOCK];
-	uint8_t want[TEXT];
+	uint8_t counter[BLOCK] = { 1 }, sealed[BLOCK + GCM_TAG] = { 0 };
+	uint8_t stream[BLOCK] = { 0 };
+	uint8_t want[TEXT] = { 0 };
 	enum hf_err err =
 	    gcm_encrypt(t->call, t->call->hsm->traits.nonce, t->aes, counter,
 		(struct hf_bytes){ 0 }, bytes_of(text, BLOCK), sealed);
@@ -130,7 +131,8 @@ ctr_trial(struct trial *t)
 static enum hf_err
 cmac_trial(struct trial *t)
 {
-	uint8_t zero[BLOCK] = { 0 }, subkey[BLOCK], have[BLOCK], want[BLOCK];
+	uint8_t zero[BLOCK] = { 0 }, subkey[BLOCK] = { 0 };
+	uint8_t have[BLOCK] = { 0 }, want[BLOCK] = { 0 };
 	unsigned carry = 0;
 	enum hf_err err = ecb(t, zero, subkey);
 

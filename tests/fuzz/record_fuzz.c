@@ -29,6 +29,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static _Alignas(16) uint8_t record[4096], again[4096];
 	static uint8_t first[RECORD_MAX], second[RECORD_MAX];
+	static struct arena *arena; /* of lists in records */
 	const struct schema *schema;
 	size_t len, len_again;
 
@@ -37,12 +38,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	schema = kinds[data[0] % (sizeof(kinds) / sizeof(kinds[0]))];
 	if (schema->size > sizeof(record))
 		abort();
-	if (record_decode(schema, bytes_of(data + 1, size - 1), record) !=
-	    HF_OK)
+	if (arena == NULL && arena_new(65536, 65536, &arena) != HF_OK)
+		abort();
+	arena_reset(arena);
+	if (record_decode_list(
+		schema, bytes_of(data + 1, size - 1), arena, record) != HF_OK)
 		return 0;
 	if (record_encode(schema, record, first, sizeof(first), &len) !=
 		HF_OK ||
-	    record_decode(schema, bytes_of(first, len), again) != HF_OK ||
+	    record_decode_list(schema, bytes_of(first, len), arena, again) !=
+		HF_OK ||
 	    record_encode(schema, again, second, sizeof(second), &len_again) !=
 		HF_OK ||
 	    !bytes_equal(bytes_of(first, len), bytes_of(second, len_again)))

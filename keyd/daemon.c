@@ -51,10 +51,15 @@ daemon_harden(struct hf_why *why)
 static void
 on_hsm_change(void *ctx, const struct hsm_info *info)
 {
-	struct server *s = ctx;
+	const struct server_hsm *one = ctx;
 
-	(void)info; /* hsm.c logs its states; the loop asks for the latest */
-	chores_wake(s->chores, CHORE_HSM);
+	/* hsm.c logs states without a name: of one HSM that says enough. */
+	if (one->server->settings != NULL &&
+	    one->server->settings->hsm_count > 1)
+		log_info("HSM %s is %s%s%s", one->name,
+		    hsm_state_name(info->state),
+		    info->reason[0] == '\0' ? "" : ": ", info->reason);
+	chores_wake(one->server->chores, CHORE_HSM);
 }
 
 static enum hf_err
@@ -72,8 +77,11 @@ open_hsms(struct server *s, const struct settings *settings, struct hf_why *why)
 	for (size_t i = 0; i < settings->hsm_count; i++) {
 		const struct settings_hsm *one = &settings->hsms[i];
 		struct hf_why reason = { "" };
-		enum hf_err err =
-		    hsm_open(&one->hsm, on_hsm_change, s, &s->hsms[i], &reason);
+		enum hf_err err;
+
+		s->hsm_names[i] = (struct server_hsm){ s, one->name };
+		err = hsm_open(&one->hsm, on_hsm_change, &s->hsm_names[i],
+		    &s->hsms[i], &reason);
 
 		if (err != HF_OK && settings->hsm_count == 1)
 			*why = reason;

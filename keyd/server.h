@@ -32,6 +32,10 @@ struct server {
 	const struct settings *settings;
 	struct hsm *hsm; /* the first of those of the configuration */
 	struct hsm *hsms[HSM_DEVICES];
+	struct server_hsm {
+		struct server *server;
+		const char *name;
+	} hsm_names[HSM_DEVICES]; /* for those who watch one */
 	size_t hsm_count;
 	/* The HSM whose key signs the audit log now: audit_backing.c. */
 	struct hsm *audit_hsm;

@@ -202,6 +202,65 @@ reads_named_listeners_in_order(void **state)
 }
 
 static void
+reads_several_hsms_in_order(void **state)
+{
+	struct settings s;
+
+	load(*state, "", &s);
+	assert_int_equal(s.hsm_count, 1);
+	assert_string_equal(s.hsms[0].name, "hsm");
+	assert_string_equal(s.hsms[0].hsm.uri, s.hsm.uri);
+	assert_int_equal(s.hsm_return_seconds, 30);
+	settings_free(&s);
+	load(*state,
+	    "hsm \"left\" { uri = \"pkcs11:token=a\" deadline_ms = 100 }\n"
+	    "hsm_return_seconds = 5\n"
+	    "hsm \"right\" { uri = \"pkcs11:token=b\" pin = \"env:B\" }\n",
+	    &s);
+	assert_int_equal(s.hsm_count, 2);
+	assert_int_equal(s.hsm_return_seconds, 5);
+	assert_string_equal(s.hsms[0].name, "left");
+	assert_string_equal(s.hsms[0].hsm.uri, "pkcs11:token=a");
+	assert_string_equal(s.hsms[0].hsm.pin_source, "cred:hsm-pin");
+	assert_int_equal(s.hsms[0].hsm.deadline_ms, 100);
+	assert_string_equal(s.hsm.uri, "pkcs11:token=a");
+	/* What stands in one block is not the default of the next. */
+	assert_string_equal(s.hsms[1].name, "right");
+	assert_string_equal(s.hsms[1].hsm.pin_source, "env:B");
+	assert_int_equal(s.hsms[1].hsm.deadline_ms, 5000);
+	settings_free(&s);
+}
+
+static void
+refuses_hsms_that_it_cannot_tell_apart(void **state)
+{
+	expect_refused(state, "hsm \"a\" { pin = \"env:X\" }", "needs \"uri\"");
+	expect_refused(
+	    state, "hsm \"a b\" { uri = \"pkcs11:token=a\" }", "has a name");
+	expect_refused(state,
+	    "hsm \"a23456789012345678901234567890123\" "
+	    "{ uri = \"pkcs11:token=a\" }",
+	    "has a name");
+	expect_refused(state,
+	    "hsm \"a\" { uri = \"pkcs11:token=a\" }\n"
+	    "hsm \"a\" { uri = \"pkcs11:token=b\" }",
+	    "there already");
+	expect_refused(state,
+	    "hsm { uri = \"pkcs11:token=a\" }\n"
+	    "hsm \"b\" { uri = \"pkcs11:token=b\" }",
+	    "hsm");
+	expect_refused(state,
+	    "hsm \"a\" { uri = \"pkcs11:token=1\" }\n"
+	    "hsm \"b\" { uri = \"pkcs11:token=2\" }\n"
+	    "hsm \"c\" { uri = \"pkcs11:token=3\" }\n"
+	    "hsm \"d\" { uri = \"pkcs11:token=4\" }\n"
+	    "hsm \"e\" { uri = \"pkcs11:token=5\" }\n",
+	    "more than 4");
+	expect_refused(state, "hsm \"a\" { uri = \"pkcs11:a\" colour = 1 }",
+	    "unknown setting \"colour\"");
+}
+
+static void
 refuses_half_a_listener(void **state)
 {
 	expect_refused(state, "\nlistener \"a\" { address = \"x:1\" }",
@@ -333,6 +392,8 @@ main(void)
 		T(takes_relative_paths_from_the_folder_of_the_file),
 		T(takes_empty_for_none_where_that_makes_sense),
 		T(reads_named_listeners_in_order),
+		T(reads_several_hsms_in_order),
+		T(refuses_hsms_that_it_cannot_tell_apart),
 		T(refuses_half_a_listener),
 		T(refuses_what_it_does_not_know),
 		T(refuses_the_wrong_kind),

@@ -7,6 +7,8 @@
 # shellcheck source=tests/e2e/pkcs11_lib.sh
 . "$(dirname "$0")/pkcs11_lib.sh"
 
+MODULE=$E2E/p11_shim.so
+export P11_FAULTS=$T/faults
 start_service
 cd "$T"
 levels="wrapped hsm"
@@ -363,5 +365,23 @@ mac_as_nobody() {
 }
 expect "who may make HMACs does" quiet mac_as_nobody hmac hmac-sha256 <data
 refuse "and no CMACs" 2 "no key maker" from data mac_as_nobody maker aes-cmac
+
+# -- An HSM that lacks some of it: not said, and refused --
+
+stop_daemon
+printf 'without %s\n' 0x1086 0x108a 0x1050 >faults # AES-CTR, CMAC, ECDH
+start_daemon
+is "a key in it does what is left" "aes-gcm" "$(mech allowed aes256-hsm | xargs)"
+is "others all as before" "aes-cbc aes-cbc-pad aes-cmac aes-cmac-general aes-ctr aes-ecb aes-gcm" \
+	"$(mech allowed aes256-wrapped | sort | xargs)"
+is "nor does one agree on keys" "" "$(mech allowed p256-hsm | grep ecdh || :)"
+denied "CBC goes with CTR" 68 blocks encrypt aes256-hsm aes-cbc iv=$iv
+denied "no CMAC" 68 data sign aes256-hsm aes-cmac
+denied "no ECDH" 68 data derive p256-hsm ecdh 16 "peer=$point"
+refuse "transit says it, too" 2 "does no key agreement" \
+	holdfast key derive refused p256-hsm @peer256.pub
+mech wrap inside-kek aes-kwp leaf >blob
+mech unwrap inside-kek aes-kwp still-wraps secret aes sign,verify <blob
+is "wrapping needs none of it" "$want" "$(mech sign still-wraps aes-cmac <data | xxd -p -u)"
 
 echo "1..$checks"

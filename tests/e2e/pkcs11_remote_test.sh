@@ -194,8 +194,15 @@ expect "no descriptor outlives exec" test -z "$(load fds | grep socket || :)"
 load threads 12 >"$T/load" &
 pid=$!
 sleep 0.5
-for _ in $(seq 12); do
+mkdir "$T/renewed"
+cp "$T"/ca.* "$T/renewed"
+renewed=$T/renewed
+T=$renewed certificate web1 ca
+chmod 600 "$renewed/web1.key"
+for i in $(seq 12); do
 	stop_daemon -KILL
+	# While there is nobody to connect to, both files at once.
+	[ "$i" != 6 ] || mv "$renewed"/web1.{pem,key} "$T"
 	start_daemon
 	sleep 0.2
 done
@@ -204,6 +211,9 @@ read -r _ good _ bad _ gap <"$T/load"
 [ "$good" -gt 300 ] || fail "only $good signatures"
 [ "$bad" = 0 ] || fail "$bad signatures failed, for up to $gap ms"
 ok "$good signatures over 12 kills, none failed"
+is "a renewed certificate is in use" \
+	"$(openssl x509 -in "$T/web1.pem" -outform DER | sha256sum | cut -d' ' -f1)" \
+	"$(grep '"path":"transit/sign/far"' "$T/audit.log" | tail -1 | jq -r .cert_sha256)"
 
 HOLDFAST_SOCKET=$near
 expect "the audit log is whole" quiet holdfast audit verify "$T/audit.log"

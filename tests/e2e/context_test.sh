@@ -376,6 +376,14 @@ for kind in aes256-gcm96:wrapped aes128-gcm96:wrapped chacha20-poly1305:wrapped 
 	raw_refused "CK2 $key: none of PKCS#11's" key_purpose \
 		"{\"op\": \"p11.encrypt\", \"in\": {\"name\": \"$key\", \"key_version\": 1, \"mechanism\": \"aes-gcm\", \"tag_bits\": 128, \"data\": h'00'}}"
 done
+quiet holdfast key create asks-only --required-context tenant
+objects=$(raw '{"op": "p11.find"}' | tr '{' '\n')
+offered() { # offered KEY: what PKCS#11 may do with it, encryption and decryption of that
+	echo $(($(grep "\"name\": \"$1\"" <<<"$objects" | grep -oE '"uses": [0-9]+' | head -1 | grep -oE '[0-9]+') & 12))
+}
+is "CK2 PKCS#11 is offered encryption" 12 "$(offered aes256-gcm96-wrapped)"
+is "CK2 but not with what it could not open" "0 0 0" \
+	"$(offered commit-aes256-gcm96-wrapped) $(offered commit-aes256-gcm96-hsm) $(offered asks-only)"
 # The attack (Dodis, Grubbs, Ristenpart, Woodage: invisible salamanders, CRYPTO
 # 2018): one ciphertext for two keys, as made by whoever knows both.
 for level in wrapped hsm; do

@@ -26,9 +26,10 @@
 #include "usage.h"
 
 enum {
-	SOON = 1000,          /* milliseconds: audit lines wait this long, */
-	AGAIN = 10000,        /* and what failed is tried again after this */
-	KEEP_CLOCK = 3600000, /* the clock is written down this often */
+	SOON = 1000,           /* milliseconds: audit lines wait this long, */
+	AGAIN = 10000,         /* and what failed is tried again after this */
+	KEEP_CLOCK = 3600000,  /* the clock is written down this often */
+	TEN_YEARS = 315360000, /* seconds */
 };
 
 enum {
@@ -480,7 +481,10 @@ do_due(struct chores *c)
 		return; /* an unlocking will be heard of */
 	audit_info(c->server->audit, &info);
 	if (info.broken) { /* no trace, no work: later */
-		set_next(c, &c->due, settled + 1);
+		if (destroy)
+			set_next(c, &c->due, settled + 1);
+		if (plan)
+			set_next(c, &c->plan, settled + 1);
 		return;
 	}
 	if (destroy) {
@@ -590,7 +594,8 @@ set_timer(struct chores *c)
 		when.it_value.tv_sec = (time_t)(at / 1000);
 		when.it_value.tv_nsec = (long)(at % 1000) * 1000000;
 	} else {
-		when.it_value.tv_sec = INT32_MAX; /* only for the clock */
+		/* Only for a clock that is set. */
+		when.it_value.tv_sec = (time_t)(c->now.wall / 1000 + TEN_YEARS);
 	}
 	if (timerfd_settime(c->timer,
 		TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &when,

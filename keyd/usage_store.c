@@ -55,15 +55,23 @@ counter_read(struct use_counter *c, const uint8_t *p)
 		atomic_store(&c->bits[i], get_u64(p));
 }
 
+/* What a record says besides its counters, and who seals it: a restored key
+ * may have moved to another keyring. */
+struct standing {
+	uint64_t reserved;
+	char keyring[KEYRING_NAME];
+	bool gone;
+};
+
 /* malloc'ed, sealed under `name`. */
 static enum hf_err
-record_write(
-    struct usage *u, uint64_t reserved, const char *name, struct hf_bytes *out)
+record_write(struct usage *u, const struct standing *as, const char *name,
+    struct hf_bytes *out)
 {
 	struct usages *all = u->key->all;
 	uint8_t counters[USAGE_CLASSES * COUNTER], plain[PLAIN_MAX];
 	uint8_t *p = counters, *sealed;
-	struct usage_record rec = { .reserved = reserved };
+	struct usage_record rec = { .reserved = as->reserved };
 	size_t len;
 	enum hf_err err;
 
@@ -80,7 +88,7 @@ record_write(
 	sealed = malloc(len + SEAL_EXTRA);
 	if (sealed == NULL)
 		return HF_ERR_NO_MEMORY;
-	err = hierarchy_seal(all->hierarchy, text_of(u->key->keyring),
+	err = hierarchy_seal(all->hierarchy, text_of(as->keyring),
 	    text_of(name), bytes_of(plain, len), sealed);
 	if (err != HF_OK) {
 		free(sealed);
@@ -88,6 +96,26 @@ record_write(
 	}
 	*out = bytes_of(sealed, len + SEAL_EXTRA);
 	return HF_OK;
+}
+
+/*
+ * Where nobody has the key open any more, what is reserved is given back: who
+ * opens it now has to reserve anew, and waits for us.
+ */
+static void
+standing_of(struct usage *u, struct standing *out)
+{
+	struct usages *all = u->key->all;
+	uint64_t taken;
+
+	(void)pthread_mutex_lock(&all->lock);
+	taken = atomic_load(&u->taken);
+	if (u->key->refs == 0 && atomic_load(&u->reserved) > taken)
+		atomic_store(&u->reserved, taken);
+	out->reserved = atomic_load(&u->reserved);
+	out->gone = u->gone;
+	memcpy(out->keyring, u->key->keyring, sizeof(out->keyring));
+	(void)pthread_mutex_unlock(&all->lock);
 }
 
 /* What nobody knows to have been reserved was at least made. */
@@ -234,20 +262,20 @@ block_of(uint64_t limit)
 
 /* With `writing` held. */
 static enum hf_err
-reserve_up_to(struct usage *u, uint64_t next)
+reserve_up_to(struct usage *u, const struct standing *as)
 {
 	char name[KEY_STORE_NAME];
 	struct store_write write;
 	enum hf_err err;
 
 	usage_store_name(u->key->id, u->number, name);
-	if ((err = record_write(u, next, name, &write.value)) != HF_OK)
+	if ((err = record_write(u, as, name, &write.value)) != HF_OK)
 		return err;
 	write.key = text_of(name);
 	err = store_commit(u->key->all->store, NULL, 0, &write, 1, NULL);
 	free((void *)(uintptr_t)write.value.ptr);
 	if (err == HF_OK)
-		atomic_store(&u->reserved, next);
+		atomic_store(&u->reserved, as->reserved);
 	return err;
 }
 
@@ -255,23 +283,21 @@ enum hf_err
 usage_reserve(struct usage *u, uint64_t limit)
 {
 	struct usages *all = u->key->all;
-	uint64_t taken, next;
+	struct standing as;
+	uint64_t taken;
 	enum hf_err err = HF_OK;
-	bool gone;
 
 	(void)pthread_mutex_lock(&all->writing);
-	(void)pthread_mutex_lock(&all->lock);
-	gone = u->gone;
-	(void)pthread_mutex_unlock(&all->lock);
+	standing_of(u, &as);
 	taken = atomic_load(&u->taken);
-	next = taken + block_of(limit);
-	if (next > limit)
-		next = limit;
-	if (gone)
+	if (as.gone)
 		err = HF_ERR_VERSION_NOT_FOUND;
-	else if (taken >= atomic_load(&u->reserved) &&
-	    next > atomic_load(&u->reserved))
-		err = reserve_up_to(u, next);
+	else if (taken >= as.reserved && as.reserved < limit) {
+		as.reserved = taken + block_of(limit);
+		if (as.reserved > limit)
+			as.reserved = limit;
+		err = reserve_up_to(u, &as);
+	}
 	(void)pthread_mutex_unlock(&all->writing);
 	return err;
 }
@@ -297,25 +323,6 @@ dirty_take(struct usages *all)
 	return first;
 }
 
-/*
- * What to say of the reserve. Where nobody has the key open any more, it is
- * given back; who opens it now has to reserve anew, and waits for us.
- */
-static uint64_t
-reserved_of(struct usage *u, bool *gone)
-{
-	struct usages *all = u->key->all;
-	uint64_t taken;
-
-	(void)pthread_mutex_lock(&all->lock);
-	*gone = u->gone;
-	taken = atomic_load(&u->taken);
-	if (u->key->refs == 0 && atomic_load(&u->reserved) > taken)
-		atomic_store(&u->reserved, taken);
-	(void)pthread_mutex_unlock(&all->lock);
-	return atomic_load(&u->reserved);
-}
-
 struct group {
 	struct store_write writes[AT_ONCE];
 	char names[AT_ONCE][KEY_STORE_NAME];
@@ -328,14 +335,14 @@ group_add(struct group *g, struct usage *u)
 {
 	struct store_write *w = &g->writes[g->count];
 	char *name = g->names[g->count];
-	bool gone;
-	uint64_t reserved = reserved_of(u, &gone);
+	struct standing as;
 	enum hf_err err;
 
-	if (gone)
+	standing_of(u, &as);
+	if (as.gone)
 		return HF_OK;
 	usage_store_name(u->key->id, u->number, name);
-	err = record_write(u, reserved, name, &w->value);
+	err = record_write(u, &as, name, &w->value);
 	if (err == HF_ERR_KEYRING_NOT_FOUND) {
 		usage_forget(u->key, u->number); /* shredded with its keyring */
 		return HF_OK;

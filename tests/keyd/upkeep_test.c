@@ -70,7 +70,7 @@ make(const char *name, const char *type, uint64_t period)
 static struct hf_key_info
 show(const char *name)
 {
-	struct hf_name_in in = { text_of(name) };
+	struct hf_key_read_in in = { .name = text_of(name) };
 	struct hf_key_info out;
 
 	assert_int_equal(call("key.read", &in, &out), HF_OK);

@@ -601,16 +601,33 @@ is_root(const struct policy_grant *grant)
 	return mask_has(&grant->mask, ROOT);
 }
 
+/* Only "a/b/" may be one thing as itself and another as a list. */
+struct policy_look
+policy_look(const struct policy_grant *grant, struct hf_text path)
+{
+	struct policy_look look = { .grant = grant,
+		.valid = policy_path_valid(path) };
+
+	if (!look.valid || is_root(grant))
+		return look;
+	look.entry = policy_table_find(grant->table, path, false);
+	look.list = path.ptr[path.len - 1] != '/'
+	    ? look.entry
+	    : policy_table_find(grant->table, path, true);
+	return look;
+}
+
 bool
-policy_check(const struct policy_grant *grant, struct hf_text path,
-    unsigned caps, const struct policy_param *params, size_t param_count,
+policy_look_check(const struct policy_look *look, unsigned caps,
+    const struct policy_param *params, size_t param_count,
     struct policy_verdict *verdict)
 {
+	const struct policy_grant *grant = look->grant;
 	struct policy_verdict ignored;
 
 	if (verdict == NULL)
 		verdict = &ignored;
-	if (!policy_path_valid(path))
+	if (!look->valid)
 		*verdict = (struct policy_verdict){
 			.reason = "the path is empty, too long, or has an "
 				  "empty, \".\" or \"..\" segment",
@@ -618,26 +635,20 @@ policy_check(const struct policy_grant *grant, struct hf_text path,
 	else if (is_root(grant))
 		*verdict = root_verdict;
 	else
-		policy_decide(policy_table_find(grant->table, path,
-				  (caps & HF_CAP_LIST) != 0),
-		    caps, params, param_count, &grant->caller, verdict);
+		policy_decide(
+		    (caps & HF_CAP_LIST) != 0 ? look->list : look->entry, caps,
+		    params, param_count, &grant->caller, verdict);
 	return verdict->allowed;
 }
 
-/* The entries for a path as itself and as a list, which may differ. */
-static size_t
-find_both(const struct policy_grant *grant, struct hf_text path,
-    const struct policy_entry *found[2])
+bool
+policy_check(const struct policy_grant *grant, struct hf_text path,
+    unsigned caps, const struct policy_param *params, size_t param_count,
+    struct policy_verdict *verdict)
 {
-	size_t n = 0;
+	struct policy_look look = policy_look(grant, path);
 
-	if (!policy_path_valid(path) || is_root(grant))
-		return 0;
-	for (int list = 0; list < 2; list++) {
-		found[n] = policy_table_find(grant->table, path, list == 1);
-		n += found[n] != NULL;
-	}
-	return n;
+	return policy_look_check(&look, caps, params, param_count, verdict);
 }
 
 static bool
@@ -648,30 +659,54 @@ asks_about_params(const struct policy_rule *rule)
 	    rule->context_denied != NULL || rule->context_required != NULL;
 }
 
-bool
-policy_wants_params(const struct policy_grant *grant, struct hf_text path)
+static bool
+wants_hsm(const struct policy_rule *rule)
 {
-	const struct policy_entry *found[2];
-	size_t n = find_both(grant, path, found);
+	return rule->wants_hsm;
+}
 
-	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j < found[i]->rule_count; j++)
-			if (asks_about_params(found[i]->rules[j]))
+/* Whether a rule of either entry is so. */
+static bool
+any_rule(
+    const struct policy_look *look, bool (*is)(const struct policy_rule *rule))
+{
+	const struct policy_entry *found[] = { look->entry,
+		look->list == look->entry ? NULL : look->list };
+
+	for (size_t i = 0; i < 2; i++)
+		for (size_t j = 0; found[i] != NULL && j < found[i]->rule_count;
+		     j++)
+			if (is(found[i]->rules[j]))
 				return true;
 	return false;
 }
 
 bool
+policy_look_wants_params(const struct policy_look *look)
+{
+	return any_rule(look, asks_about_params);
+}
+
+bool
+policy_wants_params(const struct policy_grant *grant, struct hf_text path)
+{
+	struct policy_look look = policy_look(grant, path);
+
+	return policy_look_wants_params(&look);
+}
+
+bool
+policy_look_demands_hsm(const struct policy_look *look)
+{
+	return any_rule(look, wants_hsm);
+}
+
+bool
 policy_demands_hsm(const struct policy_grant *grant, struct hf_text path)
 {
-	const struct policy_entry *found[2];
-	size_t n = find_both(grant, path, found);
+	struct policy_look look = policy_look(grant, path);
 
-	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j < found[i]->rule_count; j++)
-			if (found[i]->rules[j]->wants_hsm)
-				return true;
-	return false;
+	return policy_look_demands_hsm(&look);
 }
 
 unsigned

@@ -129,6 +129,25 @@ unsigned policy_caps(const struct policy_grant *grant, struct hf_text path);
 /* The protection level that the deciding pattern demands: true for hsm. */
 bool policy_demands_hsm(const struct policy_grant *grant, struct hf_text path);
 
+/*
+ * The same questions when there are several about one path: its rules are
+ * looked up once. A view of the grant, not a reference.
+ */
+struct policy_entry;
+struct policy_look {
+	const struct policy_grant *grant;
+	bool valid;                       /* the path is one */
+	const struct policy_entry *entry; /* NULL: no rule, or root */
+	const struct policy_entry *list;  /* for the capability list */
+};
+struct policy_look policy_look(
+    const struct policy_grant *grant, struct hf_text path);
+bool policy_look_check(const struct policy_look *look, unsigned caps,
+    const struct policy_param *params, size_t param_count,
+    struct policy_verdict *verdict);
+bool policy_look_wants_params(const struct policy_look *look);
+bool policy_look_demands_hsm(const struct policy_look *look);
+
 /* For listing; `each` gets every policy of the set in force. */
 struct policy_info {
 	const char *name;

@@ -253,10 +253,9 @@ params_room(const struct schema *s, const void *base)
 	return n;
 }
 
-/* What policy is asked: `in`, a struct of `schema`, with that path. */
+/* What policy is asked: `in`, a struct of `schema`, with the path of `look`. */
 struct question {
-	const struct policy_grant *grant;
-	struct hf_text path;
+	const struct policy_look *look;
 	unsigned caps;
 	const struct schema *schema;
 	const void *in;
@@ -266,7 +265,7 @@ static bool
 ask(const struct question *q, const struct params *p)
 {
 	return !p->cut &&
-	    policy_check(q->grant, q->path, q->caps, p->items, p->count, NULL);
+	    policy_look_check(q->look, q->caps, p->items, p->count, NULL);
 }
 
 /*
@@ -315,24 +314,33 @@ params_allowed(const struct question *q, struct arena *arena)
 	return batch || ask(q, &p);
 }
 
+static bool
+may(struct request *rq, const struct policy_look *look, unsigned caps,
+    const struct schema *schema, const void *in)
+{
+	const struct question q = { look, caps, schema, in };
+
+	if (policy_look_wants_params(look))
+		return params_allowed(&q, rq->arena);
+	return policy_look_check(look, caps, NULL, 0, NULL);
+}
+
 bool
 request_may(struct request *rq, struct hf_text path, unsigned caps,
     const struct schema *schema, const void *in)
 {
-	const struct question q = { rq->grant, path, caps, schema, in };
+	struct policy_look look = policy_look(rq->grant, path);
 
-	if (policy_wants_params(rq->grant, path))
-		return params_allowed(&q, rq->arena);
-	return policy_check(rq->grant, path, caps, NULL, 0, NULL);
+	return may(rq, &look, caps, schema, in);
 }
 
 static bool
-allowed(struct request *rq, unsigned caps)
+allowed(struct request *rq, const struct policy_look *look, unsigned caps)
 {
 	/* The handler asks policy itself, about each thing that it shows. */
 	if ((rq->op->flags & OP_FILTERED) != 0)
 		return !request_is_stranger(rq);
-	return request_may(rq, text_of(rq->path), caps, rq->op->in, rq->in);
+	return may(rq, look, caps, rq->op->in, rq->in);
 }
 
 /*
@@ -340,7 +348,7 @@ allowed(struct request *rq, unsigned caps)
  * may only be asked to where the service is set so.
  */
 static bool
-may_create(struct request *rq)
+may_create(struct request *rq, const struct policy_look *look)
 {
 	/* Who made the key under this idempotency key may hear of it again. */
 	bool again = rq->once != NULL && rq->once->found && rq->once->same;
@@ -350,7 +358,7 @@ may_create(struct request *rq)
 		return false;
 	if ((rq->op->flags & OP_MAKES) == 0 && !rq->server->upsert)
 		return false;
-	return allowed(rq, HF_CAP_CREATE);
+	return allowed(rq, look, HF_CAP_CREATE);
 }
 
 enum hf_err
@@ -365,14 +373,17 @@ request_allow(struct request *rq)
 		return HF_ERR_NO_MEMORY;
 	if ((rq->op->flags & OP_SUDO) != 0)
 		caps |= HF_CAP_SUDO;
-	rq->upsert = may_create(rq);
-	rq->may_use = allowed(rq, caps);
+
+	struct policy_look look = policy_look(rq->grant, text_of(rq->path));
+
+	rq->upsert = may_create(rq, &look);
+	rq->may_use = allowed(rq, &look, caps);
 	if (!rq->upsert &&
 	    (!rq->may_use ||
 		((rq->op->flags & OP_MAKES) != 0 &&
 		    rq->lookup == HF_ERR_KEY_NOT_FOUND)))
 		return HF_ERR_PERMISSION_DENIED;
-	rq->demand_hsm = policy_demands_hsm(rq->grant, text_of(rq->path));
+	rq->demand_hsm = policy_look_demands_hsm(&look);
 	rq->allowed = true;
 	return rq->lookup == HF_ERR_KEY_NOT_FOUND ? HF_OK : rq->lookup;
 }

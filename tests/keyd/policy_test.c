@@ -782,6 +782,29 @@ tells_where_parameters_matter(void **state)
 	assert_false(policy_wants_params(f->grant, TEXT("c")));
 }
 
+/* "a/" as a list is also "a"; each question sees the rules it should. */
+static void
+one_look_answers_several_questions(void **state)
+{
+	struct fixture *f = *state;
+	struct policy_look look;
+
+	use(state,
+	    BIND PATH("a", "\"list\"") PATH("a/*", "\"update\"")
+		PATH("b/c", "\"read\""));
+	look = policy_look(f->grant, TEXT("a/"));
+	assert_true(policy_look_check(&look, HF_CAP_LIST, NULL, 0, NULL));
+	assert_true(policy_look_check(&look, U, NULL, 0, NULL));
+	assert_false(policy_look_check(&look, R, NULL, 0, NULL));
+	look = policy_look(f->grant, TEXT("b/c"));
+	assert_true(policy_look_check(&look, R, NULL, 0, NULL));
+	assert_false(policy_look_check(&look, HF_CAP_LIST, NULL, 0, NULL));
+	assert_false(policy_look_wants_params(&look));
+	assert_false(policy_look_demands_hsm(&look));
+	look = policy_look(f->grant, TEXT("b/../b/c"));
+	assert_false(policy_look_check(&look, R, NULL, 0, NULL));
+}
+
 /* -- The other keys of a path block -- */
 
 static void
@@ -1423,6 +1446,7 @@ main(void)
 		T(checks_every_item_of_a_repeated_parameter),
 		T(merges_parameter_rules_of_the_same_pattern),
 		T(tells_where_parameters_matter),
+		T(one_look_answers_several_questions),
 		T(honours_the_words_of_old_policies),
 		T(grants_nothing_by_an_expired_rule_but_keeps_what_it_forbids),
 		T(refuses_by_a_rule_that_asks_for_wrapping),

@@ -351,7 +351,7 @@ enum hf_err
 request_audit_intent(struct request *rq)
 {
 	struct audit_line line;
-	char buf[LINE_BUFFER];
+	UNSET char buf[LINE_BUFFER];
 	enum hf_err err;
 
 	if (rq->intent_written)
@@ -378,7 +378,7 @@ enum hf_err
 request_audit_outcome(struct request *rq, enum hf_err result)
 {
 	struct audit_line line;
-	char buf[LINE_BUFFER];
+	UNSET char buf[LINE_BUFFER];
 
 	if (rq->intent_written) {
 		audit_line_start(&line, buf, sizeof(buf), "response");

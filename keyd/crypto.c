@@ -15,6 +15,7 @@
 #include <openssl/rand.h>
 
 #include "../lib/bytes.h"
+#include "crypto_sha256.h"
 #include "crypto_state.h"
 #include "crypto_xchacha.h"
 
@@ -58,6 +59,7 @@ static struct {
 	OSSL_LIB_CTX *lib;
 	EVP_CIPHER *cipher[AEADS];
 	EVP_MD *md[HASHES];
+	const struct hash_type *sha256;
 	EVP_MAC *hmac;
 	pthread_key_t thread;
 } state;
@@ -190,6 +192,7 @@ fetch_all(struct hf_why *why)
 			return hf_fail(
 			    why, HF_ERR_CRYPTO, "OpenSSL has no %s", name);
 	}
+	state.sha256 = hash_type_by_name(TEXT("sha2-256"));
 	state.hmac = EVP_MAC_fetch(state.lib, "HMAC", NULL);
 	if (state.hmac == NULL)
 		return hf_fail(why, HF_ERR_CRYPTO, "OpenSSL has no HMAC");
@@ -352,12 +355,6 @@ crypto_hash(const struct hash_type *hash, struct hf_bytes in, uint8_t *out)
 }
 
 enum hf_err
-crypto_sha256(struct hf_bytes in, uint8_t out[32])
-{
-	return crypto_hash(hash_type_by_name(TEXT("sha2-256")), in, out);
-}
-
-enum hf_err
 crypto_hmac(const struct hash_type *hash, struct hf_bytes key,
     struct hf_bytes in, uint8_t *out)
 {
@@ -369,6 +366,8 @@ crypto_hmac(const struct hash_type *hash, struct hf_bytes key,
 		return HF_ERR_CRYPTO;
 	if (key.len == 0)
 		return HF_ERR_BAD_INPUT;
+	if (hash == state.sha256)
+		return crypto_hmac_sha256(key, in, out);
 	/* The parameter takes the length that the name has by then. */
 	(void)snprintf(name, sizeof(name), "%s", hash->openssl);
 	params[0] =

@@ -10,6 +10,7 @@
 #include <holdfast/err.h>
 
 #include "../lib/secret.h"
+#include "crypto_sha256.h"
 #include "key_type.h"
 
 /*
@@ -35,9 +36,6 @@ enum hf_err crypto_hash(
     const struct hash_type *hash, struct hf_bytes in, uint8_t *out);
 enum hf_err crypto_hmac(const struct hash_type *hash, struct hf_bytes key,
     struct hf_bytes in, uint8_t *out);
-
-/* SHA-256 in one call, for chains and fingerprints. */
-enum hf_err crypto_sha256(struct hf_bytes in, uint8_t out[32]);
 
 /*
  * AEAD with a raw key (AES-GCM, ChaCha20-Poly1305 and XChaCha20 by `type`).

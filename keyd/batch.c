@@ -2,6 +2,7 @@
 #include "batch.h"
 
 #include "../lib/bytes.h"
+#include "crypto.h"
 #include "key.h"
 
 enum {
@@ -59,7 +60,7 @@ enum hf_err
 batch_run(struct request *rq, const struct batch *b)
 {
 	uint8_t *results;
-	enum hf_err err;
+	enum hf_err err = HF_OK;
 
 	if (b->items == NULL) {
 		if (!b->one_given)
@@ -76,9 +77,12 @@ batch_run(struct request *rq, const struct batch *b)
 	results = arena_array(rq->arena, b->count, b->result_size);
 	if (results == NULL)
 		return HF_ERR_NO_MEMORY;
-	for (size_t i = 0; i < b->count; i++)
-		if ((err = run_item(rq, b, i, results)) != HF_OK)
-			return err;
+	crypto_hold_begin();
+	for (size_t i = 0; i < b->count && err == HF_OK; i++)
+		err = run_item(rq, b, i, results);
+	crypto_hold_end();
+	if (err != HF_OK)
+		return err;
 	*b->results = results;
 	*b->results_count = b->count;
 	return HF_OK;

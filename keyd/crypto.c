@@ -24,7 +24,8 @@ enum {
 	HEAP_BYTES = 4 << 20,
 	HEAP_SMALLEST = 32,
 	/* Some 340 nonces; one page of locked memory. */
-	POOL_BYTES = 4096 - sizeof(size_t),
+	HELD_KEY = 32,
+	POOL_BYTES = 4096 - sizeof(size_t) - HELD_KEY,
 	POOL_LARGEST = 64,
 	AEAD_MAX = 1 << 30, /* EVP_CipherUpdate counts in int */
 	HASHES = 16,
@@ -71,13 +72,17 @@ static struct {
  */
 struct pool {
 	size_t left;
+	uint8_t held[HELD_KEY]; /* see crypto_hold_begin() */
 	uint8_t bytes[POOL_BYTES];
 };
 
 struct thread {
 	EVP_CIPHER_CTX *cipher;
 	EVP_MD_CTX *md;
-	struct secret pool; /* struct pool */
+	struct secret pool;      /* struct pool */
+	unsigned holding;        /* crypto_hold_begin() without its end */
+	const EVP_CIPHER *holds; /* `cipher` is ready with pool.held; or NULL */
+	bool holds_to_seal;
 };
 
 enum hf_err
@@ -388,7 +393,7 @@ crypto_hmac(const struct hash_type *hash, struct hf_bytes key,
 /* What an AEAD operation is given, its lengths checked. */
 struct aead_job {
 	const EVP_CIPHER *cipher;
-	const uint8_t *key;
+	struct hf_bytes key;
 	const uint8_t *nonce;
 	struct hf_bytes aad;
 	struct hf_bytes in; /* without the tag */
@@ -412,7 +417,7 @@ aead_prepare(const struct key_type *type, struct hf_bytes key,
 	if (aad.len > AEAD_MAX || in.len > AEAD_MAX)
 		return HF_ERR_OUT_OF_BOUNDS;
 	*job = (struct aead_job){ .cipher = cipher,
-		.key = key.ptr,
+		.key = key,
 		.nonce = nonce.ptr,
 		.aad = aad,
 		.in = in,
@@ -430,14 +435,77 @@ aead_update(EVP_CIPHER_CTX *ctx, uint8_t *out, struct hf_bytes in)
 	    EVP_CipherUpdate(ctx, out, &n, in.ptr, (int)in.len) == 1;
 }
 
+/*
+ * Whether the thread's context has the key of this job already. The key itself
+ * is compared, because a pointer to it may be to another one by now.
+ */
 static bool
-aead_encrypt(EVP_CIPHER_CTX *ctx, const struct aead_job *job, uint8_t *out)
+is_held(const struct thread *t, const struct aead_job *job, bool seal)
 {
+	const struct pool *pool = (const void *)t->pool.ptr;
+
+	return t->holding > 0 && t->holds == job->cipher &&
+	    t->holds_to_seal == seal && job->key.len <= HELD_KEY &&
+	    bytes_equal_ct(bytes_of(pool->held, job->key.len), job->key);
+}
+
+/* Nothing of the key or the message stays in the context. */
+static void
+cipher_forget(struct thread *t)
+{
+	struct pool *pool = (void *)t->pool.ptr;
+
+	(void)EVP_CIPHER_CTX_reset(t->cipher);
+	if (t->holds != NULL)
+		bytes_wipe(pool->held, sizeof(pool->held));
+	t->holds = NULL;
+}
+
+/* After a job that went well, or not. Other ciphers than AES-GCM do not take
+ * a nonce without a key. */
+static void
+cipher_settle(struct thread *t, const struct aead_job *job, bool seal, bool ok)
+{
+	struct pool *pool = (void *)t->pool.ptr;
+
+	if (!ok || t->holding == 0 || job->key.len > HELD_KEY ||
+	    EVP_CIPHER_get_mode(job->cipher) != EVP_CIPH_GCM_MODE) {
+		cipher_forget(t);
+		return;
+	}
+	memcpy(pool->held, job->key.ptr, job->key.len);
+	t->holds = job->cipher;
+	t->holds_to_seal = seal;
+}
+
+void
+crypto_hold_begin(void)
+{
+	struct thread *t = thread_self();
+
+	if (t != NULL)
+		t->holding++;
+}
+
+void
+crypto_hold_end(void)
+{
+	struct thread *t = thread_self();
+
+	if (t != NULL && t->holding > 0 && --t->holding == 0)
+		cipher_forget(t);
+}
+
+static bool
+aead_encrypt(struct thread *t, const struct aead_job *job, uint8_t *out)
+{
+	EVP_CIPHER_CTX *ctx = t->cipher;
 	uint8_t rest[EVP_MAX_BLOCK_LENGTH];
+	bool held = is_held(t, job, true);
 	int n;
 
-	return EVP_EncryptInit_ex2(
-		   ctx, job->cipher, job->key, job->nonce, NULL) == 1 &&
+	return EVP_EncryptInit_ex2(ctx, held ? NULL : job->cipher,
+		   held ? NULL : job->key.ptr, job->nonce, NULL) == 1 &&
 	    aead_update(ctx, NULL, job->aad) &&
 	    aead_update(ctx, out, job->in) &&
 	    EVP_EncryptFinal_ex(ctx, rest, &n) == 1 &&
@@ -447,15 +515,17 @@ aead_encrypt(EVP_CIPHER_CTX *ctx, const struct aead_job *job, uint8_t *out)
 
 /* HF_ERR_CRYPTO when OpenSSL fails before the tag is compared. */
 static enum hf_err
-aead_decrypt(EVP_CIPHER_CTX *ctx, const struct aead_job *job, uint8_t *out)
+aead_decrypt(struct thread *t, const struct aead_job *job, uint8_t *out)
 {
+	EVP_CIPHER_CTX *ctx = t->cipher;
+	bool held = is_held(t, job, false);
 	uint8_t tag[EVP_MAX_BLOCK_LENGTH];
 	uint8_t rest[EVP_MAX_BLOCK_LENGTH];
 	int n;
 
 	memcpy(tag, job->in.ptr + job->in.len, job->tag);
-	if (EVP_DecryptInit_ex2(ctx, job->cipher, job->key, job->nonce, NULL) !=
-		1 ||
+	if (EVP_DecryptInit_ex2(ctx, held ? NULL : job->cipher,
+		held ? NULL : job->key.ptr, job->nonce, NULL) != 1 ||
 	    !aead_update(ctx, NULL, job->aad) ||
 	    !aead_update(ctx, out, job->in) ||
 	    EVP_CIPHER_CTX_ctrl(
@@ -497,8 +567,8 @@ crypto_seal(const struct key_type *type, struct hf_bytes key,
 		return xchacha(true, key, nonce, aad, in, out);
 	if ((err = aead_prepare(type, key, nonce, aad, in, &job)) != HF_OK)
 		return err;
-	ok = aead_encrypt(t->cipher, &job, out);
-	(void)EVP_CIPHER_CTX_reset(t->cipher);
+	ok = aead_encrypt(t, &job, out);
+	cipher_settle(t, &job, true, ok);
 	if (ok)
 		return HF_OK;
 	bytes_wipe(out, in.len + type->tag);
@@ -523,8 +593,8 @@ crypto_open(const struct key_type *type, struct hf_bytes key,
 	in.len -= type->tag;
 	if ((err = aead_prepare(type, key, nonce, aad, in, &job)) != HF_OK)
 		return err;
-	err = aead_decrypt(t->cipher, &job, out);
-	(void)EVP_CIPHER_CTX_reset(t->cipher);
+	err = aead_decrypt(t, &job, out);
+	cipher_settle(t, &job, false, err == HF_OK);
 	if (err == HF_OK)
 		return HF_OK;
 	bytes_wipe(out, in.len);

@@ -51,6 +51,14 @@ enum hf_err crypto_open(const struct key_type *type, struct hf_bytes key,
     uint8_t *out);
 
 /*
+ * Between these two the thread keeps the key schedule of its last AES-GCM
+ * operation, for the next one with the same key: setting a key takes longer
+ * than encrypting a kilobyte. Afterwards it is gone. Pairs may nest.
+ */
+void crypto_hold_begin(void);
+void crypto_hold_end(void);
+
+/*
  * New key material of a type, as it is sealed and stored: symmetric and HMAC
  * keys raw (HMAC: `hmac_size` bytes, 32 to 512, else HF_ERR_OUT_OF_BOUNDS),
  * asymmetric ones as PKCS#8 DER (RFC 5208).

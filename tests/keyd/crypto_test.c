@@ -463,6 +463,75 @@ seals_and_opens_the_published_examples(void **state)
 	}
 }
 
+/* Each twice in a row, so that the second one finds its key in place; then
+ * all of them again, each after another key. */
+static void
+a_held_key_seals_and_opens_the_same(void **state)
+{
+	crypto_hold_begin();
+	for (unsigned round = 0; round < 3; round++) {
+		seals_and_opens_the_published_examples(state);
+		crypto_hold_begin(); /* they nest */
+		seals_and_opens_the_published_examples(state);
+		crypto_hold_end();
+	}
+	crypto_hold_end();
+	seals_and_opens_the_published_examples(state);
+}
+
+/* Many messages under two keys in turn, some of them forged. */
+static void
+a_held_key_opens_nothing_of_another(void **state)
+{
+	const struct key_type *type = type_of("aes256-gcm96");
+	uint8_t keys[2][32] = { { 1 }, { 2 } }, nonce[12] = { 0 };
+	uint8_t in[40] = "forty bytes", sealed[56], out[40];
+	struct hf_bytes none = { NULL, 0 }, n = bytes_of(nonce, sizeof(nonce));
+	struct hf_bytes all = bytes_of(sealed, sizeof(sealed));
+
+	(void)state;
+	crypto_hold_begin();
+	for (unsigned i = 0; i < 100; i++) {
+		struct hf_bytes key = bytes_of(keys[i % 2], 32);
+		struct hf_bytes other = bytes_of(keys[1 - i % 2], 32);
+
+		nonce[0] = (uint8_t)i;
+		assert_ok(crypto_seal(
+		    type, key, n, none, bytes_of(in, sizeof(in)), sealed));
+		if (i % 5 == 0)
+			assert_err(crypto_open(type, other, n, none, all, out),
+			    HF_ERR_AUTH_FAILED);
+		if (i % 7 == 0) {
+			sealed[i % sizeof(sealed)] ^= 1;
+			assert_err(crypto_open(type, key, n, none, all, out),
+			    HF_ERR_AUTH_FAILED);
+			sealed[i % sizeof(sealed)] ^= 1;
+		}
+		assert_ok(crypto_open(type, key, n, none, all, out));
+		assert_memory_equal(out, in, sizeof(in));
+	}
+	crypto_hold_end();
+}
+
+/* The same bytes at the same place may be another key by now. */
+static void
+a_held_key_is_known_by_its_bytes(void **state)
+{
+	const struct key_type *type = type_of("aes256-gcm96");
+	uint8_t key[32] = { 1 }, nonce[12] = { 0 }, first[24], second[24];
+	struct hf_bytes none = { NULL, 0 };
+
+	(void)state;
+	crypto_hold_begin();
+	assert_ok(crypto_seal(type, bytes_of(key, 32), bytes_of(nonce, 12),
+	    none, bytes_of("12345678", 8), first));
+	key[0] = 2;
+	assert_ok(crypto_seal(type, bytes_of(key, 32), bytes_of(nonce, 12),
+	    none, bytes_of("12345678", 8), second));
+	crypto_hold_end();
+	assert_memory_not_equal(first, second, sizeof(first));
+}
+
 /* A sealed message to spoil. */
 struct letter {
 	const struct key_type *type;
@@ -702,6 +771,9 @@ main(void)
 		cmocka_unit_test(macs_with_every_hash),
 		cmocka_unit_test(macs_refuse_an_empty_key),
 		cmocka_unit_test(seals_and_opens_the_published_examples),
+		cmocka_unit_test(a_held_key_seals_and_opens_the_same),
+		cmocka_unit_test(a_held_key_opens_nothing_of_another),
+		cmocka_unit_test(a_held_key_is_known_by_its_bytes),
 		cmocka_unit_test(open_refuses_a_change_of_any_bit),
 		cmocka_unit_test(open_refuses_each_shorter_length),
 		cmocka_unit_test(seals_nothing_with_nothing),

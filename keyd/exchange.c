@@ -9,11 +9,13 @@
 
 void
 exchange_pool_init(struct exchange_pool *pool, unsigned keep, size_t first,
-    size_t limit, struct peers *peers)
+    size_t limit, struct arena_cache *cache, struct peers *peers)
 {
-	*pool = (struct exchange_pool){
-		.keep = keep, .first = first, .limit = limit, .peers = peers
-	};
+	*pool = (struct exchange_pool){ .keep = keep,
+		.first = first,
+		.limit = limit,
+		.cache = cache,
+		.peers = peers };
 }
 
 static void
@@ -42,7 +44,8 @@ exchange_new(struct exchange_pool *pool)
 
 	if (ex == NULL)
 		return NULL;
-	if (arena_new(pool->first, pool->limit, &ex->arena) != HF_OK) {
+	if (arena_new_cached(
+		pool->first, pool->limit, pool->cache, &ex->arena) != HF_OK) {
 		free(ex);
 		return NULL;
 	}

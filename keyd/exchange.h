@@ -52,11 +52,12 @@ struct exchange_pool {
 	struct exchange *free;
 	unsigned kept, keep; /* how many are free; how many may be */
 	size_t first, limit; /* of each arena */
+	struct arena_cache *cache;
 	struct peers *peers;
 };
 
 void exchange_pool_init(struct exchange_pool *pool, unsigned keep, size_t first,
-    size_t limit, struct peers *peers);
+    size_t limit, struct arena_cache *cache, struct peers *peers);
 void exchange_pool_clear(struct exchange_pool *pool);
 
 /* NULL: no memory. */

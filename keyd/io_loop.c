@@ -27,6 +27,7 @@ enum {
 	POOL_KEEP = 32,
 	CURRENT_FIRST = 128 * 1024,
 	CURRENT_KEEP = 2,
+	CACHE_BYTES = 2 << 20, /* a batch of 256 KiB needs half of it */
 	ARENA_FACTOR =
 	    8, /* an arena's limit, in messages of the largest size */
 	ARENA_EXTRA = 1 << 20,
@@ -36,8 +37,9 @@ struct io_loop {
 	struct io io; /* first: found again from there */
 	struct io_group *group;
 	struct inbox inbox;
-	struct arena *buffers; /* of io.read and io.turn.buf */
-	int reserve;           /* a descriptor, see listener_accept */
+	struct arena *buffers;     /* of io.read and io.turn.buf */
+	struct arena_cache *cache; /* of the pools */
+	int reserve;               /* a descriptor, see listener_accept */
 	bool listening;
 	uint64_t listen_again; /* when paused */
 	uint64_t silent_until; /* about refused connections */
@@ -78,7 +80,6 @@ init_io(struct io_loop *loop)
 		[DEADLINE_SEND] = limits->send_ms,
 		[DEADLINE_IDLE] = (uint64_t)limits->idle_s * 1000,
 	};
-	size_t arena = ARENA_FACTOR * limits->message + ARENA_EXTRA;
 	struct io *io = &loop->io;
 
 	io->server = loop->group->server;
@@ -90,9 +91,6 @@ init_io(struct io_loop *loop)
 	TAILQ_INIT(&io->dead);
 	for (size_t i = 0; i < DEADLINES; i++)
 		deadline_queue_init(&io->deadlines[i], ms[i]);
-	exchange_pool_init(&io->pool, POOL_KEEP, POOL_FIRST, arena, io->peers);
-	exchange_pool_init(
-	    &io->currents, CURRENT_KEEP, CURRENT_FIRST, arena, io->peers);
 }
 
 static enum hf_err
@@ -100,10 +98,16 @@ take_memory(struct io_loop *loop)
 {
 	struct io *io = &loop->io;
 	size_t size = IO_READ + TURN_BYTES;
-	enum hf_err err = arena_new(size, size, &loop->buffers);
+	size_t arena = ARENA_FACTOR * io->limits->message + ARENA_EXTRA;
+	enum hf_err err;
 
-	if (err != HF_OK)
+	if ((err = arena_new(size, size, &loop->buffers)) != HF_OK ||
+	    (err = arena_cache_new(CACHE_BYTES, &loop->cache)) != HF_OK)
 		return err;
+	exchange_pool_init(
+	    &io->pool, POOL_KEEP, POOL_FIRST, arena, loop->cache, io->peers);
+	exchange_pool_init(&io->currents, CURRENT_KEEP, CURRENT_FIRST, arena,
+	    loop->cache, io->peers);
 	io->read = arena_alloc(loop->buffers, IO_READ);
 	io->turn.buf = arena_alloc(loop->buffers, TURN_BYTES);
 	io->current = exchange_take(&io->currents, NULL);
@@ -490,6 +494,7 @@ io_loop_free(struct io_loop *loop)
 		exchange_give(loop->io.current);
 	exchange_pool_clear(&loop->io.currents);
 	exchange_pool_clear(&loop->io.pool);
+	arena_cache_free(loop->cache);
 	arena_free(loop->buffers);
 	close_fd(loop->io.epoll);
 	close_fd(loop->reserve);

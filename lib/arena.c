@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arena.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,12 @@
 
 #include "bytes.h"
 
-enum { ALIGN = 16 };
+enum {
+	ALIGN = 16,
+	/* Blocks double from the first on, up to this: a large request takes
+	 * few of them. */
+	USUAL_LARGEST = 256 * 1024,
+};
 
 struct block {
 	struct block *next;
@@ -23,6 +29,13 @@ struct arena {
 	struct block *current;
 	size_t limit;
 	size_t taken; /* size of all blocks beyond the first */
+	struct arena_cache *cache;
+};
+
+struct arena_cache {
+	pthread_mutex_t lock;
+	struct block *free;
+	size_t bytes, limit;
 };
 
 static size_t
@@ -60,8 +73,86 @@ block_free(struct block *b)
 	(void)munmap(b, size);
 }
 
+/* -- The cache -- */
+
+enum hf_err
+arena_cache_new(size_t limit, struct arena_cache **out)
+{
+	struct arena_cache *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return HF_ERR_NO_MEMORY;
+	if (pthread_mutex_init(&c->lock, NULL) != 0) {
+		free(c);
+		return HF_ERR_NO_MEMORY;
+	}
+	c->limit = limit;
+	*out = c;
+	return HF_OK;
+}
+
+void
+arena_cache_free(struct arena_cache *cache)
+{
+	if (cache == NULL)
+		return;
+	while (cache->free != NULL) {
+		struct block *next = cache->free->next;
+
+		block_free(cache->free);
+		cache->free = next;
+	}
+	(void)pthread_mutex_destroy(&cache->lock);
+	free(cache);
+}
+
+/* The first that is large enough; NULL when there is none. */
+static struct block *
+cache_take(struct arena_cache *cache, size_t payload)
+{
+	struct block **at, *b;
+
+	(void)pthread_mutex_lock(&cache->lock);
+	for (at = &cache->free; *at != NULL; at = &(*at)->next)
+		if ((*at)->size - (*at)->used >= payload)
+			break;
+	b = *at;
+	if (b != NULL) {
+		*at = b->next;
+		cache->bytes -= b->size;
+		b->next = NULL;
+	}
+	(void)pthread_mutex_unlock(&cache->lock);
+	return b;
+}
+
+static bool
+cache_give(struct arena_cache *cache, struct block *b)
+{
+	bool room;
+
+	(void)pthread_mutex_lock(&cache->lock);
+	room = b->size <= cache->limit - cache->bytes;
+	if (room) {
+		b->next = cache->free;
+		cache->free = b;
+		cache->bytes += b->size;
+	}
+	(void)pthread_mutex_unlock(&cache->lock);
+	return room;
+}
+
+/* -- The arena -- */
+
 enum hf_err
 arena_new(size_t first, size_t limit, struct arena **out)
+{
+	return arena_new_cached(first, limit, NULL, out);
+}
+
+enum hf_err
+arena_new_cached(
+    size_t first, size_t limit, struct arena_cache *cache, struct arena **out)
 {
 	struct arena *a = calloc(1, sizeof(*a));
 
@@ -74,6 +165,7 @@ arena_new(size_t first, size_t limit, struct arena **out)
 	}
 	a->current = a->first;
 	a->limit = limit;
+	a->cache = cache;
 	*out = a;
 	return HF_OK;
 }
@@ -93,13 +185,18 @@ static struct block *
 arena_grow(struct arena *a, size_t len)
 {
 	size_t left = a->taken < a->limit ? a->limit - a->taken : 0;
-	size_t usual = a->first->size - round_up(sizeof(*a->first), ALIGN);
+	size_t first = a->first->size - round_up(sizeof(*a->first), ALIGN);
+	size_t doubled = a->taken < USUAL_LARGEST ? a->taken : USUAL_LARGEST;
+	size_t usual = first > doubled ? first : doubled;
 	size_t payload = len > usual ? len : usual < left ? usual : left;
-	struct block *b;
+	struct block *b = NULL;
 
 	if (len > left)
 		return NULL;
-	b = block_new(payload);
+	if (a->cache != NULL)
+		b = cache_take(a->cache, len);
+	if (b == NULL)
+		b = block_new(payload);
 	if (b == NULL)
 		return NULL;
 	a->taken += b->size;
@@ -169,18 +266,26 @@ arena_printf(struct arena *a, const char *fmt, ...)
 	return p;
 }
 
+static void
+block_wipe(struct block *b)
+{
+	size_t head = round_up(sizeof(*b), ALIGN);
+
+	bytes_wipe((uint8_t *)b + head, b->used - head);
+	b->used = head;
+}
+
 void
 arena_reset(struct arena *a)
 {
-	size_t head = round_up(sizeof(struct block), ALIGN);
-
 	while (a->current != a->first) {
-		struct block *next = a->current->next;
+		struct block *b = a->current;
 
-		block_free(a->current);
-		a->current = next == NULL ? a->first : next;
+		a->current = b->next == NULL ? a->first : b->next;
+		block_wipe(b);
+		if (a->cache == NULL || !cache_give(a->cache, b))
+			block_free(b);
 	}
-	bytes_wipe((uint8_t *)a->first + head, a->first->used - head);
-	a->first->used = head;
+	block_wipe(a->first);
 	a->taken = 0;
 }

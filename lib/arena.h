@@ -20,6 +20,21 @@ struct arena;
  * take in all (HF_ERR_NO_MEMORY beyond it, seen as NULL from arena_alloc). */
 enum hf_err arena_new(size_t first, size_t limit, struct arena **out);
 
+/*
+ * Blocks that arenas gave back, wiped, for the next one that grows: mapping,
+ * locking and clearing memory takes longer than what a large request does in
+ * it. `limit` bounds the bytes that are kept. Any thread.
+ */
+struct arena_cache;
+enum hf_err arena_cache_new(size_t limit, struct arena_cache **out);
+
+/* When its arenas are gone. NULL is fine. */
+void arena_cache_free(struct arena_cache *cache);
+
+/* As arena_new, with a cache (or NULL), which outlives the arena. */
+enum hf_err arena_new_cached(
+    size_t first, size_t limit, struct arena_cache *cache, struct arena **out);
+
 /* NULL is fine. Wipes. */
 void arena_free(struct arena *a);
 

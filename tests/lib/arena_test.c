@@ -144,6 +144,49 @@ gives_its_memory_back(void **state)
 	assert_true(pages() < before + 10 * LARGE / PAGE);
 }
 
+static void
+what_comes_from_the_cache_is_zero(void **state)
+{
+	struct arena_cache *cache = NULL;
+	struct arena *a = NULL, *b = NULL;
+	uint8_t *p;
+
+	(void)state;
+	assert_int_equal(arena_cache_new(1 << 20, &cache), HF_OK);
+	assert_int_equal(arena_new_cached(4096, 1 << 22, cache, &a), HF_OK);
+	assert_int_equal(arena_new_cached(4096, 1 << 22, cache, &b), HF_OK);
+	p = arena_alloc(a, 300000);
+	memset(p, 0xee, 300000);
+	arena_reset(a);
+	assert_ptr_equal(arena_alloc(b, 200000), p); /* it is that block */
+	assert_zero(p, 200000);
+	assert_zero(arena_alloc(b, 90000), 90000);
+	arena_free(a);
+	arena_free(b);
+	arena_cache_free(cache);
+}
+
+static void
+the_cache_keeps_no_more_than_its_limit(void **state)
+{
+	enum { ROUNDS = 50, LARGE = 1 << 20, PAGE = 4096 };
+	struct arena_cache *cache = NULL;
+	struct arena *a = NULL;
+	unsigned long before = pages();
+
+	(void)state;
+	assert_int_equal(arena_cache_new(2 * LARGE, &cache), HF_OK);
+	assert_int_equal(
+	    arena_new_cached(4096, 2 * ROUNDS * LARGE, cache, &a), HF_OK);
+	for (int i = 0; i < ROUNDS; i++)
+		assert_non_null(arena_alloc(a, LARGE));
+	arena_reset(a);
+	assert_true(pages() < before + 4 * LARGE / PAGE);
+	arena_free(a);
+	arena_cache_free(cache);
+	arena_cache_free(NULL);
+}
+
 int
 main(void)
 {
@@ -154,6 +197,8 @@ main(void)
 		cmocka_unit_test(an_array_whose_size_overflows_is_refused),
 		cmocka_unit_test(texts_are_terminated),
 		cmocka_unit_test(gives_its_memory_back),
+		cmocka_unit_test(what_comes_from_the_cache_is_zero),
+		cmocka_unit_test(the_cache_keeps_no_more_than_its_limit),
 		cmocka_unit_test(freeing_nothing_does_nothing),
 	};
 

@@ -23,8 +23,9 @@ cost_service(struct bench *b)
 	if (!p->cost_tried) {
 		p->cost_tried = true;
 		p->cost_ready = service_prepare(p,
-		    &(struct service_settings){
-			.name = "cost", .rules = b->quick ? 50 : 1000 },
+		    &(struct service_settings){ .name = "cost",
+			.inside = true,
+			.rules = b->quick ? 50 : 1000 },
 		    &p->cost);
 	}
 	return p->cost_ready ? &p->cost : NULL;
@@ -101,9 +102,10 @@ cost_stage(struct bench *b, const struct work *work, struct sample *out)
 		state = ask_role(b, line, answer, sizeof(answer));
 		for (size_t i = 0; state == CELL_MEASURED && i < STAGES; i++)
 			ns[i] = strtod(p, &p);
-		if (state != CELL_MEASURED)
-			return state;
+		b->place->staged = state == CELL_MEASURED;
 	}
+	if (!b->place->staged)
+		return CELL_FAILED;
 	out->value = -1;
 	for (size_t i = 0; i < STAGES; i++)
 		if (strcmp(names[i], work->what) == 0)

@@ -150,7 +150,8 @@ write_policy(const char *dir, unsigned rules)
 }
 
 static bool
-write_config(const struct place *p, const struct service *s, const char *lines)
+write_config(const struct place *p, const struct service *s,
+    const struct service_settings *settings)
 {
 	char path[PATH_ROOM * 2], text[2048];
 
@@ -161,10 +162,11 @@ write_config(const struct place *p, const struct service *s, const char *lines)
 		"policy_dir = \"policy.d\"\nevents = \"ipc://events.sock\"\n"
 		"log_level = \"warning\"\n%s\n"
 		"hsm {\n  uri = \"pkcs11:token=" BENCH_LABEL
-		"?module-path=%s\"\n  pin = \"file:pin\"\n}\n"
+		"?module-path=%s\"\n  pin = \"file:pin\"\n  process = \"%s\"\n}\n"
 		"audit {\n  file = \"audit.log\"\n"
 		"  public_key = \"audit.pub\"\n}\n",
-		lines == NULL ? "" : lines, p->softhsm) &&
+		settings->lines == NULL ? "" : settings->lines, p->softhsm,
+		settings->inside ? "inside" : "worker") &&
 	    write_text(s->config, text);
 }
 
@@ -178,7 +180,7 @@ make_files(const struct place *p, const struct service_settings *settings,
 	    mkdir(s->dir, 0700) == 0 &&
 	    token_make(p, settings->name, &s->token) &&
 	    write_policy(s->dir, settings->rules) &&
-	    write_config(p, s, settings->lines);
+	    write_config(p, s, settings);
 }
 
 /* Runs holdfast-keyd with its configuration, and `mode`. */

@@ -26,6 +26,7 @@ struct service_settings {
 	const char *name;  /* of its folder */
 	const char *lines; /* more lines for keyd.conf; NULL: none */
 	unsigned rules;    /* of policy, besides those that it needs */
+	bool inside;       /* the HSM's library is in the same process */
 };
 
 /* A daemon of ours. */
@@ -64,6 +65,7 @@ struct place {
 	struct service cost;
 	bool cost_tried, cost_ready;
 	double stages[STAGES];
+	bool staged; /* they are those of a run that went well */
 
 	struct service idle; /* idle.c */
 	bool idle_tried;

@@ -179,6 +179,21 @@ store_commit(struct store *store, const struct store_cond *conds,
 	    store->state, conds, cond_count, writes, write_count, revision);
 }
 
+/* A conflict that is the rider's will not go away by trying again. */
+static enum hf_err
+whose_conflict(struct store *store, const struct effects *e, enum hf_err err)
+{
+	uint64_t revision;
+
+	if (err != HF_ERR_STORE_CONFLICT)
+		return err;
+	err = revision_of(store, e->rider_cond->key, &revision);
+	if (err != HF_OK)
+		return err;
+	return revision == e->rider_cond->revision ? HF_ERR_STORE_CONFLICT
+						   : HF_ERR_IN_PROGRESS;
+}
+
 enum hf_err
 store_commit_change(struct store *store, const struct store_cond *conds,
     size_t cond_count, const struct store_write *writes, size_t write_count,
@@ -204,6 +219,7 @@ store_commit_change(struct store *store, const struct store_cond *conds,
 		err = store_commit(store, all_conds, cond_count + 1, all,
 		    write_count + 1, revision);
 		e->rode = err == HF_OK;
+		err = whose_conflict(store, e, err);
 	}
 	free(all_conds);
 	free(all);

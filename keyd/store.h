@@ -76,7 +76,8 @@ enum hf_err store_commit(struct store *store, const struct store_cond *conds,
 
 /*
  * As store_commit, for the change that a request is about: the first of them
- * takes along what has to go with it (effects.h).
+ * takes along what has to go with it (effects.h). HF_ERR_IN_PROGRESS when that
+ * is there already.
  */
 enum hf_err store_commit_change(struct store *store,
     const struct store_cond *conds, size_t cond_count,

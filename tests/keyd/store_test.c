@@ -22,6 +22,7 @@
 
 #include <sqlite3.h>
 
+#include "../../keyd/effects.h"
 #include "../../keyd/store.h"
 #include "../../lib/bytes.h"
 #include "../fake/store_memory.h"
@@ -168,6 +169,80 @@ keeps_an_empty_value_apart_from_none(void **state)
 	store_value_free(&got);
 	assert_int_equal(
 	    store_get(f->store, TEXT("none"), &got), HF_ERR_NOT_FOUND);
+}
+
+/* What has to go with a change goes with the first one, or both do not. */
+static void
+takes_a_rider_along_once(void **state)
+{
+	struct fixture *f = *state;
+	const struct store_write change = { TEXT("key/a"),
+		bytes_of("changed", 7) };
+	const struct store_write rider = { TEXT("once/x"), bytes_of("it", 2) };
+	const struct store_cond absent = { TEXT("once/x"), 0 };
+	const struct store_cond wrong = { TEXT("key/a"), 77 };
+	struct effects e = { .rider = &rider, .rider_cond = &absent };
+
+	effects_enter(&e);
+	assert_int_equal(
+	    store_commit_change(f->store, &wrong, 1, &change, 1, NULL),
+	    HF_ERR_STORE_CONFLICT);
+	assert_false(e.rode);
+	assert_int_equal(
+	    store_commit_change(f->store, NULL, 0, &change, 1, NULL), HF_OK);
+	assert_true(e.rode);
+	assert_true(holds(f->store, "key/a", "changed"));
+	assert_true(holds(f->store, "once/x", "it"));
+	assert_int_equal(
+	    store_commit_change(f->store, NULL, 0, &change, 1, NULL), HF_OK);
+	effects_leave();
+	/* Another request with the same rider comes too late. */
+	e = (struct effects){ .rider = &rider, .rider_cond = &absent };
+	effects_enter(&e);
+	assert_int_equal(
+	    store_commit_change(f->store, NULL, 0, &change, 1, NULL),
+	    HF_ERR_IN_PROGRESS);
+	assert_false(e.rode);
+	effects_leave();
+}
+
+/* Everything but the writing, and a word about it. */
+static void
+writes_nothing_in_a_dry_run(void **state)
+{
+	struct fixture *f = *state;
+	const struct store_write writes[] = {
+		{ TEXT("key/new"), bytes_of("x", 1) },
+		{ TEXT("key/old"), { NULL, 0 } },
+		{ TEXT("ver/00112233445566778899aabbccddeeff/00000c"),
+		    bytes_of("x", 1) },
+		{ TEXT("due/0/0/new"), bytes_of("x", 1) },
+	};
+	const struct store_cond wrong = { TEXT("key/old"), 77 };
+	struct arena *arena;
+	struct effects e = { .dry = true };
+
+	assert_int_equal(arena_new(4096, 65536, &arena), HF_OK);
+	(void)put(f->store, "key/old", "here");
+	e.arena = arena;
+	effects_enter(&e);
+	assert_int_equal(store_commit(f->store, &wrong, 1, writes, 4, NULL),
+	    HF_ERR_STORE_CONFLICT);
+	assert_int_equal(e.count, 0);
+	assert_int_equal(
+	    store_commit(f->store, NULL, 0, writes, 4, NULL), HF_ERR_DRY_RUN);
+	effects_leave();
+	assert_true(holds(f->store, "key/old", "here"));
+	assert_false(holds(f->store, "key/new", "x"));
+	assert_int_equal(e.count, 3); /* the mark is nobody's business */
+	assert_true(text_is(e.changes[0].action, "create"));
+	assert_true(text_is(e.changes[0].name, "new"));
+	assert_true(text_is(e.changes[1].action, "delete"));
+	assert_true(text_is(e.changes[2].kind, "version"));
+	assert_true(text_is(e.changes[2].name, "12"));
+	arena_free(arena);
+	assert_int_equal(
+	    store_commit(f->store, NULL, 0, writes, 4, NULL), HF_OK);
 }
 
 /* CVE-2026-39946. */
@@ -1028,6 +1103,8 @@ main(void)
 		BOTH(reads_back_what_was_committed),
 		BOTH(keeps_an_empty_value_apart_from_none),
 		BOTH(takes_sql_for_what_it_is),
+		BOTH(takes_a_rider_along_once),
+		BOTH(writes_nothing_in_a_dry_run),
 		BOTH(keeps_everything_when_it_is_opened_again),
 		BOTH(lists_by_prefix_in_byte_order),
 		BOTH(stops_a_list_when_asked_to),

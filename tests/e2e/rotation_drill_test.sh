@@ -3,6 +3,7 @@
 # The rotation drill of docs/recipes/rotation.md: 10,000 ciphertexts over 14
 # versions, encrypted anew in batches that are killed and go on; the report says
 # that nothing is left; the old versions go; and what a backup may bring back.
+# It shows CK25 of docs/transit.md.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/e2e/pkcs11_lib.sh

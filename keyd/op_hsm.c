@@ -275,23 +275,25 @@ loss_find(struct loss *loss)
 {
 	struct server *s = loss->rq->server;
 	struct key_page *page = request_alloc(loss->rq, sizeof(*page));
-	char after[160] = "";
+	struct hf_text from = { 0 };
+	char after[160];
 	enum hf_err err;
 
 	if (page == NULL)
 		return HF_ERR_NO_MEMORY;
 	do {
 		page->count = 0;
-		err = store_list(s->store, TEXT("key/"),
-		    after[0] == '\0' ? (struct hf_text){ 0 } : text_of(after),
-		    PAGE, add_name, page);
+		err = store_list(
+		    s->store, TEXT("key/"), from, PAGE, add_name, page);
 		if (err == HF_OK)
 			err = page_check(loss, page);
 		if (err != HF_OK)
 			return err;
-		if (page->count > 0)
+		if (page->count > 0) {
 			(void)snprintf(after, sizeof(after), "key/%s",
 			    page->names[page->count - 1]);
+			from = text_of(after);
+		}
 	} while (page->count == PAGE);
 	return HF_OK;
 }

@@ -279,11 +279,12 @@ void
 upkeep_step(struct server *s, struct upkeep *u, uint64_t now, uint64_t *next)
 {
 	struct mark m = { .found = false };
+	struct hf_text from = { 0 };
 	enum hf_err err;
 
-	err = store_list(s->store, TEXT("plan/"),
-	    u->after[0] == '\0' ? (struct hf_text){ 0 } : text_of(u->after), 0,
-	    mark_each, &m);
+	if (u->after[0] != '\0')
+		from = text_of(u->after);
+	err = store_list(s->store, TEXT("plan/"), from, 0, mark_each, &m);
 	if (err == HF_OK && m.found && m.when <= now) {
 		*next = now; /* there may be more */
 		if (mark_tend(s, &m, now) == HF_OK)

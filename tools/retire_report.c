@@ -153,7 +153,7 @@ report_all(struct report *r)
 {
 	struct page *page = calloc(1, sizeof(*page));
 	char after[NAME_BYTES] = "";
-	int status;
+	int status = STATUS_OK;
 
 	if (page == NULL)
 		return out_of_memory();

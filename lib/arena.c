@@ -110,13 +110,11 @@ arena_cache_free(struct arena_cache *cache)
 static struct block *
 cache_take(struct arena_cache *cache, size_t payload)
 {
-	struct block **at, *b;
+	struct block **at = &cache->free, *b;
 
 	(void)pthread_mutex_lock(&cache->lock);
-	for (at = &cache->free; *at != NULL; at = &(*at)->next)
-		if ((*at)->size - (*at)->used >= payload)
-			break;
-	b = *at;
+	while ((b = *at) != NULL && b->size - b->used < payload)
+		at = &b->next;
 	if (b != NULL) {
 		*at = b->next;
 		cache->bytes -= b->size;

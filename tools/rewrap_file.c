@@ -309,8 +309,8 @@ check_results(struct job *j, const struct hf_rewrap_out *out)
 			continue;
 		bar_stop(&j->bar);
 		(void)fprintf(stderr, "holdfast: %s:%llu: %.*s\n", j->path,
-		    (unsigned long long)(j->done + i + 1),
-		    (int)status->error.len, status->error.ptr);
+		    (unsigned long long)j->done + i + 1, (int)status->error.len,
+		    status->error.ptr);
 		return STATUS_REFUSED;
 	}
 	return STATUS_OK;

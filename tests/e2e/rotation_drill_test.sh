@@ -47,7 +47,7 @@ for v in $(seq $VERSIONS); do
 done
 is "there are 10,000 of them" 10000 "$(wc -l <"$T/data")"
 is "over 14 versions" 14 "$(cut -d: -f2 "$T/data" | sort -u | wc -l)"
-is "the service counted them" 715 "$(report drill 3 encrypted)"
+is "CK25 the service counted them" 715 "$(report drill 3 encrypted)"
 is "none is rewrapped" 715 "$(report drill 3 left)"
 is "all are in use" "$(repeat 14 no)" "$(verdicts drill)"
 is "by their age alone they might be done with" "$(repeat 13 check) no" \
@@ -98,7 +98,7 @@ refuse "a line that does not open is named" 2 "few:6: " \
 ok "and there is no result"
 
 # -- The report says that nothing is left --
-is "nothing is left" "$(repeat 13 yes) no" "$(verdicts drill)"
+is "CK25 nothing is left" "$(repeat 13 yes) no" "$(verdicts drill)"
 is "all but the newest can be retired" 14 "$(holdfast key retire-report drill -o json | jq .retire_below)"
 has "the table says why" "nothing is left that needs it" \
 	<(holdfast key retire-report drill)

@@ -108,6 +108,10 @@ done
 
 p11 --test >"$T/out"
 expect "pkcs11-tool --test" grep -q "No errors" "$T/out"
+# Each begins, asks and looks at the token, all at once; SoftHSM crashes.
+expect "pkcs11-tool --test-threads" quiet p11 --test-threads ILGISLT0 --test-threads INGISLT0 \
+	--test-threads ILGISLT0 --test-threads INSLT0GI
+expect "pkcs11-tool --test-fork" quiet p11 --test-fork
 expect "ssh-keygen -D" test "$(host ssh-keygen -D "$module" 2>/dev/null | grep -cE '^(ssh-rsa|ecdsa-sha2)')" -ge 5
 start=$(operations p11.find)
 expect "p11tool lists it" grep -q 'Label: hsm-ec' <(host p11tool --provider "$module" --list-all)

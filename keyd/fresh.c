@@ -22,6 +22,8 @@ fresh_free(struct fresh *f)
 {
 	if (f == NULL)
 		return;
+	if (f->held != NULL)
+		hierarchy_release(f->held);
 	secret_free(&f->material);
 	secret_free(&f->hmac);
 	free(f);
@@ -135,6 +137,8 @@ fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
 	size_t len = 0, spki_len = 0;
 	enum hf_err err;
 
+	hierarchy_hold(keys->hierarchy);
+	f->held = keys->hierarchy;
 	hierarchy_active(keys->hierarchy, &device);
 	f->hsm = device.hsm;
 	memcpy(f->wrap_id, device.wrap_id, HSM_ID);

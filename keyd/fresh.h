@@ -30,7 +30,8 @@ struct fresh {
 	uint8_t wrapped[FRESH_WRAPPED], hmac_wrapped[FRESH_WRAPPED];
 	uint8_t spki[FRESH_SPKI];
 	uint8_t id[HSM_ID], hmac_id[HSM_ID], wrap_id[HSM_ID], home[HSM_ID];
-	struct hsm *hsm; /* level hsm: where it is made */
+	struct hsm *hsm;        /* level hsm: where it is made ... */
+	struct hierarchy *held; /* ... and where it stays until fresh_free() */
 	struct version_record rec;
 };
 

@@ -47,6 +47,7 @@ hierarchy_new(
 		l->hsm = links[i].hsm;
 	}
 	lock_init(&h->lock);
+	lock_init(&h->held);
 	(void)pthread_mutex_init(&h->changing, NULL);
 	(void)pthread_mutex_init(&h->choosing, NULL);
 	return h;
@@ -102,6 +103,7 @@ hierarchy_close(struct hierarchy *h)
 		keyring_free(h->keyrings);
 		h->keyrings = next;
 	}
+	(void)pthread_rwlock_destroy(&h->held);
 	(void)pthread_rwlock_destroy(&h->lock);
 	(void)pthread_mutex_destroy(&h->changing);
 	(void)pthread_mutex_destroy(&h->choosing);
@@ -399,6 +401,26 @@ hierarchy_unseal(struct hierarchy *h, struct hf_text identity,
 	if (err == HF_OK)
 		secret_move(out, &plain);
 	return err;
+}
+
+/* -- Holding -- */
+
+void
+hierarchy_hold(struct hierarchy *h)
+{
+	(void)pthread_rwlock_rdlock(&h->held);
+}
+
+void
+hierarchy_hold_alone(struct hierarchy *h)
+{
+	(void)pthread_rwlock_wrlock(&h->held);
+}
+
+void
+hierarchy_release(struct hierarchy *h)
+{
+	(void)pthread_rwlock_unlock(&h->held);
 }
 
 /* -- Facts -- */

@@ -200,6 +200,16 @@ size_t hierarchy_devices(
 /* Whether some HSM lacks a keyring; `out` gets a sentence about it. */
 bool hierarchy_degraded(struct hierarchy *h, char *out, size_t cap);
 
+/*
+ * While a key is made in an HSM, and until it is written down, that HSM must
+ * not be taken out: who makes one holds the HSMs in place meanwhile, together
+ * with others; who looks for what would be lost, and takes one out, holds them
+ * alone. By one thread, and not twice.
+ */
+void hierarchy_hold(struct hierarchy *h);
+void hierarchy_hold_alone(struct hierarchy *h);
+void hierarchy_release(struct hierarchy *h);
+
 /* -- HSMs that come and go; each goes on where it was cut short -- */
 
 /* Makes master, wrapping and audit key in a configured HSM and wraps all

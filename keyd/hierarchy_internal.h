@@ -86,6 +86,7 @@ struct hierarchy {
 	pthread_rwlock_t lock;    /* root, keyrings */
 	pthread_mutex_t changing; /* one change of root or keyrings at a time */
 	pthread_mutex_t choosing; /* active */
+	pthread_rwlock_t held;    /* hierarchy_hold; outside of all others */
 	struct link *active;
 	struct root root;
 	struct keyring *keyrings; /* by name */

@@ -412,11 +412,13 @@ keys_restore(struct keys *keys, struct hf_text name, struct hf_bytes payload,
 
 	if ((err = arena_new(4096, LIST_ROOM, &arena)) != HF_OK)
 		return err;
+	hierarchy_hold(keys->hierarchy);
 	err = restore_read(&r, payload, arena, why);
 	if (err == HF_OK)
 		err = HF_ERR_STORE_CONFLICT;
 	for (unsigned i = 0; i < TRIES && err == HF_ERR_STORE_CONFLICT; i++)
 		err = restore_once(&r, why);
+	hierarchy_release(keys->hierarchy);
 	arena_free(arena);
 	return err == HF_OK ? keys_get(keys, name, true, out) : err;
 }

@@ -356,23 +356,58 @@ op_hsm_add(struct request *rq, const struct hf_hsm_add_in *in,
 	return HF_OK;
 }
 
+/* The HSMs are held. */
+static enum hf_err
+remove_checked(struct loss *loss, const struct hf_hsm_remove_in *in)
+{
+	enum hf_err err;
+
+	if ((err = loss_check(loss, in->confirm)) != HF_OK ||
+	    (err = forget_wrapping_key(loss)) != HF_OK)
+		return err;
+	return hierarchy_remove(
+	    loss->rq->server->hierarchy, in->name, in->destroy, &loss->rq->why);
+}
+
 enum hf_err
 op_hsm_remove(struct request *rq, const struct hf_hsm_remove_in *in,
     struct hf_hsm_remove_out *out)
 {
+	struct hierarchy *h = rq->server->hierarchy;
 	struct loss loss = { .rq = rq,
 		.device = arena_text(rq->arena, in->name) };
 	enum hf_err err;
 
 	if (loss.device == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = loss_check(&loss, in->confirm)) != HF_OK ||
-	    (err = forget_wrapping_key(&loss)) != HF_OK ||
-	    (err = hierarchy_remove(rq->server->hierarchy, in->name,
-		 in->destroy, &rq->why)) != HF_OK)
+	hierarchy_hold_alone(h);
+	err = remove_checked(&loss, in);
+	hierarchy_release(h);
+	if (err != HF_OK)
 		return err;
 	out->lost = loss.keys;
 	server_event(rq->server, "hsm.removed", loss.device);
+	return HF_OK;
+}
+
+/* The HSMs are held. */
+static enum hf_err
+migrate_checked(
+    struct loss *loss, const struct hf_hsm_migrate_in *in, uint64_t *keyrings)
+{
+	struct request *rq = loss->rq;
+	struct hierarchy *h = rq->server->hierarchy;
+	uint64_t more = 0;
+	enum hf_err err;
+
+	/* First, so that it is known which keys the two share. */
+	if ((err = hierarchy_add(h, in->to, keyrings, &rq->why)) != HF_OK ||
+	    (err = loss_check(loss, in->confirm)) != HF_OK ||
+	    (err = forget_wrapping_key(loss)) != HF_OK ||
+	    (err = hierarchy_migrate(
+		 h, in->name, in->to, in->destroy, &more, &rq->why)) != HF_OK)
+		return err;
+	*keyrings += more;
 	return HF_OK;
 }
 
@@ -383,20 +418,15 @@ op_hsm_migrate(struct request *rq, const struct hf_hsm_migrate_in *in,
 	struct hierarchy *h = rq->server->hierarchy;
 	struct loss loss = { .rq = rq,
 		.device = arena_text(rq->arena, in->name) };
-	uint64_t more = 0;
 	enum hf_err err;
 
 	if (loss.device == NULL)
 		return HF_ERR_NO_MEMORY;
-	/* First, so that it is known which keys the two share. */
-	if ((err = hierarchy_add(h, in->to, &out->keyrings, &rq->why)) !=
-		HF_OK ||
-	    (err = loss_check(&loss, in->confirm)) != HF_OK ||
-	    (err = forget_wrapping_key(&loss)) != HF_OK ||
-	    (err = hierarchy_migrate(
-		 h, in->name, in->to, in->destroy, &more, &rq->why)) != HF_OK)
+	hierarchy_hold_alone(h);
+	err = migrate_checked(&loss, in, &out->keyrings);
+	hierarchy_release(h);
+	if (err != HF_OK)
 		return err;
-	out->keyrings += more;
 	out->lost = loss.keys;
 	server_event(rq->server, "hsm.migrated", arena_text(rq->arena, in->to));
 	return HF_OK;

@@ -130,7 +130,9 @@ load_or_make(struct server *s, struct wrapping_key *out, bool *made)
 	*made = false;
 	if (err != HF_ERR_NOT_FOUND)
 		return err;
+	hierarchy_hold(s->hierarchy);
 	err = make(s, out);
+	hierarchy_release(s->hierarchy);
 	if (err == HF_ERR_STORE_CONFLICT)
 		return load(s, out);
 	*made = err == HF_OK;

@@ -171,6 +171,33 @@ stop_daemon
 keep
 kill_each "hsm remove" holdfast hsm remove left --destroy
 
+# -- A key is made while its HSM is taken out --
+begin_anew
+start_daemon
+removed=0
+name=left
+for round in $(seq 12); do
+	(sleep "0.0$(printf %02d $((round * 4)))"
+	for n in 1 2 3; do
+		holdfast key create "race-$round-$n" --type ecdsa-p256 --level hsm >/dev/null 2>&1 &&
+			echo "race-$round-$n"
+	done >"$T/made") &
+	! holdfast hsm remove "$name" >/dev/null 2>&1 || removed=$((removed + 1))
+	wait $!
+	while read -r key; do
+		quiet holdfast sign "$key" "$T/data" || fail "round $round: $key was lost with its HSM"
+		quiet holdfast key config "$key" --deletion-allowed yes
+		holdfast key delete "$key"
+	done <"$T/made"
+	quiet holdfast hsm add left
+	quiet holdfast hsm add right
+	until_true 20 idle || fail "round $round: $(holdfast hsm status)"
+	name=right
+	! role_is left active || name=left
+done
+ok "in 12 rounds, $removed of them with a removal, no key was lost with its HSM"
+stop_daemon
+
 # -- Migration --
 begin_anew
 start_daemon

@@ -641,11 +641,12 @@ survive_all(change_fn *prepare, change_fn *change, bool left_stays)
 
 	while (happened) {
 		struct fixture f = { 0 };
-		struct death d = { ++at,
+		struct death d = { at + 1,
 			at % 2 == 0 ? STORE_MEMORY_BEFORE : STORE_MEMORY_AFTER,
 			0, false };
 		uint8_t sealed[SAMPLE + SEAL_EXTRA];
 
+		at++;
 		begin(&f);
 		if (prepare != NULL)
 			assert_int_equal(prepare(&f), HF_OK);

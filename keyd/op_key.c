@@ -13,6 +13,7 @@
 #include "context_names.h"
 #include "key.h"
 #include "key_plan.h"
+#include "key_use.h"
 #include "keys.h"
 #include "keyuse.h"
 #include "log.h"
@@ -646,6 +647,40 @@ config_change(void *ctx, const struct key *key, struct key_record *rec,
 	return check_primary(key, rec, why);
 }
 
+/* Since when nobody may have used what is destroyed; 0: it does not matter. */
+static uint64_t
+unused_since(const struct request *rq, struct hf_uint asked, bool force)
+{
+	uint64_t now = (uint64_t)time(NULL);
+	uint64_t seconds = asked.present ? asked.value : rq->server->lately;
+
+	if (force || seconds == 0)
+		return 0;
+	return now > seconds ? now - seconds : 1;
+}
+
+/* Whoever ends the use of versions by hand may; they are told what it ends. */
+static enum hf_err
+warn_of_use(struct request *rq, const struct hf_key_config_in *in,
+    struct hf_key_info *out)
+{
+	struct hf_why why = { "" };
+	char *text;
+
+	if (rq->key == NULL || !in->min_decryption_version.present ||
+	    key_use_check(rq->key, rq->key->min_decryption,
+		in->min_decryption_version.value,
+		unused_since(rq, (struct hf_uint){ 0 }, false), &why) == HF_OK)
+		return HF_OK;
+	/* Up to the advice, which is for those who were refused. */
+	text = arena_printf(
+	    rq->arena, "%.*s", (int)strcspn(why.text, ";"), why.text);
+	if (text == NULL)
+		return HF_ERR_NO_MEMORY;
+	out->warning = text_of(text);
+	return HF_OK;
+}
+
 enum hf_err
 op_key_config(struct request *rq, const struct hf_key_config_in *in,
     struct hf_key_info *out)
@@ -660,7 +695,7 @@ op_key_config(struct request *rq, const struct hf_key_config_in *in,
 	    in->min_decryption_version.value == 0)
 		out->warning = TEXT("since Vault 0.3, transit key numbering "
 				    "starts at 1; forcing minimum to 1");
-	return err;
+	return err == HF_OK ? warn_of_use(rq, in, out) : err;
 }
 
 enum hf_err
@@ -681,18 +716,6 @@ op_key_rotate(
 	if (err == HF_OK)
 		rq->key_version = key->latest;
 	return key_changed(rq, err, "key.rotated", key, out);
-}
-
-/* Since when nobody may have used what is destroyed; 0: it does not matter. */
-static uint64_t
-unused_since(const struct request *rq, struct hf_uint asked, bool force)
-{
-	uint64_t now = (uint64_t)time(NULL);
-	uint64_t seconds = asked.present ? asked.value : rq->server->lately;
-
-	if (force || seconds == 0)
-		return 0;
-	return now > seconds ? now - seconds : 1;
 }
 
 enum hf_err

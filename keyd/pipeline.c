@@ -304,6 +304,23 @@ perform(struct request *rq)
 	return err == HF_OK ? request_reply(rq) : err;
 }
 
+/* By its own name: an alias may point elsewhere by now, and policy was asked
+ * about this key. */
+static enum hf_err
+find_anew(struct request *rq)
+{
+	struct key *old = rq->key;
+	enum hf_err err;
+
+	if (old == NULL)
+		return HF_ERR_KEY_NOT_FOUND;
+	rq->key = NULL;
+	err = keys_get(
+	    rq->server->keys, text_of(old->name), rq->may_block, &rq->key);
+	key_unref(old);
+	return err;
+}
+
 /* A key that reached its limit is rotated, on a worker; then once more. */
 static enum hf_err
 perform_renewed(struct request *rq)
@@ -317,12 +334,10 @@ perform_renewed(struct request *rq)
 		return HF_ERR_DEFER;
 	if ((err = upkeep_renew(rq->server, spent, &rq->why)) != HF_OK)
 		return err;
-	key_unref(rq->key);
-	rq->key = NULL;
+	if ((err = find_anew(rq)) != HF_OK)
+		return err;
 	memset(rq->out, 0, rq->op->out->size);
 	rq->why.text[0] = '\0';
-	if ((err = request_find_key(rq)) != HF_OK || rq->key == NULL)
-		return err != HF_OK ? err : HF_ERR_KEY_NOT_FOUND;
 	return perform(rq);
 }
 

@@ -100,6 +100,21 @@ quiet holdfast schedule confirm
 until_true 10 latest_is hourly 3 || fail "hourly was not rotated at the start"
 ok "what came due while nobody ran is done at the start"
 
+# -- Many at once: they take turns, and requests are served meanwhile --
+HERD=200
+mapfile -t herd < <(seq -f '{"op": "key.create", "in": {"name": "herd%g", "auto_rotate_period": 3600}}' $HERD)
+quiet raw "${herd[@]}"
+mapfile -t requests < <(seq -f '{"op": "transit.encrypt", "in": {"name": "short", "plaintext": h'"'"'%02.0f'"'"'}}' 10 99)
+leap 3700
+until_true 10 lags 3000 || fail "the leap was not noticed"
+quiet holdfast schedule confirm
+is "$HERD keys are due, and requests are answered" 90 "$(raw "${requests[@]}" | grep -c ciphertext)"
+herd_is_done() {
+	[ "$(grep -c '"op":"key.rotate","by":"service","name":"herd.*"result":"ok"' "$T/audit.log")" -ge $HERD ]
+}
+until_true 60 herd_is_done || fail "not all were rotated"
+is "each was rotated" "2 2" "$(latest herd1) $(latest herd$HERD)"
+
 # -- A limit --
 printf 'four score and seven' >"$T/data"
 for key in few few-inside; do

@@ -493,6 +493,23 @@ a_key_at_its_limit_is_rotated(void **state)
 }
 
 static void
+an_alias_leads_to_the_rotated_key(void **state)
+{
+	struct hf_alias alias = { TEXT("also"), TEXT("aliased") }, set;
+	char sealed[256];
+
+	(void)state;
+	make("aliased", "aes256-gcm96", 0);
+	set_limit("aliased", 2);
+	assert_int_equal(call("alias.set", &alias, &set), HF_OK);
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(encrypt("also", number(0), sealed), HF_OK);
+	assert_int_equal(show("also").latest_version, 3);
+	assert_int_equal(decrypt("also", sealed), HF_OK);
+	remove_key("aliased");
+}
+
+static void
 a_batch_goes_over_the_limit(void **state)
 {
 	struct hf_encrypt_item items[15];
@@ -700,6 +717,29 @@ trim_refuses_what_is_in_use(void **state)
 	remove_key("trimmed");
 }
 
+/* To end the use of a version by hand can be undone, so it is not refused. */
+static void
+config_tells_what_is_in_use(void **state)
+{
+	struct hf_key_config_in in = { .name = TEXT("ended"),
+		.min_decryption_version = number(2) };
+	struct hf_key_info out;
+	char v1[256];
+
+	(void)state;
+	make("ended", "aes256-gcm96", 0);
+	assert_int_equal(encrypt("ended", number(0), v1), HF_OK);
+	assert_int_equal(decrypt("ended", v1), HF_OK);
+	rotate("ended");
+	assert_int_equal(call("key.config", &in, &out), HF_OK);
+	assert_int_equal(out.min_decryption_version, 2);
+	assert_true(text_starts(
+	    out.warning, TEXT("version 1 of key ended is in use: last ")));
+	assert_int_equal(call("key.config", &in, &out), HF_OK);
+	assert_null(out.warning.ptr);
+	remove_key("ended");
+}
+
 static void
 force_trims_all_the_same(void **state)
 {
@@ -749,6 +789,7 @@ main(void)
 		TEST(versions_superseded_long_ago_retire),
 		TEST(what_is_in_use_does_not_retire),
 		TEST(a_key_at_its_limit_is_rotated),
+		TEST(an_alias_leads_to_the_rotated_key),
 		TEST(a_batch_goes_over_the_limit),
 		TEST(signatures_and_macs_count_and_checks_do_not),
 		TEST(the_destination_of_reencrypt_is_rotated),
@@ -756,6 +797,7 @@ main(void)
 		TEST(who_comes_second_does_not_rotate_again),
 		TEST(limits_are_those_of_the_type_at_most),
 		TEST(trim_refuses_what_is_in_use),
+		TEST(config_tells_what_is_in_use),
 		TEST(force_trims_all_the_same),
 		TEST(destruction_refuses_what_is_in_use),
 	};

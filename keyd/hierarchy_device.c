@@ -257,7 +257,9 @@ hierarchy_random(struct hierarchy *h, uint8_t *out, size_t len)
 	for (size_t i = 0; i < h->link_count && link_active(h) != l; i++) {
 		l = link_active(h);
 		err = hsm_random(l->hsm, out, len);
-		if (err != HF_ERR_HSM_UNAVAILABLE && err != HF_ERR_TIMEOUT)
+		if (err != HF_ERR_HSM_UNAVAILABLE && err != HF_ERR_TIMEOUT &&
+		    err != HF_ERR_HSM_STUCK && err != HF_ERR_HSM_PIN &&
+		    err != HF_ERR_HSM_UNSUITABLE)
 			break;
 	}
 	return err;

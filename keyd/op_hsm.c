@@ -164,13 +164,33 @@ op_hsm_probe(
 	return err;
 }
 
+/* A new master key is born in the HSM: nobody has shares of it. */
+static enum hf_err
+shares_check(struct request *rq, bool drop)
+{
+	struct hierarchy_facts rows[2 * HSM_DEVICES];
+	size_t n = hierarchy_devices(rq->server->hierarchy, rows);
+
+	for (size_t i = 0; i < n && !drop; i++)
+		if (rows[i].shares.count > 0)
+			return hf_fail(&rq->why, HF_ERR_SHARES,
+			    "there are shares of the master key of HSM %s, "
+			    "which cannot bring back a new one; to go on "
+			    "without them, say drop_shares",
+			    rows[i].name);
+	return HF_OK;
+}
+
 enum hf_err
 op_hsm_rotate_master(struct request *rq, const struct hf_rotate_master_in *in,
     struct hf_rotate_master_out *out)
 {
-	enum hf_err err = hierarchy_rotate_master(rq->server->hierarchy,
-	    in->destroy_old, &out->master_version, &out->keyrings, &rq->why);
+	enum hf_err err = shares_check(rq, in->drop_shares);
 
+	if (err == HF_OK)
+		err = hierarchy_rotate_master(rq->server->hierarchy,
+		    in->destroy_old, &out->master_version, &out->keyrings,
+		    &rq->why);
 	if (err == HF_OK)
 		server_event(rq->server, "master.rotated", "");
 	return err;

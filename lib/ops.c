@@ -450,7 +450,8 @@ SCHEMA_PUBLIC(schema_hsm_probe_out, hf_hsm_probe_out,
 	LIST(hf_hsm_probe_out, "mechanisms", mechanisms, 512, &schema_mechanism, ALWAYS, "mechanisms"),
 	TEXTS(hf_hsm_probe_out, "quirks", quirks, 64, ALWAYS, "what is odd about this HSM, and what is done about it"));
 SCHEMA_PUBLIC(schema_rotate_master_in, hf_rotate_master_in,
-	F(hf_rotate_master_in, "destroy_old", destroy_old, 0, 1, PLAIN, NULL, "destroy the old master key in the HSM; older backups of the store can then not be opened"));
+	F(hf_rotate_master_in, "destroy_old", destroy_old, 0, 1, PLAIN, NULL, "destroy the old master key in the HSM; older backups of the store can then not be opened"),
+	F(hf_rotate_master_in, "drop_shares", drop_shares, 0, 1, PLAIN, NULL, "even when there are shares of the master key, which are of no use then"));
 SCHEMA_PUBLIC(schema_rotate_master_out, hf_rotate_master_out,
 	F(hf_rotate_master_out, "master_version", master_version, 0, VERSION_MAX, PLAIN, NULL, "version now in force"),
 	F(hf_rotate_master_out, "keyrings",       keyrings,       0, INT64_MAX, PLAIN | ALWAYS, NULL, "keyring keys wrapped anew"));

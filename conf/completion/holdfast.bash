@@ -36,7 +36,7 @@ _holdfast_options() {
 	'whoami') echo '' ;;
 	'metrics') echo ' --out --encoding' ;;
 	'hsm status') echo '' ;;
-	'hsm rotate-master') echo '--destroy-old --dry-run' ;;
+	'hsm rotate-master') echo '--destroy-old --drop-shares --dry-run' ;;
 	'policy reload') echo ' --dry-run' ;;
 	'policy list') echo '' ;;
 	'audit status') echo '' ;;

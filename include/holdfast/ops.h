@@ -616,6 +616,7 @@ struct hf_hsm_probe_out {
 
 struct hf_rotate_master_in {
 	_Bool destroy_old; /* also destroy the old master key in the HSM */
+	_Bool drop_shares; /* although shares of it become useless */
 };
 
 struct hf_rotate_master_out {

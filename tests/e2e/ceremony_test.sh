@@ -150,7 +150,8 @@ unset P11_AWAY
 
 # -- Rotation makes shares useless --
 start_daemon
-quiet holdfast hsm rotate-master --destroy-old
+refuse "it is not done by accident" 2 "shares of the master key" holdfast hsm rotate-master --destroy-old
+quiet holdfast hsm rotate-master --destroy-old --drop-shares
 is "after a rotation there are none" null "$(of_hsm left shares)"
 stop_daemon
 refuse "and the old ones say why" 1 "rotated since" holdfast hsm restore-master "$s-1.txt" "$s-2.txt" "$s-3.txt"

@@ -28,6 +28,7 @@
 #include "histogram.h"
 #include "message.h"
 #include "role.h"
+#include "words.h"
 
 enum {
 	WARM = 200,
@@ -287,7 +288,7 @@ role_cost(int argc, char **argv)
 {
 	static struct parts p;
 	struct hf_why why = { "" };
-	char line[128], what[16], op[16];
+	char line[128], what[16], op[16], *at;
 	unsigned count;
 	enum hf_err err;
 
@@ -300,8 +301,9 @@ role_cost(int argc, char **argv)
 		    stderr, "cost: %s: %s\n", hf_err_name(err), why.text);
 		return 1;
 	}
-	while (fgets(line, sizeof(line), stdin) != NULL &&
-	    sscanf(line, "%15s %15s %u", what, op, &count) == 3 &&
+	while ((at = fgets(line, sizeof(line), stdin)) != NULL &&
+	    word_text(&at, what, sizeof(what)) &&
+	    word_text(&at, op, sizeof(op)) && word_count(&at, &count) &&
 	    serve(&p, what, op, count))
 		;
 	daemon_close(&p.server);

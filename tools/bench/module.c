@@ -12,6 +12,7 @@
 #include "crew.h"
 #include "module.h"
 #include "place.h"
+#include "words.h"
 
 static bool
 find_client(char *out, size_t cap)
@@ -111,11 +112,14 @@ agent(struct place *p, enum agent which)
 /* -- The cells -- */
 
 static enum cell_state
-read_answer(
-    struct bench *b, const char *answer, struct sample *out, double *done)
+read_answer(struct bench *b, char *answer, struct sample *out, double *done)
 {
-	if (sscanf(answer, "ok %lf %lf %lf %lf %lf", &out->value, &out->p50,
-		&out->p99, &out->cpu, done) == 5)
+	char *at = answer, word[16];
+
+	if (word_text(&at, word, sizeof(word)) && strcmp(word, "ok") == 0 &&
+	    word_number(&at, &out->value) && word_number(&at, &out->p50) &&
+	    word_number(&at, &out->p99) && word_number(&at, &out->cpu) &&
+	    word_number(&at, done))
 		return CELL_MEASURED;
 	(void)snprintf(b->note, sizeof(b->note), "%s",
 	    answer[0] == '\0' ? "the module ended" : answer);

@@ -19,6 +19,7 @@
 #include "crew.h"
 #include "place.h"
 #include "role.h"
+#include "words.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -143,9 +144,9 @@ generate(const struct module *m, enum what what, CK_OBJECT_HANDLE *out)
 	CK_ATTRIBUTE secret[] = { { CKA_TOKEN, &no, sizeof(no) },
 		{ CKA_VALUE_LEN, &bytes, sizeof(bytes) },
 		{ CKA_ENCRYPT, &yes, sizeof(yes) } };
-	CK_ATTRIBUTE private[] = { { CKA_TOKEN, &no, sizeof(no) },
+	CK_ATTRIBUTE private_half[] = { { CKA_TOKEN, &no, sizeof(no) },
 		{ CKA_SIGN, &yes, sizeof(yes) } };
-	CK_ATTRIBUTE public[] = { { CKA_TOKEN, &no, sizeof(no) },
+	CK_ATTRIBUTE public_half[] = { { CKA_TOKEN, &no, sizeof(no) },
 		{ CKA_EC_PARAMS, p256, sizeof(p256) } };
 	CK_OBJECT_HANDLE unused;
 
@@ -153,9 +154,11 @@ generate(const struct module *m, enum what what, CK_OBJECT_HANDLE *out)
 		return m->p11->C_GenerateKey(
 		    m->session, &mechanism, secret, COUNT(secret), out);
 	if (what == WHAT_RSA)
-	public[1] = (CK_ATTRIBUTE){ CKA_MODULUS_BITS, &bits, sizeof(bits) };
-	return m->p11->C_GenerateKeyPair(m->session, &mechanism, public,
-	    COUNT(public), private, COUNT(private), &unused, out);
+		public_half[1] =
+		    (CK_ATTRIBUTE){ CKA_MODULUS_BITS, &bits, sizeof(bits) };
+	return m->p11->C_GenerateKeyPair(m->session, &mechanism, public_half,
+	    COUNT(public_half), private_half, COUNT(private_half), &unused,
+	    out);
 }
 
 static CK_RV
@@ -290,14 +293,15 @@ int
 role_module(int argc, char **argv)
 {
 	struct module m = { 0 };
-	char line[128], name[16];
+	char line[128], name[16], *at;
 	unsigned threads;
 	double seconds;
 
 	if (argc != 1 || !open_module(&m, argv[0]))
 		return 1;
-	while (fgets(line, sizeof(line), stdin) != NULL) {
-		if (sscanf(line, "%15s %u %lf", name, &threads, &seconds) != 3)
+	while ((at = fgets(line, sizeof(line), stdin)) != NULL) {
+		if (!word_text(&at, name, sizeof(name)) ||
+		    !word_count(&at, &threads) || !word_number(&at, &seconds))
 			break;
 		serve(&m, name, threads, seconds);
 		if (fflush(stdout) != 0)

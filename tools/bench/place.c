@@ -260,9 +260,10 @@ static bool
 start_p11_kit(struct place *p, const char *socket)
 {
 	struct token *token = &p->tokens[SERVER_P11_KIT];
+	static const char uri[] = "pkcs11:token=" BENCH_LABEL;
 	char program[PATH_ROOM];
 	const char *const argv[] = { program, "server", "-f", "-n", socket,
-		"--provider", p->softhsm, "pkcs11:token=" BENCH_LABEL, NULL };
+		"--provider", p->softhsm, uri, NULL };
 	const char *const environment[] = { "SOFTHSM2_CONF", token->conf,
 		NULL };
 

@@ -11,13 +11,13 @@ const struct row rows[] = {
 		.name = "encrypt-1", .unit = "/s",
 		.title = "AES-256-GCM, 1 KiB, one request at a time",
 		.cells = {
-			{ "libcrypto, 1 core", limit_gcm,       { .threads = 1 } },
-			{ "raw socket echo",   request_raw,     { .threads = 1 } },
-			{ "SP echo",           request_echo,    { .threads = 1 } },
-			{ "Holdfast",          request_encrypt, { .threads = 1, .what = "bench-aes" } },
-			{ "nng REP",           request_nng,     { .threads = 1 } },
-			{ "SoftHSM, x1",       module_softhsm,  { .threads = 1, .what = "gcm" } },
-			{ "p11-kit",           module_p11_kit,  { .threads = 1, .what = "gcm" } },
+			{ .who = "libcrypto, 1 core", .run = limit_gcm,       .work = { .threads = 1 } },
+			{ .who = "raw socket echo",   .run = request_raw,     .work = { .threads = 1 } },
+			{ .who = "SP echo",           .run = request_echo,    .work = { .threads = 1 } },
+			{ .who = "Holdfast",          .run = request_encrypt, .work = { .threads = 1, .what = "bench-aes" } },
+			{ .who = "nng REP",           .run = request_nng,     .work = { .threads = 1 } },
+			{ .who = "SoftHSM, x1",       .run = module_softhsm,  .work = { .threads = 1, .what = "gcm" } },
+			{ .who = "p11-kit",           .run = module_p11_kit,  .work = { .threads = 1, .what = "gcm" } },
 		},
 		.goals = {
 			{ "Holdfast", "SP echo", METRIC_VALUE, false, 0.85 },
@@ -27,14 +27,14 @@ const struct row rows[] = {
 		.name = "encrypt-8", .unit = "/s",
 		.title = "AES-256-GCM, 1 KiB, eight clients",
 		.cells = {
-			{ "libcrypto, all cores", limit_gcm,    { .threads = 0 } },
-			{ "raw socket echo",   request_raw,     { .threads = 8 } },
-			{ "SP echo",           request_echo,    { .threads = 8 } },
-			{ "Holdfast",          request_encrypt, { .threads = 8, .what = "bench-aes" } },
-			{ "nng REP",           request_nng,     { .threads = 8 } },
-			{ "SoftHSM, x1",       module_softhsm,  { .threads = 1, .what = "gcm" } },
-			{ "SoftHSM, x2",       module_softhsm,  { .threads = 2, .what = "gcm" } },
-			{ "p11-kit",           module_p11_kit,  { .threads = 8, .what = "gcm" } },
+			{ .who = "libcrypto, all cores", .run = limit_gcm,    .work = { .threads = 0 } },
+			{ .who = "raw socket echo",   .run = request_raw,     .work = { .threads = 8 } },
+			{ .who = "SP echo",           .run = request_echo,    .work = { .threads = 8 } },
+			{ .who = "Holdfast",          .run = request_encrypt, .work = { .threads = 8, .what = "bench-aes" } },
+			{ .who = "nng REP",           .run = request_nng,     .work = { .threads = 8 } },
+			{ .who = "SoftHSM, x1",       .run = module_softhsm,  .work = { .threads = 1, .what = "gcm" } },
+			{ .who = "SoftHSM, x2",       .run = module_softhsm,  .work = { .threads = 2, .what = "gcm" } },
+			{ .who = "p11-kit",           .run = module_p11_kit,  .work = { .threads = 8, .what = "gcm" } },
 		},
 		.goals = {
 			{ "Holdfast", "SP echo",         METRIC_VALUE, false, 0.75 },
@@ -46,10 +46,10 @@ const struct row rows[] = {
 		.name = "pipelined", .unit = "/s",
 		.title = "AES-256-GCM, 1 KiB, one client with eight requests in flight",
 		.cells = {
-			{ "libcrypto, 1 core", limit_gcm,       { .threads = 1 } },
-			{ "SP echo",           request_echo,    { .threads = 1, .depth = 8 } },
-			{ "Holdfast",          request_encrypt, { .threads = 1, .depth = 8, .what = "bench-aes" } },
-			{ "nng REP",           request_nng,     { .threads = 1, .depth = 8 } },
+			{ .who = "libcrypto, 1 core", .run = limit_gcm,       .work = { .threads = 1 } },
+			{ .who = "SP echo",           .run = request_echo,    .work = { .threads = 1, .depth = 8 } },
+			{ .who = "Holdfast",          .run = request_encrypt, .work = { .threads = 1, .depth = 8, .what = "bench-aes" } },
+			{ .who = "nng REP",           .run = request_nng,     .work = { .threads = 1, .depth = 8 } },
 		},
 		.goals = {
 			{ "Holdfast", "libcrypto, 1 core", METRIC_PER_CPU, false, 0.80 },
@@ -59,8 +59,8 @@ const struct row rows[] = {
 		.name = "batched", .unit = " items/s",
 		.title = "AES-256-GCM, batches of 256 x 1 KiB, one client",
 		.cells = {
-			{ "libcrypto, 1 core", limit_gcm,       { .threads = 1 } },
-			{ "Holdfast",          request_encrypt, { .threads = 1, .items = 256, .what = "bench-aes" } },
+			{ .who = "libcrypto, 1 core", .run = limit_gcm,       .work = { .threads = 1 } },
+			{ .who = "Holdfast",          .run = request_encrypt, .work = { .threads = 1, .items = 256, .what = "bench-aes" } },
 		},
 		.goals = {
 			{ "Holdfast", "libcrypto, 1 core", METRIC_PER_CPU, false, 0.80 },
@@ -70,10 +70,10 @@ const struct row rows[] = {
 		.name = "cores", .unit = "/s",
 		.title = "AES-256-GCM, 1 KiB, four clients with eight in flight; clients and service on one core, and on two",
 		.cells = {
-			{ "SP echo, 1 core",   request_echo,    { .threads = 4, .depth = 8, .cores = 1 } },
-			{ "SP echo, 2 cores",  request_echo,    { .threads = 4, .depth = 8, .cores = 2 } },
-			{ "Holdfast, 1 core",  request_encrypt, { .threads = 4, .depth = 8, .cores = 1, .what = "bench-aes" } },
-			{ "Holdfast, 2 cores", request_encrypt, { .threads = 4, .depth = 8, .cores = 2, .what = "bench-aes" } },
+			{ .who = "SP echo, 1 core",   .run = request_echo,    .work = { .threads = 4, .depth = 8, .cores = 1 } },
+			{ .who = "SP echo, 2 cores",  .run = request_echo,    .work = { .threads = 4, .depth = 8, .cores = 2 } },
+			{ .who = "Holdfast, 1 core",  .run = request_encrypt, .work = { .threads = 4, .depth = 8, .cores = 1, .what = "bench-aes" } },
+			{ .who = "Holdfast, 2 cores", .run = request_encrypt, .work = { .threads = 4, .depth = 8, .cores = 2, .what = "bench-aes" } },
 		},
 		.goals = {
 			{ "Holdfast, 2 cores", "Holdfast, 1 core", METRIC_VALUE, false, 1.8 },
@@ -83,8 +83,8 @@ const struct row rows[] = {
 		.name = "cores-batched", .unit = " items/s",
 		.title = "Batches of 256 x 1 KiB, four clients; clients and service on one core, and on two",
 		.cells = {
-			{ "Holdfast, 1 core",  request_encrypt, { .threads = 4, .items = 256, .cores = 1, .what = "bench-aes" } },
-			{ "Holdfast, 2 cores", request_encrypt, { .threads = 4, .items = 256, .cores = 2, .what = "bench-aes" } },
+			{ .who = "Holdfast, 1 core",  .run = request_encrypt, .work = { .threads = 4, .items = 256, .cores = 1, .what = "bench-aes" } },
+			{ .who = "Holdfast, 2 cores", .run = request_encrypt, .work = { .threads = 4, .items = 256, .cores = 2, .what = "bench-aes" } },
 		},
 		.goals = {
 			{ "Holdfast, 2 cores", "Holdfast, 1 core", METRIC_VALUE, false, 1.8 },
@@ -94,10 +94,10 @@ const struct row rows[] = {
 		.name = "p256-1", .unit = "/s",
 		.title = "P-256 signatures through PKCS#11, level wrapped, one thread",
 		.cells = {
-			{ "libcrypto, 1 core", limit_p256,      { .threads = 1 } },
-			{ "Holdfast",          module_holdfast, { .threads = 1, .what = "p256" } },
-			{ "SoftHSM, x1",       module_softhsm,  { .threads = 1, .what = "p256" } },
-			{ "p11-kit",           module_p11_kit,  { .threads = 1, .what = "p256" } },
+			{ .who = "libcrypto, 1 core", .run = limit_p256,      .work = { .threads = 1 } },
+			{ .who = "Holdfast",          .run = module_holdfast, .work = { .threads = 1, .what = "p256" } },
+			{ .who = "SoftHSM, x1",       .run = module_softhsm,  .work = { .threads = 1, .what = "p256" } },
+			{ .who = "p11-kit",           .run = module_p11_kit,  .work = { .threads = 1, .what = "p256" } },
 		},
 		.goals = {
 			{ "Holdfast", "p11-kit", METRIC_P50, true, 0.55 },
@@ -107,13 +107,13 @@ const struct row rows[] = {
 		.name = "p256-8", .unit = "/s",
 		.title = "P-256 signatures through PKCS#11, level wrapped, eight threads of one process",
 		.cells = {
-			{ "libcrypto, all cores", limit_p256,   { .threads = 0 } },
-			{ "Holdfast",          module_holdfast, { .threads = 8, .what = "p256" } },
-			{ "SoftHSM, x1",       module_softhsm,  { .threads = 1, .what = "p256" } },
-			{ "SoftHSM, x2",       module_softhsm,  { .threads = 2, .what = "p256" } },
-			{ "SoftHSM, x3",       module_softhsm,  { .threads = 3, .what = "p256" } },
-			{ "SoftHSM, x8",       module_softhsm,  { .threads = 8, .what = "p256" } },
-			{ "p11-kit",           module_p11_kit,  { .threads = 8, .what = "p256" } },
+			{ .who = "libcrypto, all cores", .run = limit_p256,   .work = { .threads = 0 } },
+			{ .who = "Holdfast",          .run = module_holdfast, .work = { .threads = 8, .what = "p256" } },
+			{ .who = "SoftHSM, x1",       .run = module_softhsm,  .work = { .threads = 1, .what = "p256" } },
+			{ .who = "SoftHSM, x2",       .run = module_softhsm,  .work = { .threads = 2, .what = "p256" } },
+			{ .who = "SoftHSM, x3",       .run = module_softhsm,  .work = { .threads = 3, .what = "p256" } },
+			{ .who = "SoftHSM, x8",       .run = module_softhsm,  .work = { .threads = 8, .what = "p256" } },
+			{ .who = "p11-kit",           .run = module_p11_kit,  .work = { .threads = 8, .what = "p256" } },
 		},
 		.goals = {
 			{ "Holdfast", "p11-kit",  METRIC_VALUE, false, 6 },
@@ -124,10 +124,10 @@ const struct row rows[] = {
 		.name = "rsa", .unit = "/s",
 		.title = "RSA-2048 signatures through PKCS#11, level wrapped, eight threads of one process",
 		.cells = {
-			{ "libcrypto, all cores", limit_rsa,    { .threads = 0 } },
-			{ "Holdfast",          module_holdfast, { .threads = 8, .what = "rsa" } },
-			{ "SoftHSM, x2",       module_softhsm,  { .threads = 2, .what = "rsa" } },
-			{ "p11-kit",           module_p11_kit,  { .threads = 8, .what = "rsa" } },
+			{ .who = "libcrypto, all cores", .run = limit_rsa,    .work = { .threads = 0 } },
+			{ .who = "Holdfast",          .run = module_holdfast, .work = { .threads = 8, .what = "rsa" } },
+			{ .who = "SoftHSM, x2",       .run = module_softhsm,  .work = { .threads = 2, .what = "rsa" } },
+			{ .who = "p11-kit",           .run = module_p11_kit,  .work = { .threads = 8, .what = "rsa" } },
 		},
 		.goals = {
 			{ "Holdfast", "libcrypto, all cores", METRIC_VALUE, false, 0.90 },
@@ -137,10 +137,10 @@ const struct row rows[] = {
 		.name = "hsm-encrypt", .unit = "/s",
 		.title = "AES-256-GCM, 1 KiB, level hsm, eight clients",
 		.cells = {
-			{ "SoftHSM, x1",       module_softhsm,  { .threads = 1, .what = "gcm" } },
-			{ "SoftHSM, x2",       module_softhsm,  { .threads = 2, .what = "gcm" } },
-			{ "Holdfast",          request_encrypt, { .threads = 8, .what = "bench-hsm-aes" } },
-			{ "Holdfast, pipelined", request_encrypt, { .threads = 4, .depth = 8, .what = "bench-hsm-aes" } },
+			{ .who = "SoftHSM, x1",       .run = module_softhsm,  .work = { .threads = 1, .what = "gcm" } },
+			{ .who = "SoftHSM, x2",       .run = module_softhsm,  .work = { .threads = 2, .what = "gcm" } },
+			{ .who = "Holdfast",          .run = request_encrypt, .work = { .threads = 8, .what = "bench-hsm-aes" } },
+			{ .who = "Holdfast, pipelined", .run = request_encrypt, .work = { .threads = 4, .depth = 8, .what = "bench-hsm-aes" } },
 		},
 		.goals = {
 			{ "Holdfast, pipelined", "SoftHSM,", METRIC_VALUE, false, 0.90 },
@@ -150,10 +150,10 @@ const struct row rows[] = {
 		.name = "hsm-p256", .unit = "/s",
 		.title = "P-256 signatures, level hsm, eight clients",
 		.cells = {
-			{ "SoftHSM, x1",       module_softhsm,  { .threads = 1, .what = "p256" } },
-			{ "SoftHSM, x2",       module_softhsm,  { .threads = 2, .what = "p256" } },
-			{ "SoftHSM, x3",       module_softhsm,  { .threads = 3, .what = "p256" } },
-			{ "Holdfast",          request_sign,    { .threads = 8, .what = "bench-hsm-p256" } },
+			{ .who = "SoftHSM, x1",       .run = module_softhsm,  .work = { .threads = 1, .what = "p256" } },
+			{ .who = "SoftHSM, x2",       .run = module_softhsm,  .work = { .threads = 2, .what = "p256" } },
+			{ .who = "SoftHSM, x3",       .run = module_softhsm,  .work = { .threads = 3, .what = "p256" } },
+			{ .who = "Holdfast",          .run = request_sign,    .work = { .threads = 8, .what = "bench-hsm-p256" } },
 		},
 		.goals = {
 			{ "Holdfast", "SoftHSM,", METRIC_VALUE, false, 0.90 },
@@ -163,9 +163,9 @@ const struct row rows[] = {
 		.name = "hsm-rsa", .unit = "/s",
 		.title = "RSA-2048 signatures, level hsm, eight clients",
 		.cells = {
-			{ "SoftHSM, x1",       module_softhsm,  { .threads = 1, .what = "rsa" } },
-			{ "SoftHSM, x2",       module_softhsm,  { .threads = 2, .what = "rsa" } },
-			{ "Holdfast",          request_sign,    { .threads = 8, .what = "bench-hsm-rsa" } },
+			{ .who = "SoftHSM, x1",       .run = module_softhsm,  .work = { .threads = 1, .what = "rsa" } },
+			{ .who = "SoftHSM, x2",       .run = module_softhsm,  .work = { .threads = 2, .what = "rsa" } },
+			{ .who = "Holdfast",          .run = request_sign,    .work = { .threads = 8, .what = "bench-hsm-rsa" } },
 		},
 		.goals = {
 			{ "Holdfast", "SoftHSM,", METRIC_VALUE, false, 0.90 },
@@ -175,8 +175,8 @@ const struct row rows[] = {
 		.name = "tls-ecdsa", .unit = "/s",
 		.title = "TLS 1.3 handshakes with nginx, ECDSA P-256, four clients",
 		.cells = {
-			{ "key in a file", tls_handshakes, { .threads = 4, .what = "ecdsa-file" } },
-			{ "Holdfast",      tls_handshakes, { .threads = 4, .what = "ecdsa" } },
+			{ .who = "key in a file", .run = tls_handshakes, .work = { .threads = 4, .what = "ecdsa-file" } },
+			{ .who = "Holdfast",      .run = tls_handshakes, .work = { .threads = 4, .what = "ecdsa" } },
 		},
 		.goals = {
 			{ "Holdfast", "key in a file", METRIC_VALUE, false, 0.85 },
@@ -186,8 +186,8 @@ const struct row rows[] = {
 		.name = "tls-rsa", .unit = "/s",
 		.title = "TLS 1.3 handshakes with nginx, RSA-2048, four clients",
 		.cells = {
-			{ "key in a file", tls_handshakes, { .threads = 4, .what = "rsa-file" } },
-			{ "Holdfast",      tls_handshakes, { .threads = 4, .what = "rsa" } },
+			{ .who = "key in a file", .run = tls_handshakes, .work = { .threads = 4, .what = "rsa-file" } },
+			{ .who = "Holdfast",      .run = tls_handshakes, .work = { .threads = 4, .what = "rsa" } },
 		},
 		.goals = {
 			{ "Holdfast", "key in a file", METRIC_VALUE, false, 0.85 },
@@ -197,9 +197,9 @@ const struct row rows[] = {
 		.name = "seal", .unit = " MB/s",
 		.title = "Sealing a file, from memory to memory (512 MiB; 4 GiB with --full)",
 		.cells = {
-			{ "libcrypto, 1 core", limit_stream,  { .threads = 1 } },
-			{ "cp",                seal_cp,       { 0 } },
-			{ "Holdfast",          seal_holdfast, { 0 } },
+			{ .who = "libcrypto, 1 core", .run = limit_stream,  .work = { .threads = 1 } },
+			{ .who = "cp",                .run = seal_cp,       .work = { 0 } },
+			{ .who = "Holdfast",          .run = seal_holdfast, .work = { 0 } },
 		},
 		.goals = {
 			{ "Holdfast", "libcrypto, 1 core", METRIC_VALUE, false, 0.80 },
@@ -219,8 +219,8 @@ const struct row rows[] = {
 		.name = "keys", .unit = "/s",
 		.title = "AES-256-GCM, 1 KiB, eight clients, in a service with many keys (100,000; 1,000,000 with --full)",
 		.cells = {
-			{ "Holdfast, 10 keys",   scale_encrypt, { .what = "few" } },
-			{ "Holdfast, many keys", scale_encrypt, { .what = "many" } },
+			{ .who = "Holdfast, 10 keys",   .run = scale_encrypt, .work = { .what = "few" } },
+			{ .who = "Holdfast, many keys", .run = scale_encrypt, .work = { .what = "many" } },
 		},
 		.goals = {
 			{ "Holdfast, many keys", "Holdfast, 10 keys", METRIC_VALUE, false, 0.90 },
@@ -230,8 +230,8 @@ const struct row rows[] = {
 		.name = "start", .unit = " s of CPU",
 		.title = "From the start of the daemon to its first answer",
 		.cells = {
-			{ "Holdfast, 10 keys",   scale_start, { .what = "few" } },
-			{ "Holdfast, many keys", scale_start, { .what = "many" } },
+			{ .who = "Holdfast, 10 keys",   .run = scale_start, .work = { .what = "few" } },
+			{ .who = "Holdfast, many keys", .run = scale_start, .work = { .what = "many" } },
 		},
 		.goals = {
 			{ "Holdfast, many keys", NULL, METRIC_VALUE, true, 2 },
@@ -251,8 +251,8 @@ const struct row rows[] = {
 		.name = "connections", .unit = "/s",
 		.title = "AES-256-GCM, 1 KiB, eight clients, beside 10,000 connections that are idle",
 		.cells = {
-			{ "Holdfast, alone",  scale_beside, { .threads = 1 } },
-			{ "Holdfast, beside", scale_beside, { .threads = 2 } },
+			{ .who = "Holdfast, alone",  .run = scale_beside, .work = { .threads = 1 } },
+			{ .who = "Holdfast, beside", .run = scale_beside, .work = { .threads = 2 } },
 		},
 		.goals = {
 			{ "Holdfast, beside", "Holdfast, alone", METRIC_VALUE, false, 0.95 },
@@ -272,8 +272,8 @@ const struct row rows[] = {
 		.name = "create", .unit = "/s",
 		.title = "Keys made, each on the disk before the answer",
 		.cells = {
-			{ "Holdfast, 1 client",   scale_create, { .threads = 1 } },
-			{ "Holdfast, 64 clients", scale_create, { .threads = 64 } },
+			{ .who = "Holdfast, 1 client",   .run = scale_create, .work = { .threads = 1 } },
+			{ .who = "Holdfast, 64 clients", .run = scale_create, .work = { .threads = 64 } },
 		},
 		.goals = {
 			{ "Holdfast, 64 clients", "Holdfast, 1 client", METRIC_VALUE, false, 20 },
@@ -305,17 +305,17 @@ const struct row rows[] = {
 		.name = "stages", .unit = " ns",
 		.title = "Encrypting 1 KiB inside the daemon, stage by stage, with 1,000 policy rules",
 		.cells = {
-			{ "decode",                cost_stage, { .what = "decode" } },
-			{ "caller and key",        cost_stage, { .what = "key" } },
-			{ "policy",                cost_stage, { .what = "policy" } },
-			{ "audit: intent",         cost_stage, { .what = "intent" } },
-			{ "work",                  cost_stage, { .what = "work" } },
-			{ "encode",                cost_stage, { .what = "encode" } },
-			{ "audit: outcome",        cost_stage, { .what = "outcome" } },
-			{ "release",               cost_stage, { .what = "release" } },
-			{ "audit: write(2), once a turn", cost_stage, { .what = "write" } },
-			{ "Holdfast, policy and audit", cost_stage, { .what = "policy and audit" } },
-			{ "Holdfast, all but the write", cost_stage, { .what = "all" } },
+			{ .who = "decode",                .run = cost_stage, .work = { .what = "decode" } },
+			{ .who = "caller and key",        .run = cost_stage, .work = { .what = "key" } },
+			{ .who = "policy",                .run = cost_stage, .work = { .what = "policy" } },
+			{ .who = "audit: intent",         .run = cost_stage, .work = { .what = "intent" } },
+			{ .who = "work",                  .run = cost_stage, .work = { .what = "work" } },
+			{ .who = "encode",                .run = cost_stage, .work = { .what = "encode" } },
+			{ .who = "audit: outcome",        .run = cost_stage, .work = { .what = "outcome" } },
+			{ .who = "release",               .run = cost_stage, .work = { .what = "release" } },
+			{ .who = "audit: write(2), once a turn", .run = cost_stage, .work = { .what = "write" } },
+			{ .who = "Holdfast, policy and audit", .run = cost_stage, .work = { .what = "policy and audit" } },
+			{ .who = "Holdfast, all but the write", .run = cost_stage, .work = { .what = "all" } },
 		},
 		.goals = {
 			{ "Holdfast, policy and audit", NULL, METRIC_VALUE, true, 1500 },

@@ -39,7 +39,7 @@ fill(const char *path, double bytes)
 
 	if (block != NULL)
 		memset(block, 'x', MIB);
-	for (double done = 0; ok && done < bytes; done += MIB)
+	for (uint64_t done = 0; ok && (double)done < bytes; done += MIB)
 		ok = write(fd, block, MIB) == MIB;
 	free(block);
 	return fd >= 0 && close(fd) == 0 && ok;

@@ -1,48 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # What the HSM may do to us: every class of error at each step of an operation,
-# and the habits of other vendors' devices, through p11_shim.c before SoftHSM.
-# Each row says what the caller is told, how often the call is made, and
-# whether there is a new connection.
+# sessions that run out or grow old, objects and slots that go away, through
+# p11_shim.c before SoftHSM. Each row says what the caller is told, how often
+# the call is made, and whether there is a new connection.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/hsm_lib.sh
+. "$(dirname "$0")/hsm_lib.sh"
 
-MODULE=$E2E/p11_shim.so
-export P11_FAULTS="$T/faults" P11_LOG="$T/p11.log"
-AUDIT='checkpoint_lines = 100000
-  checkpoint_seconds = 86400'
-printf data >"$T/data"
-start_service
-sed -i 's/^hsm {/&\n  deadline_ms = 8000/' "$T/keyd.conf"
-stop_daemon
-start_daemon
-
-status() { json ".$1" holdfast hsm status; }
-is_state() { [ "$(status state)" = "$1" ]; }
-
-# faults LINE...: from now on, all at once
-faults() {
-	printf '%s\n' "$@" >"$T/faults.new"
-	: >"$P11_LOG"
-	mv "$T/faults.new" "$P11_FAULTS"
-}
-
-# Without faults, and the HSM is well again.
-calm() {
-	rm -f "$P11_FAULTS"
-	until_true 20 is_state ready || fail "$1: the HSM stays $(status state): $(status reason)"
-}
-
-# how COMMAND...: "ok", or the name of the error
-how() {
-	if "$@" >"$T/out" 2>"$T/err"; then
-		echo ok
-	else
-		sed -nE 's/.*\b([a-z0-9_]+)\)?$/\1/p' "$T/err" | head -1
-	fi
-}
-
-called() { grep -c " $1 = " "$P11_LOG" || true; }
+hsm_service 'deadline_ms = 8000'
 
 holdfast key create payments >/dev/null
 holdfast key create inside --type ecdsa-p256 --level hsm >/dev/null
@@ -142,4 +109,94 @@ for value in CKR_PIN_INCORRECT CKR_PIN_LOCKED; do
 	start_daemon
 	calm "a PIN that was refused"
 done
+
+# -- Sessions --
+fresh() { # fresh TRAIT...: a daemon that begins with them
+	stop_daemon
+	faults "$@"
+	start_daemon
+	is_state ready || fail "$*: $(status state) $(status reason)"
+}
+
+# All at once; what came of each.
+many() {
+	local i
+	for i in $(seq "$1"); do
+		(holdfast sign inside "$T/data" >/dev/null 2>"$T/many.$i" && echo ok >"$T/many.$i") &
+		pids[i]=$!
+	done
+	wait "${pids[@]}"
+	cat "$T"/many.* | sort | uniq -c | sed 's/^ *//'
+	rm "$T"/many.*
+}
+fresh 'sessions 2 hidden'
+is "a limit of two sessions that nobody tells: calls take turns" "12 ok" "$(many 12)"
+is "without a new connection" "1 ready" "$(status generation) $(status state)"
+stop_daemon
+hsm_setting 'keepalive_ms = 200'
+fresh 'idle 1000'
+sleep 2.5
+is "sessions are kept alive" "1 ready" "$(status generation) $(status state)"
+is "and of use" "ok ok" "$(how holdfast sign inside "$T/data") $(how holdfast sign resident "$T/data")"
+stop_daemon
+sed -i '/keepalive_ms/d' "$T/keyd.conf"
+hsm_setting 'keepalive_ms = 3600000'
+fresh 'idle 1000'
+for try in 1 2; do
+	sleep 1.5
+	is "all of them closed, time $try: no caller is told" "ok ok ok" \
+		"$(how holdfast sign inside "$T/data") $(how holdfast decrypt sealed "$T/sealed") $(how holdfast sign resident "$T/data")"
+done
+is "it was found again" ready "$(status state)"
+
+# -- Another slot --
+generation=$(status generation)
+faults 'slot 7'
+is "plugged in again, under another number" ok "$(how holdfast sign inside "$T/data")"
+is "found by its serial" $((generation + 1)) "$(status generation)"
+faults 'slot 0'
+is "and back" ok "$(how holdfast sign inside "$T/data")"
+stop_daemon
+sed -i '/keepalive_ms/d' "$T/keyd.conf"
+hsm_setting 'keepalive_ms = 300'
+
+# -- What vanishes --
+fresh '# nothing'
+faults 'vanish holdfast-master'
+is "the master key vanishes: no new keyring" hsm_uninitialized "$(how holdfast keyring create late)"
+until_true 10 is_state incomplete || fail "it stays $(status state)"
+has "which is told" "does not hold the master key" <(holdfast hsm status)
+is "the service is degraded" degraded "$(json .state holdfast status)"
+is "keys of both levels go on" "ok ok ok" \
+	"$(how holdfast sign inside "$T/data") $(how holdfast decrypt sealed "$T/sealed") $(how holdfast decrypt payments "$T/payments")"
+sleep 1
+connections=$(called C_Initialize)
+[ "$connections" -le 1 ] || fail "looking for it cost $connections connections"
+ok "and it is looked for without connecting again and again"
+calm "the master key is back"
+is "it is found" ok "$(how holdfast keyring create late)"
+stop_daemon
+faults 'vanish *'
+start_daemon
+is "without any of them at the start" incomplete "$(status state)"
+is "nothing opens" hsm_uninitialized "$(how holdfast decrypt payments "$T/payments")"
+calm "all is back"
+until_true 15 holdfast decrypt payments "$T/payments" || fail "not opened again: $(holdfast status)"
+ok "when they are back the service goes on by itself"
+
+# -- An outcome that nobody knows --
+for function in C_GenerateKeyPair C_WrapKey C_UnwrapKey C_GetAttributeValue; do
+	faults "$function 1 after CKR_DEVICE_ERROR"
+	got=$(how holdfast key create "lost-$function" --type ecdsa-p256 --level hsm)
+	calm "$function"
+	if [ "$got" = ok ]; then
+		quiet holdfast sign "lost-$function" "$T/data" || fail "$function: made, and it does not sign"
+	else
+		is "$function is done, and its answer lost: there is no key" key_not_found \
+			"$(how holdfast sign "lost-$function" "$T/data")"
+	fi
+done
+is "what was made before is all there" "ok ok ok data" \
+	"$(how holdfast sign inside "$T/data") $(how holdfast decrypt sealed "$T/sealed") $(how holdfast sign resident "$T/data") $(holdfast decrypt payments "$T/payments")"
+expect "and the audit log is whole" quiet holdfast audit verify "$T/audit.log"
 echo "$checks checks"

@@ -103,6 +103,9 @@ for value in CKR_PIN_INCORRECT CKR_PIN_LOCKED; do
 	sleep 1
 	is "is not tried again" "1 pin_refused" "$(called C_Login) $(status state)"
 	has "and says why" "$value" <(holdfast hsm status)
+	kill -KILL "$(pgrep -P "$(pgrep -P "$DAEMON_PID")")"
+	sleep 1
+	is "nor when its process is killed" "1 pin_refused" "$(called C_Login) $(status state)"
 	is "what is open goes on" data "$(holdfast decrypt payments "$T/payments")"
 	rm -f "$P11_FAULTS"
 	stop_daemon

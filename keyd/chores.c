@@ -280,6 +280,7 @@ unlock(struct chores *c)
 		return;
 	}
 	c->unlocked = true;
+	keys_discard_newborns(s->keys);
 	c->due_changed = c->plan_changed = true;
 	arm(c, JOB_AUDIT, SOON); /* a key for checkpoints */
 	if (hierarchy_has_work(s->hierarchy))

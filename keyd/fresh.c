@@ -7,6 +7,7 @@
 
 #include "../lib/bytes.h"
 #include "effects.h"
+#include "newborn.h"
 
 enum { HMAC_KEY = 32 /* of keys that are not hmac keys */ };
 
@@ -148,6 +149,8 @@ fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
 		return err;
 	if (effects_dry())
 		return fresh_dry(f, type);
+	if ((err = newborn_note(keys, type, f)) != HF_OK)
+		return err;
 	if (from != NULL)
 		err = hsm_key_import(f->hsm, type, secret_view(&from->key),
 		    f->rec.spki, f->wrap_id, f->id, f->wrapped, &len);
@@ -166,7 +169,8 @@ fresh_hsm(struct fresh *f, struct keys *keys, const struct key_type *type,
 }
 
 void
-fresh_discard(const struct key_type *type, const struct fresh *f)
+fresh_discard(
+    struct keys *keys, const struct key_type *type, const struct fresh *f)
 {
 	struct hsm_key k = { .type = type, .wrapped = f->rec.hsm_wrapped };
 	struct hsm_key mac = { .type = key_type_by_id(KEY_HMAC),
@@ -178,7 +182,8 @@ fresh_discard(const struct key_type *type, const struct fresh *f)
 	memcpy(mac.id, f->hmac_id, HSM_ID);
 	if (hsm_key_drop(f->hsm, &k) != HF_OK ||
 	    hsm_key_drop(f->hsm, &mac) != HF_OK)
-		return; /* orphans in the HSM; nothing refers to them */
+		return; /* they are noted, and go at the next start */
+	newborn_gone(keys, f);
 }
 
 enum hf_err
@@ -203,7 +208,7 @@ fresh_make(struct keys *keys, const struct key_type *type, enum key_level level,
 	    ? fresh_hsm(f, keys, type, key_size, from)
 	    : fresh_wrapped(f, type, key_size, from);
 	if (err != HF_OK) {
-		fresh_discard(type, f);
+		fresh_discard(keys, type, f);
 		fresh_free(f);
 		return err;
 	}

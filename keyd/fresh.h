@@ -47,6 +47,7 @@ void fresh_free(struct fresh *f);
  * What may have been made in the HSM for a version that did not come to be:
  * looked for under the ids that it would have, wrapped or resident.
  */
-void fresh_discard(const struct key_type *type, const struct fresh *f);
+void fresh_discard(
+    struct keys *keys, const struct key_type *type, const struct fresh *f);
 
 #endif

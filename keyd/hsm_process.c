@@ -417,8 +417,8 @@ death_reason(const struct hsm_process *p, int status, char *out, size_t cap)
 		    "%s; its process was killed and is replaced", p->killed);
 	else if (WIFSIGNALED(status))
 		(void)snprintf(out, cap,
-		    "the HSM's library crashed: its process was ended by "
-		    "signal %d (%s) and is replaced",
+		    "the process of the HSM's library was ended by signal "
+		    "%d (%s) and is replaced",
 		    WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
 		(void)snprintf(out, cap,

@@ -6,6 +6,7 @@
 #include "../lib/bytes.h"
 #include "change.h"
 #include "fresh.h"
+#include "newborn.h"
 #include "key_plan.h"
 
 enum { TRIES = 10 /* after conflicts with other changes of the same key */ };
@@ -134,6 +135,7 @@ create_commit(struct keys *keys, const struct key_create *how,
 		HF_OK &&
 	    (err = change_seal(
 		 &c, ring->name, ver, &version_schema, &f->rec)) == HF_OK &&
+	    (err = newborn_named(&c, f)) == HF_OK &&
 	    (err = change_plan(&c, how->name, 0, rec.next_due)) == HF_OK)
 		err = change_commit(&c);
 	change_free(&c);
@@ -209,7 +211,7 @@ keys_create(struct keys *keys, const struct key_create *how, struct key **out,
 		return err;
 	err = create_until_done(keys, how, f, out, why);
 	if (err != HF_OK)
-		fresh_discard(how->type, f);
+		fresh_discard(keys, how->type, f);
 	fresh_free(f);
 	return err == HF_OK ? keys_get_own(keys, how->name, out) : err;
 }
@@ -242,10 +244,11 @@ rotate_once(struct keys *keys, const struct key *key, struct hf_why *why)
 	version_store_name(key->id, key->latest + 1, ver);
 	if ((err = change_key_record(&c, key, &rec)) == HF_OK &&
 	    (err = change_seal(
-		 &c, key->keyring, ver, &version_schema, &f->rec)) == HF_OK)
+		 &c, key->keyring, ver, &version_schema, &f->rec)) == HF_OK &&
+	    (err = newborn_named(&c, f)) == HF_OK)
 		err = change_commit(&c);
 	if (err != HF_OK)
-		fresh_discard(key->type, f);
+		fresh_discard(keys, key->type, f);
 	fresh_free(f);
 	change_free(&c);
 	return err;

@@ -5,6 +5,7 @@
 #include "../lib/bytes.h"
 #include "change.h"
 #include "fresh.h"
+#include "newborn.h"
 
 struct import_ctx {
 	struct key_material *material;
@@ -51,7 +52,8 @@ import_commit(struct keys *keys, const struct key *key,
 	version_store_name(key->id, (uint32_t)f->rec.version, ver);
 	if ((err = change_key_record(&c, key, krec)) == HF_OK &&
 	    (err = change_seal(
-		 &c, key->keyring, ver, &version_schema, &f->rec)) == HF_OK)
+		 &c, key->keyring, ver, &version_schema, &f->rec)) == HF_OK &&
+	    (err = newborn_named(&c, f)) == HF_OK)
 		err = change_commit(&c);
 	change_free(&c);
 	return err;
@@ -71,7 +73,7 @@ import_new(
 		return err;
 	err = import_commit(keys, key, &krec, f);
 	if (err != HF_OK)
-		fresh_discard(key->type, f);
+		fresh_discard(keys, key->type, f);
 	fresh_free(f);
 	return err;
 }
@@ -120,7 +122,7 @@ complete_make(struct keys *keys, const struct key *key,
 	f->rec.certificates = rec->certificates;
 	err = import_commit(keys, key, &krec, f);
 	if (err != HF_OK)
-		fresh_discard(key->type, f);
+		fresh_discard(keys, key->type, f);
 	fresh_free(f);
 	return err;
 }

@@ -7,6 +7,7 @@
 
 #include "../lib/bytes.h"
 #include "keys_internal.h"
+#include "newborn.h"
 #include "siphash.h"
 
 /* Whoever may make keys chooses names: without a secret in the hash they could
@@ -89,6 +90,7 @@ keys_open(struct store *store, struct hierarchy *h, size_t capacity,
 		(void)pthread_mutex_init(&keys->shards[i].lock, NULL);
 	}
 	if ((err = usages_new(store, h, &keys->usages)) != HF_OK ||
+	    (err = newborns_list(keys, &keys->newborns)) != HF_OK ||
 	    (err = crypto_random(keys->seed, sizeof(keys->seed))) != HF_OK) {
 		keys_close(keys);
 		return err;
@@ -142,7 +144,14 @@ keys_close(struct keys *keys)
 		(void)pthread_mutex_destroy(&keys->changing[i]);
 	}
 	usages_free(keys->usages);
+	newborns_free(keys->newborns);
 	free(keys);
+}
+
+void
+keys_discard_newborns(struct keys *keys)
+{
+	newborns_destroy(keys, keys->newborns);
 }
 
 uint64_t

@@ -20,6 +20,10 @@ enum hf_err keys_open(struct store *store, struct hierarchy *h, size_t capacity,
     struct keys **out);
 void keys_close(struct keys *keys);
 
+/* Destroys in the HSMs what a process before this one was making when it ended
+ * (newborn.h). When they answer; one call at a time. */
+void keys_discard_newborns(struct keys *keys);
+
 /*
  * The key of that name, or the one that the alias of that name points to (its
  * own name is in key->name). A reference for the caller. With may_block false

@@ -19,6 +19,8 @@ enum {
 	KEY_ALIASES = 256, /* of a key: they go with it, in one commit */
 };
 
+struct newborns;
+
 /* A name in the cache: an opened key, or an alias. */
 struct keys_entry {
 	struct keys_entry *next;
@@ -42,6 +44,7 @@ struct keys {
 	struct store *store;
 	struct hierarchy *hierarchy;
 	struct usages *usages;
+	struct newborns *newborns; /* of processes before this one */
 	size_t capacity;         /* of one shard */
 	_Atomic bool unscrubbed; /* destroyed values may stand in old pages */
 	void (*on_destroy)(void *ctx);

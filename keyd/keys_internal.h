@@ -45,8 +45,8 @@ struct keys {
 	struct hierarchy *hierarchy;
 	struct usages *usages;
 	struct newborns *newborns; /* of processes before this one */
-	size_t capacity;         /* of one shard */
-	_Atomic bool unscrubbed; /* destroyed values may stand in old pages */
+	size_t capacity;           /* of one shard */
+	_Atomic bool unscrubbed;   /* destroyed values may stand in old pages */
 	void (*on_destroy)(void *ctx);
 	void *on_destroy_ctx;
 	uint8_t seed[16]; /* of the hash of names */

@@ -149,10 +149,24 @@ server_event(struct server *server, const char *event, const char *subject)
 
 /* -- Putting together -- */
 
+/* Two more than can be held up by calls to HSMs that do not come back. */
+static unsigned
+workers_wanted(const struct settings *settings)
+{
+	unsigned count = 2;
+
+	if (settings->transport.workers != 0)
+		return settings->transport.workers;
+	for (size_t i = 0; i < settings->hsm_count; i++)
+		count += hsm_sessions_wanted(settings->hsms[i].hsm.sessions);
+	return count;
+}
+
 enum hf_err
 daemon_open(
     struct server *s, const struct settings *settings, struct hf_why *why)
 {
+	struct transport_settings transport = settings->transport;
 	enum key_level level = LEVEL_WRAPPED;
 	enum hf_err err;
 
@@ -175,7 +189,8 @@ daemon_open(
 	    (err = audit_backing_open(s, &settings->audit, &s->audit, why)) !=
 		HF_OK)
 		return err;
-	return transport_open(&settings->transport, s, &s->transport, why);
+	transport.workers = workers_wanted(settings);
+	return transport_open(&transport, s, &s->transport, why);
 }
 
 /* The feed last: its library starts threads. */

@@ -54,6 +54,7 @@ hsm_init(struct hsm *hsm, const struct hsm_settings *settings)
 	hsm->want_sessions = hsm_sessions_wanted(settings->sessions);
 	hsm->keepalive_ms = settings->keepalive_ms != 0 ? settings->keepalive_ms
 							: KEEPALIVE_DEFAULT_MS;
+	hsm->cautious = settings->cautious;
 	if (settings->serial != NULL)
 		(void)snprintf(hsm->info.serial, sizeof(hsm->info.serial), "%s",
 		    settings->serial);

@@ -52,6 +52,8 @@ struct hsm_settings {
 	const char *process;
 	const char *program; /* that has it; NULL: this one */
 	const char *serial;  /* of the token; NULL, empty: as the URI says */
+	bool cautious; /* a login before may have been refused unheard: not
+			  again while the token counts a wrong PIN */
 };
 
 enum hsm_state {
@@ -100,6 +102,8 @@ enum hf_err hsm_wait_ready(struct hsm *hsm, unsigned ms);
 
 void hsm_info(struct hsm *hsm, struct hsm_info *out);
 const char *hsm_state_name(enum hsm_state state);
+/* What the setting `sessions` comes to. */
+unsigned hsm_sessions_wanted(unsigned setting);
 
 enum hf_err hsm_random(struct hsm *hsm, uint8_t *out, size_t len);
 

@@ -148,6 +148,7 @@ struct hsm {
 	struct hsm_process *process; /* not NULL: it is all in there */
 	unsigned want_sessions;
 	unsigned deadline_ms, keepalive_ms;
+	bool cautious;
 	hsm_watch_fn *watch;
 	void *watch_ctx;
 	pthread_t thread;
@@ -196,8 +197,6 @@ struct hsm {
 uint64_t clock_ms(void);
 struct timespec clock_at(uint64_t ms);
 
-/* What the setting comes to. */
-unsigned hsm_sessions_wanted(unsigned setting);
 /* Since when an attempt to connect has been in the module. */
 unsigned hsm_connecting_ms(struct hsm *hsm);
 

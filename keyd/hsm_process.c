@@ -75,6 +75,7 @@ struct hsm_process {
 	uint64_t born_at, beat_at;
 	uint64_t generations; /* of the workers before */
 	uint32_t connecting_ms;
+	bool served; /* the worker before got through its login */
 };
 
 /* -- The host -- */
@@ -230,6 +231,7 @@ order_settings(struct hsm_process *p)
 		.deadline_ms = p->deadline_ms,
 		.keepalive_ms = p->keepalive_ms,
 		.log_level = (uint32_t)log_threshold(),
+		.cautious = p->epoch > 0 && !p->served,
 		.uri = (uint32_t)strlen(p->uri),
 		.pin = (uint32_t)p->pin.len };
 	AUTO_SECRET message = { 0 };
@@ -293,6 +295,7 @@ worker_launch(struct hsm_process *p)
 	good = good && order_settings(p);
 	p->born_at = p->beat_at = clock_ms();
 	p->connecting_ms = 0;
+	p->served = false;
 	(void)pthread_mutex_lock(&p->lock);
 	p->epoch++;
 	p->killing = false;
@@ -480,6 +483,7 @@ news_receive(struct hsm_process *p)
 		return false;
 	p->beat_at = clock_ms();
 	p->connecting_ms = news.connecting_ms;
+	p->served = p->served || news.info.generation > 0;
 	news_apply(p, &news);
 	return true;
 }

@@ -75,6 +75,7 @@ struct worker_order {
 	uint32_t stop; /* 1: end your connection; nothing else follows */
 	uint32_t sessions, deadline_ms, keepalive_ms;
 	uint32_t log_level;
+	uint32_t cautious;
 	char serial[17]; /* that the token must have; empty: any */
 	uint32_t uri, pin;
 };

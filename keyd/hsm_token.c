@@ -242,6 +242,10 @@ token_login(struct hsm *hsm, bool *already, struct hf_why *why)
 	if ((token.flags & CKF_USER_PIN_LOCKED) != 0)
 		return hf_fail(
 		    why, HF_ERR_HSM_PIN, "the token has locked the user PIN");
+	if (hsm->cautious && (token.flags & CKF_USER_PIN_COUNT_LOW) != 0)
+		return hf_fail(why, HF_ERR_HSM_PIN,
+		    "the login before did not come to its end, and the token "
+		    "counts a wrong PIN; log in once with its own tool");
 	if ((token.flags & CKF_USER_PIN_FINAL_TRY) != 0)
 		return hf_fail(why, HF_ERR_HSM_PIN,
 		    "one wrong PIN more locks the token; log in once with its "

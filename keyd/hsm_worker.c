@@ -90,7 +90,8 @@ worker_open(struct worker *w, const struct worker_order *order,
 		.sessions = order->sessions,
 		.deadline_ms = order->deadline_ms,
 		.keepalive_ms = order->keepalive_ms,
-		.serial = order->serial };
+		.serial = order->serial,
+		.cautious = order->cautious != 0 };
 	int ends[2];
 	bool written;
 

@@ -112,6 +112,20 @@ for value in CKR_PIN_INCORRECT CKR_PIN_LOCKED; do
 	start_daemon
 	calm "a PIN that was refused"
 done
+stop_daemon
+echo 4321 >"$T/pin"
+sed -i 's/deadline_ms = 8000/deadline_ms = 1000/' "$T/keyd.conf"
+faults 'C_Login 1 after hang'
+start_daemon
+until_true 30 is_state pin_refused || fail "a refusal that was not heard: $(status state)"
+is "a wrong PIN whose refusal was not heard is not tried again" 1 \
+	"$(grep -c ' C_Login ' "$P11_LOG")"
+rm -f "$P11_FAULTS"
+stop_daemon
+echo 1234 >"$T/pin"
+sed -i 's/deadline_ms = 1000/deadline_ms = 8000/' "$T/keyd.conf"
+start_daemon
+calm "the right PIN"
 
 # -- Sessions --
 fresh() { # fresh TRAIT...: a daemon that begins with them

@@ -93,7 +93,7 @@ text_cell(const struct result *r, size_t i, FILE *f)
 	if (cpus.median > 0)
 		(void)fprintf(f, ", CPU %s each",
 		    report_time(1e9 / cpus.median, cpu, sizeof(cpu)));
-	(void)fputc('\n', f);
+	(void)fprintf(f, "%s%s\n", m->note[0] == '\0' ? "" : ", ", m->note);
 }
 
 static void

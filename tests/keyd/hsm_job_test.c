@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../../keyd/hsm_job.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -167,6 +169,49 @@ is_lost_when_the_worker_is(void **state)
 	    job_result(f->ours, &f->job, clock_ms() + 100, &f->err), JOB_LOST);
 }
 
+static void *
+serve(void *arg)
+{
+	const struct fixture *f = arg;
+
+	job_serve(f->theirs, NULL);
+	return NULL;
+}
+
+/* More than locked memory can be had for. What comes after is understood. */
+static void
+answers_what_is_too_large_and_stays_in_step(void **state)
+{
+	enum { LARGE = 65 << 20, LIMIT_MS = 60000 };
+	struct fixture *f = *state;
+	uint8_t *large = calloc(1, LARGE);
+	struct hsm_job job = { .op = JOB_DECRYPT,
+		.key = { .type = key_type_by_id(KEY_AES256_GCM96) },
+		.in = { { NULL, 0 }, { NULL, 0 }, { large, LARGE } },
+		.out = { f->out },
+		.room = { sizeof(f->out) } };
+	/* Refused before any HSM is asked: it has no hash. */
+	struct hsm_job next = { .op = JOB_HMAC,
+		.key = { .type = key_type_by_id(KEY_HMAC) } };
+	pthread_t thread;
+
+	assert_non_null(large);
+	assert_int_equal(pthread_create(&thread, NULL, serve, f), 0);
+	assert_true(job_send(f->ours, &job, 1000));
+	assert_int_equal(
+	    job_result(f->ours, &job, clock_ms() + LIMIT_MS, &f->err),
+	    JOB_DONE);
+	assert_int_not_equal(f->err, HF_OK);
+	assert_true(job_send(f->ours, &next, 1000));
+	assert_int_equal(
+	    job_result(f->ours, &next, clock_ms() + LIMIT_MS, &f->err),
+	    JOB_DONE);
+	assert_int_equal(f->err, HF_ERR_BAD_ALGORITHM);
+	assert_int_equal(shutdown(f->ours, SHUT_RDWR), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	free(large);
+}
+
 static void
 every_job_has_a_row(void **state)
 {
@@ -192,6 +237,7 @@ main(void)
 		TEST(knows_yes_and_no_only),
 		TEST(is_late_when_bytes_are_missing),
 		TEST(is_lost_when_the_worker_is),
+		TEST(answers_what_is_too_large_and_stays_in_step),
 		TEST(every_job_has_a_row),
 	};
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,10 +42,12 @@ become(const char *const *argv, const struct child_options *o, int in, int out)
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (size_t i = 0; i < ARGUMENTS && argv[i] != NULL; i++)
-		copy[i] = strdup(argv[i]);
+		copy[i] = (char *)(uintptr_t)argv[i];
 	for (size_t i = 0; o->environment != NULL && o->environment[i] != NULL;
 	     i += 2)
 		(void)setenv(o->environment[i], o->environment[i + 1], 1);
+	if (copy[0] == NULL || null < 0 || log < 0)
+		_exit(127);
 	if (dup2(o->talks ? in : null, STDIN_FILENO) < 0 ||
 	    dup2(o->talks ? out : log, STDOUT_FILENO) < 0 ||
 	    dup2(log, STDERR_FILENO) < 0)

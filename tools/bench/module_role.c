@@ -57,19 +57,20 @@ static const struct {
 static CK_FUNCTION_LIST *
 load(const char *path)
 {
-	void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	void *symbol =
-	    module == NULL ? NULL : dlsym(module, "C_GetFunctionList");
-	CK_C_GetFunctionList get;
-	CK_FUNCTION_LIST *list = NULL;
 	CK_C_INITIALIZE_ARGS arguments = { .flags = CKF_OS_LOCKING_OK };
+	void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	CK_C_GetFunctionList get = NULL;
+	CK_FUNCTION_LIST *list = NULL;
+	void *symbol;
 
-	if (symbol == NULL) {
+	if (module == NULL) {
 		(void)fprintf(stderr, "%s: %s\n", path, dlerror());
 		return NULL;
 	}
+	symbol = dlsym(module, "C_GetFunctionList");
 	memcpy(&get, &symbol, sizeof(get)); /* ISO C has no such cast */
-	if (get(&list) != CKR_OK || list->C_Initialize(&arguments) != CKR_OK)
+	if (get == NULL || get(&list) != CKR_OK || list == NULL ||
+	    list->C_Initialize(&arguments) != CKR_OK)
 		return NULL;
 	return list;
 }

@@ -109,8 +109,12 @@ certify(struct service *s, const char *dir, const char *key)
 	pem = out.keys[out.keys_count - 1].certificate_chain;
 	(void)snprintf(path, sizeof(path), "%s/cert.pem", dir);
 	f = fopen(path, "w");
-	return f != NULL && fwrite(pem.ptr, 1, pem.len, f) == pem.len &&
-	    fclose(f) == 0;
+	if (f == NULL)
+		return false;
+
+	bool ok = fwrite(pem.ptr, 1, pem.len, f) == pem.len;
+
+	return fclose(f) == 0 && ok;
 }
 
 /* -- nginx -- */

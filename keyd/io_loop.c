@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +30,7 @@ enum {
 	POOL_KEEP = 32,
 	CURRENT_FIRST = 128 * 1024,
 	CURRENT_KEEP = 2,
+	CACHE_PART = 32,       /* of RLIMIT_MEMLOCK */
 	CACHE_BYTES = 2 << 20, /* a batch of 256 KiB needs half of it */
 	ARENA_FACTOR =
 	    8, /* an arena's limit, in messages of the largest size */
@@ -93,6 +97,39 @@ init_io(struct io_loop *loop)
 		deadline_queue_init(&io->deadlines[i], ms[i]);
 }
 
+/* Whether this process may lock memory without a limit. */
+static bool
+may_lock_all(void)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3
+	};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return syscall(SYS_capget, &head, data) == 0 &&
+	    (data[0].effective & (1U << CAP_IPC_LOCK)) != 0;
+}
+
+/*
+ * What is kept stays locked, and counts towards RLIMIT_MEMLOCK: keys must not
+ * run out of it, so each thread keeps a small part at most.
+ */
+static size_t
+cache_bytes(void)
+{
+	struct rlimit limit;
+	rlim_t part;
+
+	if (may_lock_all())
+		return CACHE_BYTES;
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
+		return 0;
+	if (limit.rlim_cur == RLIM_INFINITY)
+		return CACHE_BYTES;
+	part = limit.rlim_cur / CACHE_PART;
+	return part < CACHE_BYTES ? (size_t)part : CACHE_BYTES;
+}
+
 static enum hf_err
 take_memory(struct io_loop *loop)
 {
@@ -102,7 +139,7 @@ take_memory(struct io_loop *loop)
 	enum hf_err err;
 
 	if ((err = arena_new(size, size, &loop->buffers)) != HF_OK ||
-	    (err = arena_cache_new(CACHE_BYTES, &loop->cache)) != HF_OK)
+	    (err = arena_cache_new(cache_bytes(), &loop->cache)) != HF_OK)
 		return err;
 	exchange_pool_init(
 	    &io->pool, POOL_KEEP, POOL_FIRST, arena, loop->cache, io->peers);

@@ -23,7 +23,10 @@
 #include "log.h"
 
 enum {
-	TICK_MS = 200,
+	TICK_MS = 1000,
+	PATIENCE_LEAST_MS = 1000, /* nothing is killed before, or ... */
+	CONNECT_LEAST_MS = 5000,  /* ... while it connects */
+	PAUSE_TICK_MS = 50,
 	LANE_TICK_MS = 100,
 	SLOW_FACTOR = 12,   /* making keys: a minute, by default */
 	CONNECT_FACTOR = 4, /* deadlines that one attempt to connect may take */
@@ -493,6 +496,8 @@ health_check(struct hsm_process *p)
 {
 	uint64_t limit = (uint64_t)CONNECT_FACTOR * p->deadline_ms;
 
+	if (limit < CONNECT_LEAST_MS)
+		limit = CONNECT_LEAST_MS;
 	loss_age(p);
 	if (clock_ms() - p->beat_at > limit)
 		worker_kill(p, p->epoch,
@@ -566,7 +571,7 @@ pause_before_next(struct hsm_process *p)
 	uint64_t until = clock_ms() + (p->deaths < 2 ? 0 : backoff(p->deaths));
 
 	while (clock_ms() < until && !is_closing(p)) {
-		(void)poll(&wake, 1, TICK_MS / 4);
+		(void)poll(&wake, 1, PAUSE_TICK_MS);
 		loss_age(p);
 	}
 }
@@ -718,11 +723,13 @@ job_patience(
     const struct hsm_process *p, const struct job_row *row, uint64_t deadline)
 {
 	uint64_t now = clock_ms();
-	uint64_t left = deadline > now ? deadline - now : 0;
+	uint64_t ms = deadline > now ? deadline - now : 0;
 
 	if (row->slow)
-		return SLOW_FACTOR * p->deadline_ms;
-	return left > p->deadline_ms / 2 ? (unsigned)left : p->deadline_ms / 2;
+		ms = (uint64_t)SLOW_FACTOR * p->deadline_ms;
+	else if (ms < p->deadline_ms / 2)
+		ms = p->deadline_ms / 2;
+	return ms > PATIENCE_LEAST_MS ? (unsigned)ms : PATIENCE_LEAST_MS;
 }
 
 static enum job_outcome

@@ -229,6 +229,19 @@ combine(const struct share *shares, size_t count, const uint8_t *expect)
 	return err;
 }
 
+/* Not by memory: what is between members is nobody's. */
+static void
+assert_same(const struct share *a, const struct share *b)
+{
+	assert_memory_equal(a->facts.set, b->facts.set, sizeof(a->facts.set));
+	assert_memory_equal(
+	    a->facts.check, b->facts.check, sizeof(a->facts.check));
+	assert_int_equal(a->facts.threshold, b->facts.threshold);
+	assert_int_equal(a->facts.count, b->facts.count);
+	assert_int_equal(a->number, b->number);
+	assert_memory_equal(a->y, b->y, sizeof(a->y));
+}
+
 static void
 text_gives_the_share_back_however_it_is_typed(void **state)
 {
@@ -244,7 +257,7 @@ text_gives_the_share_back_however_it_is_typed(void **state)
 	assert_int_equal(
 	    share_decode(bytes_of_text(text_of((char *)text.ptr)), &back, &why),
 	    HF_OK);
-	assert_memory_equal(&back, &shares[1], sizeof(back));
+	assert_same(&back, &shares[1]);
 	p = typed + strlen(typed);
 	for (size_t i = 0; text.ptr[i] != '\0'; i++) {
 		*p++ = (char)(text.ptr[i] >= 'A' ? text.ptr[i] | 0x20
@@ -255,7 +268,7 @@ text_gives_the_share_back_however_it_is_typed(void **state)
 	memset(&back, 0, sizeof(back));
 	assert_int_equal(
 	    share_decode(bytes_of_text(text_of(typed)), &back, &why), HF_OK);
-	assert_memory_equal(&back, &shares[1], sizeof(back));
+	assert_same(&back, &shares[1]);
 }
 
 static void

@@ -120,7 +120,8 @@ bool row_run(struct bench *b, const struct row *row, struct result *out);
 cell_fn limit_gcm, limit_stream, limit_p256, limit_rsa;
 
 /* request.c: requests over a Unix socket. */
-cell_fn request_echo, request_raw, request_nng, request_encrypt, request_sign;
+cell_fn request_echo, request_raw, request_nng, request_encrypt, request_sign,
+    request_encrypt_inside, request_sign_inside;
 
 /* module.c: PKCS#11 modules. */
 cell_fn module_holdfast, module_softhsm, module_p11_kit;

@@ -360,6 +360,7 @@ place_close(struct place *p)
 		child_stop(&p->agents[i]);
 	tls_stop(p);
 	service_stop(&p->idle);
+	service_stop(&p->inside);
 	service_stop(&p->few);
 	service_stop(&p->many);
 	service_stop(&p->busy);

@@ -73,6 +73,10 @@ struct place {
 
 	struct web *web; /* tls.c; NULL: not made yet */
 
+	struct service
+	    inside; /* request.c: the HSM's library is in the daemon */
+	bool inside_tried;
+
 	struct service few, many, busy; /* scale.c; pid 0: not made yet */
 	bool few_tried, many_tried, busy_tried;
 	unsigned made; /* keys of `busy`, so that each has another name */

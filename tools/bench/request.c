@@ -78,10 +78,9 @@ request_nng(struct bench *b, const struct work *work, struct sample *out)
 }
 
 static enum cell_state
-to_service(struct bench *b, const struct work *work, uint8_t *message,
-    size_t len, struct sample *out)
+to_service(struct bench *b, const struct service *s, const struct work *work,
+    uint8_t *message, size_t len, struct sample *out)
 {
-	const struct service *s = &b->place->main;
 	struct wire wire = { .socket = s->socket,
 		.message = message,
 		.len = len,
@@ -93,21 +92,75 @@ to_service(struct bench *b, const struct work *work, uint8_t *message,
 	return state;
 }
 
+/* By hsm.process = "inside". */
+static const struct service *
+inside(struct place *p)
+{
+	struct service *s = &p->inside;
+
+	if (!p->inside_tried) {
+		p->inside_tried = true;
+		if (!service_start(p,
+			&(struct service_settings){
+			    .name = "inside", .inside = true },
+			s) ||
+		    !service_key(s, "bench-hsm-aes", "aes256-gcm96", "hsm") ||
+		    !service_key(s, "bench-hsm-p256", "ecdsa-p256", "hsm") ||
+		    !service_key(s, "bench-hsm-rsa", "rsa-2048", "hsm"))
+			service_stop(s);
+	}
+	return s->child.pid > 0 ? s : NULL;
+}
+
+static enum cell_state
+encrypt(struct bench *b, const struct service *s, const struct work *work,
+    struct sample *out)
+{
+	size_t len;
+	uint8_t *message;
+
+	if (s == NULL)
+		return CELL_FAILED;
+	message = message_encrypt(work->what, work->items, &len);
+	return to_service(b, s, work, message, len, out);
+}
+
+static enum cell_state
+sign(struct bench *b, const struct service *s, const struct work *work,
+    struct sample *out)
+{
+	size_t len;
+	uint8_t *message;
+
+	if (s == NULL)
+		return CELL_FAILED;
+	message =
+	    message_sign(work->what, strstr(work->what, "rsa") != NULL, &len);
+	return to_service(b, s, work, message, len, out);
+}
+
 enum cell_state
 request_encrypt(struct bench *b, const struct work *work, struct sample *out)
 {
-	size_t len;
-	uint8_t *message = message_encrypt(work->what, work->items, &len);
+	return encrypt(b, &b->place->main, work, out);
+}
 
-	return to_service(b, work, message, len, out);
+enum cell_state
+request_encrypt_inside(
+    struct bench *b, const struct work *work, struct sample *out)
+{
+	return encrypt(b, inside(b->place), work, out);
 }
 
 enum cell_state
 request_sign(struct bench *b, const struct work *work, struct sample *out)
 {
-	size_t len;
-	uint8_t *message =
-	    message_sign(work->what, strstr(work->what, "rsa") != NULL, &len);
+	return sign(b, &b->place->main, work, out);
+}
 
-	return to_service(b, work, message, len, out);
+enum cell_state
+request_sign_inside(
+    struct bench *b, const struct work *work, struct sample *out)
+{
+	return sign(b, inside(b->place), work, out);
 }

@@ -141,9 +141,11 @@ const struct row rows[] = {
 			{ .who = "SoftHSM, x2",       .run = module_softhsm,  .work = { .threads = 2, .what = "gcm" } },
 			{ .who = "Holdfast",          .run = request_encrypt, .work = { .threads = 8, .what = "bench-hsm-aes" } },
 			{ .who = "Holdfast, pipelined", .run = request_encrypt, .work = { .threads = 4, .depth = 8, .what = "bench-hsm-aes" } },
+			{ .who = "Holdfast, pipelined, inside", .run = request_encrypt_inside, .work = { .threads = 4, .depth = 8, .what = "bench-hsm-aes" } },
 		},
 		.goals = {
 			{ "Holdfast, pipelined", "SoftHSM,", METRIC_VALUE, false, 0.90 },
+			{ "Holdfast, pipelined, inside", "SoftHSM,", METRIC_VALUE, false, 0.90 },
 		},
 	},
 	{
@@ -154,9 +156,11 @@ const struct row rows[] = {
 			{ .who = "SoftHSM, x2",       .run = module_softhsm,  .work = { .threads = 2, .what = "p256" } },
 			{ .who = "SoftHSM, x3",       .run = module_softhsm,  .work = { .threads = 3, .what = "p256" } },
 			{ .who = "Holdfast",          .run = request_sign,    .work = { .threads = 8, .what = "bench-hsm-p256" } },
+			{ .who = "Holdfast, inside",  .run = request_sign_inside, .work = { .threads = 8, .what = "bench-hsm-p256" } },
 		},
 		.goals = {
 			{ "Holdfast", "SoftHSM,", METRIC_VALUE, false, 0.90 },
+			{ "Holdfast, inside", "SoftHSM,", METRIC_VALUE, false, 0.90 },
 		},
 	},
 	{
@@ -166,9 +170,11 @@ const struct row rows[] = {
 			{ .who = "SoftHSM, x1",       .run = module_softhsm,  .work = { .threads = 1, .what = "rsa" } },
 			{ .who = "SoftHSM, x2",       .run = module_softhsm,  .work = { .threads = 2, .what = "rsa" } },
 			{ .who = "Holdfast",          .run = request_sign,    .work = { .threads = 8, .what = "bench-hsm-rsa" } },
+			{ .who = "Holdfast, inside",  .run = request_sign_inside, .work = { .threads = 8, .what = "bench-hsm-rsa" } },
 		},
 		.goals = {
 			{ "Holdfast", "SoftHSM,", METRIC_VALUE, false, 0.90 },
+			{ "Holdfast, inside", "SoftHSM,", METRIC_VALUE, false, 0.90 },
 		},
 	},
 	{

@@ -609,6 +609,21 @@ make_kind(const struct kind *k)
 	return err == HF_OK;
 }
 
+/*
+ * Under the address sanitizer all of it takes a quarter of an hour: then level
+ * hsm for one type only. The crash of RSA with derived=true was not there.
+ */
+static bool
+is_tried(const struct kind *k)
+{
+#ifdef __SANITIZE_ADDRESS__
+	return !k->hsm || k->type->id == KEY_AES256_GCM96;
+#else
+	(void)k;
+	return true;
+#endif
+}
+
 static void
 try_kind(const struct kind *k)
 {
@@ -618,7 +633,7 @@ try_kind(const struct kind *k)
 	    k->hsm ? "hsm" : "wrapped", k->derived ? " derived" : "",
 	    k->convergent ? " convergent" : "");
 	/* What takes long to make is much like its smaller sister. */
-	if (k->type->bits > 2048 || !make_kind(k))
+	if (!is_tried(k) || k->type->bits > 2048 || !make_kind(k))
 		return;
 	make_values(k->derived);
 	keep_public();

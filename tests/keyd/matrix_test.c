@@ -25,6 +25,17 @@
 
 enum { FIELDS_MAX = 24, VALUES_MAX = 24, ARENA = 8 << 20 };
 
+/*
+ * Under the address sanitizer all of it takes a quarter of an hour: there one
+ * type of each family at level wrapped, and a third of the combinations with
+ * each key, in turn.
+ */
+#ifdef __SANITIZE_ADDRESS__
+enum { STEP = 3 };
+#else
+enum { STEP = 1 };
+#endif
+
 static struct service service;
 static struct hf_why why;
 static unsigned long requests, granted[256]; /* by index in ops[] */
@@ -487,9 +498,12 @@ static struct rows *all_rows[256];
 static void
 ask_all(const char *about)
 {
+	static size_t turn;
+	size_t first = turn++ % STEP;
+
 	for (size_t i = 0; i < ops_count; i++)
-		for (size_t k = 0; all_rows[i] != NULL && k < all_rows[i]->rows;
-		     k++)
+		for (size_t k = first;
+		     all_rows[i] != NULL && k < all_rows[i]->rows; k += STEP)
 			ask(&ops[i], all_rows[i], all_rows[i]->picks[k], about);
 }
 
@@ -609,22 +623,14 @@ make_kind(const struct kind *k)
 	return err == HF_OK;
 }
 
-/*
- * Under the address sanitizer all of it takes a quarter of an hour: there one
- * type of each family, at level wrapped.
- */
 static bool
 is_tried(const struct kind *k)
 {
-#ifdef __SANITIZE_ADDRESS__
-	for (const struct key_type *t = key_types; t != k->type; t++)
-		if (t->family == k->type->family)
-			return false;
-	return !k->hsm && !k->convergent;
-#else
-	(void)k;
-	return true;
-#endif
+	if (STEP > 1)
+		for (const struct key_type *t = key_types; t != k->type; t++)
+			if (t->family == k->type->family)
+				return false;
+	return STEP == 1 || (!k->hsm && !k->convergent);
 }
 
 static void
@@ -672,7 +678,7 @@ every_kind_of_key_answers_every_combination(void **state)
 			    (bits & 2) != 0, (bits & 4) != 0 });
 	(void)fprintf(stderr, "%lu requests\n", requests);
 	for (size_t i = 0; i < ops_count; i++)
-		if (all_rows[i] != NULL && granted[i] == 0 &&
+		if (STEP == 1 && all_rows[i] != NULL && granted[i] == 0 &&
 		    !needs_more(ops[i].name))
 			fail_msg("%s was never granted: the combinations do "
 				 "not reach what it does",

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-read -ra libraries < <(pkg-config --cflags libcbor p11-kit-1 sqlite3 libsystemd)
+read -ra libraries < <(pkg-config --cflags libcbor p11-kit-1 sqlite3 libsystemd libseccomp gnutls)
 gcc=(ccache gcc)
 command -v ccache >/dev/null || gcc=(gcc)
 
@@ -18,7 +18,10 @@ analyze() {
 	"${gcc[@]}" -std=gnu17 -g -fanalyzer -Werror \
 		-Wno-analyzer-malloc-leak \
 		-D_GNU_SOURCE -DHOLDFAST_VERSION='"0"' \
+		-DHOLDFAST_BINDIR='"/usr/bin"' \
 		-DHOLDFAST_SBINDIR='"/usr/sbin"' \
+		-DHOLDFAST_TLS_DIR='"/usr/lib/holdfast"' \
+		-DHOLDFAST_MODULES='"/usr/lib/pkcs11"' \
 		-Iinclude "${libraries[@]}" "${before[@]}" -c "$1" -o "$out/$1.o"
 }
 

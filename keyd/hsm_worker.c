@@ -15,6 +15,7 @@
 #include "../lib/bytes.h"
 #include "hsm_internal.h"
 #include "hsm_process.h"
+#include "leave.h"
 #include "log.h"
 
 /*
@@ -195,7 +196,7 @@ worker_start(struct host *h, int *fds, size_t count)
 		(void)close(HSM_HOST_FD);
 		if (getppid() == host)
 			worker_run(fds[0], fds + 1, count - 1);
-		_exit(0);
+		leave(0);
 	}
 	if (h->child < 0)
 		h->child = 0;

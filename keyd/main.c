@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "admin.h"
 #include "daemon.h"
 #include "hsm_process.h"
+#include "leave.h"
 #include "log.h"
 #include "settings.h"
 
@@ -249,8 +249,5 @@ main(int argc, char **argv)
 		log_error("%s",
 		    why.text[0] != '\0' ? why.text : hf_err_sentence(err));
 	(void)fflush(stdout);
-	/* The HSM's library and OpenSSL disagree about who tears down what at
-	 * exit (SoftHSM issue 780): everything is closed, so leave it at that.
-	 */
-	_exit(err == HF_OK ? 0 : 1);
+	leave(err == HF_OK ? 0 : 1);
 }

@@ -14,6 +14,7 @@
 
 #include "../lib/bytes.h"
 #include "crypto.h"
+#include "folder.h"
 
 enum {
 	PEM_BYTES = 8192,
@@ -100,17 +101,6 @@ write_new(const char *path, struct hf_bytes data, struct hf_why *why)
 	if (err != HF_OK)
 		(void)unlink(path);
 	return err;
-}
-
-static enum hf_err
-sync_dir(const char *dir, struct hf_why *why)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool ok = fd >= 0 && fsync(fd) == 0;
-
-	if (fd >= 0)
-		(void)close(fd);
-	return ok ? HF_OK : cannot(why, dir);
 }
 
 /* -- Holders' keys -- */
@@ -285,7 +275,7 @@ hand_files(const struct handing *h, struct hf_why *why)
 		(void)printf("Share %u: %s\n", done + 1, path);
 	}
 	if (err == HF_OK)
-		return sync_dir(plan->dir, why);
+		return folder_sync(plan->dir) ? HF_OK : cannot(why, plan->dir);
 	while (done > 0)
 		if (share_path(plan, done--, path))
 			(void)unlink(path);

@@ -9,20 +9,26 @@
 #include <unistd.h>
 
 bool
+folder_sync(const char *folder)
+{
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd >= 0 && fsync(fd) == 0;
+	int cause = errno;
+
+	if (fd >= 0)
+		(void)close(fd);
+	errno = cause;
+	return ok;
+}
+
+bool
 folder_sync_name(const char *path)
 {
 	char *copy = strdup(path); /* dirname(3) writes into it */
-	int fd, cause;
-	bool ok;
+	bool ok = copy != NULL && folder_sync(dirname(copy));
+	int cause = errno;
 
-	if (copy == NULL)
-		return false;
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ok = fd >= 0 && fsync(fd) == 0;
-	cause = errno;
 	free(copy);
-	if (fd >= 0)
-		(void)close(fd);
 	errno = cause;
 	return ok;
 }

@@ -5,6 +5,11 @@
 #include <stdbool.h>
 
 /*
+ * Puts the names in a folder on the disk. False with errno when it cannot.
+ */
+bool folder_sync(const char *folder);
+
+/*
  * Puts the name of a file on the disk: syncs the folder that it is in, which
  * fsync(2) of the file need not do. False with errno when it cannot.
  */

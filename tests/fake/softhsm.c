@@ -126,6 +126,21 @@ softhsm_stop(struct softhsm *s)
 	s->dir[0] = '\0';
 }
 
+struct hsm *
+softhsm_open(const struct softhsm *s, const char *uri, unsigned deadline_ms)
+{
+	struct hsm_settings settings = { .uri = uri,
+		.pin_source = s->pin_source,
+		.deadline_ms = deadline_ms };
+	struct hf_why why;
+	struct hsm *hsm = NULL;
+
+	if (hsm_open(&settings, NULL, NULL, &hsm, &why) != HF_OK ||
+	    hsm_wait_ready(hsm, 10000) != HF_OK)
+		return NULL;
+	return hsm;
+}
+
 bool
 softhsm_hide(struct softhsm *s)
 {

@@ -6,6 +6,8 @@
 
 #include <p11-kit/pkcs11.h>
 
+#include "../../keyd/hsm.h"
+
 /*
  * A SoftHSM token of one's own: in a folder under /tmp, with a configuration
  * that SOFTHSM2_CONF points at (set in this process). Nobody else may open it
@@ -33,6 +35,11 @@ void softhsm_stop(struct softhsm *s);
 /* One more token in the same folder, with the same PIN; before the module is
  * first used. */
 bool softhsm_add(const char *label);
+
+/* Opens a token of the folder and waits until it is ready; NULL when it does
+ * not get there. */
+struct hsm *softhsm_open(
+    const struct softhsm *s, const char *uri, unsigned deadline_ms);
 
 /* Takes the token away, and puts it back. */
 bool softhsm_hide(struct softhsm *s);

@@ -113,20 +113,6 @@ slot_of(const char *label)
 	return 0;
 }
 
-static struct hsm *
-open_token(const char *uri)
-{
-	struct hsm_settings settings = {
-		.uri = uri, .pin_source = soft.pin_source, .deadline_ms = 300
-	};
-	struct hsm *hsm = NULL;
-
-	if (hsm_open(&settings, NULL, NULL, &hsm, &why) != HF_OK ||
-	    hsm_wait_ready(hsm, 10000) != HF_OK)
-		return NULL;
-	return hsm;
-}
-
 static int
 group_setup(void **state)
 {
@@ -138,8 +124,8 @@ group_setup(void **state)
 	softhsm_functions()->C_GenerateRandom = draw;
 	softhsm_functions()->C_DecryptInit = decrypt_init;
 	softhsm_functions()->C_FindObjectsInit = find_init;
-	hsms[LEFT] = open_token(soft.uri);
-	hsms[RIGHT] = open_token(SOFTHSM_URI("right"));
+	hsms[LEFT] = softhsm_open(&soft, soft.uri, 300);
+	hsms[RIGHT] = softhsm_open(&soft, SOFTHSM_URI("right"), 300);
 	slots[LEFT] = slot_of(SOFTHSM_LABEL);
 	slots[RIGHT] = slot_of("right");
 	return hsms[LEFT] != NULL && hsms[RIGHT] != NULL ? 0 : -1;

@@ -50,20 +50,6 @@ init_without_gone(
 	return softhsm_original()->C_EncryptInit(session, m, key);
 }
 
-static struct hsm *
-open_token(const char *uri)
-{
-	struct hsm_settings settings = {
-		.uri = uri, .pin_source = soft.pin_source, .deadline_ms = 2000
-	};
-	struct hsm *hsm = NULL;
-
-	if (hsm_open(&settings, NULL, NULL, &hsm, &why) != HF_OK ||
-	    hsm_wait_ready(hsm, 10000) != HF_OK)
-		return NULL;
-	return hsm;
-}
-
 static int
 group_setup(void **state)
 {
@@ -73,8 +59,8 @@ group_setup(void **state)
 		return -1;
 	softhsm_functions()->C_GetSlotList = list_without_gone;
 	softhsm_functions()->C_EncryptInit = init_without_gone;
-	first = open_token(soft.uri);
-	second = open_token(SOFTHSM_URI("second"));
+	first = softhsm_open(&soft, soft.uri, 2000);
+	second = softhsm_open(&soft, SOFTHSM_URI("second"), 2000);
 	return first != NULL && second != NULL ? 0 : -1;
 }
 
@@ -171,7 +157,7 @@ a_closed_one_leaves_the_module_to_the_other(void **state)
 	make(first, 4, id);
 	hsm_close(second);
 	assert_int_equal(use(first, id), HF_OK);
-	second = open_token(SOFTHSM_URI("second"));
+	second = softhsm_open(&soft, SOFTHSM_URI("second"), 2000);
 	assert_non_null(second);
 	assert_int_equal(use(first, id), HF_OK);
 }

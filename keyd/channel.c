@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../lib/bytes.h"
 #include "tls_channel.h"
 
 static ssize_t
@@ -16,9 +17,43 @@ plain_result(ssize_t n)
 						 : CHANNEL_FAILED;
 }
 
+bool
+channel_discard(struct channel *ch, uint8_t *scratch, size_t cap)
+{
+	while (ch->left > 0) {
+		ssize_t n = recv(ch->fd, scratch,
+		    ch->left < cap ? ch->left : cap, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		bytes_wipe(scratch, (size_t)n);
+		ch->left -= (size_t)n;
+	}
+	return true;
+}
+
+ssize_t
+channel_peek(struct channel *ch, uint8_t *buf, size_t cap)
+{
+	ssize_t n;
+
+	if (ch->tls != NULL)
+		return channel_read(ch, buf, cap);
+	if (!channel_discard(ch, buf, cap))
+		return CHANNEL_FAILED;
+	n = plain_result(recv(ch->fd, buf, cap, MSG_DONTWAIT | MSG_PEEK));
+	if (n > 0)
+		ch->left = (size_t)n;
+	return n;
+}
+
 ssize_t
 channel_read(struct channel *ch, uint8_t *buf, size_t cap)
 {
+	if (!channel_discard(ch, buf, cap))
+		return CHANNEL_FAILED;
 	if (ch->tls != NULL)
 		return tls_channel_read(ch->tls, buf, cap);
 	return plain_result(recv(ch->fd, buf, cap, MSG_DONTWAIT));
@@ -73,6 +108,9 @@ channel_wants_out(const struct channel *ch)
 void
 channel_close(struct channel *ch)
 {
+	uint8_t scratch[1024];
+
+	(void)channel_discard(ch, scratch, sizeof(scratch));
 	tls_channel_free(ch->tls);
 	ch->tls = NULL;
 	if (ch->fd >= 0)

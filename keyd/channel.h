@@ -14,6 +14,7 @@ struct tls_channel;
 struct channel {
 	int fd;                  /* owned; -1 once closed */
 	struct tls_channel *tls; /* owned; NULL: plain */
+	size_t left;             /* bytes that channel_peek() left there */
 };
 
 /* What reading and writing return besides a number of bytes. */
@@ -21,6 +22,20 @@ enum { CHANNEL_AGAIN = -1, CHANNEL_FAILED = -2 };
 
 /* 0: the peer sends no more. */
 ssize_t channel_read(struct channel *ch, uint8_t *buf, size_t cap);
+
+/*
+ * As channel_read, but may leave the bytes in the socket as well, where nobody
+ * sees them again. To take bytes out of a Unix socket wakes up a sender that
+ * sleeps in recv(2): there is room again, which it did not ask for, and no
+ * reply yet, so that it goes back to sleep. Where there is other work than
+ * this request, it is cheaper to answer first and take them out then, by
+ * channel_discard() or whatever is next.
+ */
+ssize_t channel_peek(struct channel *ch, uint8_t *buf, size_t cap);
+
+/* Takes out what was left; false when that does not work, and then nothing is
+ * read any more: no request is seen twice. `scratch` is overwritten. */
+bool channel_discard(struct channel *ch, uint8_t *scratch, size_t cap);
 
 /*
  * Writes as much as goes. After CHANNEL_AGAIN the next call must begin with
@@ -34,6 +49,7 @@ bool channel_pending(const struct channel *ch);
 /* Whether TLS must write before it can go on, whatever we want to do. */
 bool channel_wants_out(const struct channel *ch);
 
+/* Leaves nothing unread: the peer would see an error instead of the end. */
 void channel_close(struct channel *ch);
 
 #endif

@@ -29,6 +29,7 @@ struct connection {
 	struct io *io;
 	TAILQ_ENTRY(connection) link;       /* of open or dead */
 	TAILQ_ENTRY(connection) ready_link; /* of ready */
+	TAILQ_ENTRY(connection) unread_link;
 
 	struct channel channel;
 	enum frame_kind kind;
@@ -40,6 +41,7 @@ struct connection {
 	} phase;
 	uint32_t watched; /* what epoll looks for */
 	bool is_ready;    /* in the list of that name */
+	bool is_unread;   /* likewise */
 	bool ended;       /* the peer sends no more, but may read */
 	bool more;        /* `held` was not looked at to its end */
 
@@ -124,6 +126,9 @@ void connection_write(struct connection *c);
 
 /* Reads once and runs what is whole. */
 void connection_read(struct connection *c);
+
+/* Takes out of the sockets what was read and left there. */
+void connection_discard_all(struct io *io);
 
 /* Runs what was read before. */
 void connection_run_held(struct connection *c);

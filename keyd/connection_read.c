@@ -356,6 +356,28 @@ read_held(struct connection *c)
 	connection_run_held(c);
 }
 
+static void
+note_unread(struct connection *c)
+{
+	if (c->is_unread)
+		return;
+	TAILQ_INSERT_TAIL(&c->io->unread, c, unread_link);
+	c->is_unread = true;
+}
+
+void
+connection_discard_all(struct io *io)
+{
+	struct connection *c;
+
+	while ((c = TAILQ_FIRST(&io->unread)) != NULL) {
+		TAILQ_REMOVE(&io->unread, c, unread_link);
+		c->is_unread = false;
+		/* What fails shows when it is read from. */
+		(void)channel_discard(&c->channel, io->read, IO_READ);
+	}
+}
+
 void
 connection_read(struct connection *c)
 {
@@ -367,7 +389,10 @@ connection_read(struct connection *c)
 		read_held(c);
 		return;
 	}
-	n = channel_read(&c->channel, buf, IO_READ);
+	n = c->io->busy ? channel_peek(&c->channel, buf, IO_READ)
+			: channel_read(&c->channel, buf, IO_READ);
+	if (n > 0 && c->io->busy)
+		note_unread(c);
 	if (read_failed(c, n))
 		return;
 	used = consume(c, buf, (size_t)n);

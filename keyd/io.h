@@ -58,6 +58,8 @@ struct io {
 	struct connection_list open;
 	struct connection_list ready; /* have something to do without epoll */
 	unsigned ready_count;
+	struct connection_list unread; /* see channel_peek() */
+	bool busy; /* others wait besides the one whose turn it is */
 	struct connection_list dead; /* closed, freed at the end of the turn */
 	struct io_counters counters;
 };

@@ -92,6 +92,7 @@ init_io(struct io_loop *loop)
 	io->done = post_finished;
 	TAILQ_INIT(&io->open);
 	TAILQ_INIT(&io->ready);
+	TAILQ_INIT(&io->unread);
 	TAILQ_INIT(&io->dead);
 	for (size_t i = 0; i < DEADLINES; i++)
 		deadline_queue_init(&io->deadlines[i], ms[i]);
@@ -440,10 +441,12 @@ take_turn(struct io_loop *loop)
 		listen_on_all(loop, false);
 	else
 		listen_on_all(loop, true);
+	io->busy = n > 1;
 	for (int i = 0; i < n; i++)
 		take_event(loop, &events[i]);
 	run_ready(io);
 	connection_settle_turn(io);
+	connection_discard_all(io);
 	expire(io);
 	bury(loop);
 }

@@ -228,6 +228,18 @@ pair_check(const struct crypto_key *key)
 	return HF_ERR_BAD_INPUT;
 }
 
+static enum hf_err
+signing_prepare(struct crypto_key *key)
+{
+	if (key->type->family == FAMILY_EDDSA)
+		return HF_OK;
+	key->signing =
+	    EVP_PKEY_CTX_new_from_pkey(crypto_lib(), key->pkey, NULL);
+	if (key->signing == NULL || EVP_PKEY_sign_init(key->signing) != 1)
+		return HF_ERR_CRYPTO;
+	return HF_OK;
+}
+
 /* Takes over `pkey`, also when it fails. */
 static enum hf_err
 key_new(const struct key_type *type, EVP_PKEY *pkey, bool private,
@@ -240,8 +252,12 @@ key_new(const struct key_type *type, EVP_PKEY *pkey, bool private,
 		EVP_PKEY_free(pkey);
 		return HF_ERR_NO_MEMORY;
 	}
-	*key = (struct crypto_key){ type, pkey, private };
+	*key = (struct crypto_key){
+		.type = type, .pkey = pkey, .private = private
+	};
 	err = pkey_check(type, pkey);
+	if (err == HF_OK && private)
+		err = signing_prepare(key);
 	if (err == HF_OK && private)
 		err = pair_check(key);
 	if (err != HF_OK) {
@@ -302,6 +318,7 @@ crypto_key_free(struct crypto_key *key)
 {
 	if (key == NULL)
 		return;
+	EVP_PKEY_CTX_free(key->signing);
 	EVP_PKEY_free(key->pkey);
 	free(key);
 }

@@ -231,12 +231,10 @@ static enum hf_err
 digest_sign(const struct crypto_key *key, const struct sign_how *how,
     struct hf_bytes digest, uint8_t *out, size_t *len)
 {
-	AUTO_PKEY_CTX ctx =
-	    EVP_PKEY_CTX_new_from_pkey(crypto_lib(), key->pkey, NULL);
+	AUTO_PKEY_CTX ctx = EVP_PKEY_CTX_dup(key->signing);
 	size_t n = CRYPTO_SIGNATURE_MAX;
 
-	if (ctx == NULL || EVP_PKEY_sign_init(ctx) != 1 ||
-	    !padding_set(ctx, how) ||
+	if (ctx == NULL || !padding_set(ctx, how) ||
 	    EVP_PKEY_sign(ctx, out, &n, digest.ptr, digest.len) != 1)
 		return crypto_fail(HF_ERR_CRYPTO);
 	*len = n;

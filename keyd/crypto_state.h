@@ -80,6 +80,13 @@ enum hf_err crypto_fail(enum hf_err err);
 struct crypto_key {
 	const struct key_type *type;
 	EVP_PKEY *pkey;
+	/*
+	 * Ready for EVP_PKEY_sign, and copied for each signature: to make one
+	 * anew takes a tenth of a P-256 signature, for looking algorithms up by
+	 * name. It has a reference to `pkey` and no key of its own. NULL for
+	 * public keys and for Ed25519, which is not signed with so.
+	 */
+	EVP_PKEY_CTX *signing;
 	bool private;
 };
 

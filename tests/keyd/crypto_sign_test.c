@@ -311,6 +311,23 @@ rsa_works_with_every_hash_and_scheme(void **state)
 	crypto_key_free(key);
 }
 
+/* What was set for one signature must not be there for the next. */
+static void
+a_signature_leaves_no_setting_behind(void **state)
+{
+	struct blob pkcs8 = vector("rsa2048.pkcs8.der");
+	struct crypto_key *key = private_key("rsa-2048", view(&pkcs8));
+	struct blob before = sign(key, how_raw, ascii("m"));
+	struct blob after;
+
+	(void)state;
+	(void)sign(key, how_pss("sha2-512", 0), ascii("m"));
+	after = sign(key, how_raw, ascii("m"));
+	assert_int_equal(after.len, before.len);
+	assert_memory_equal(after.bytes, before.bytes, before.len);
+	crypto_key_free(key);
+}
+
 static void
 ed25519_works_with_any_message(void **state)
 {
@@ -852,6 +869,7 @@ main(void)
 		cmocka_unit_test(ecdsa_works_with_every_hash_and_encoding),
 		cmocka_unit_test(jws_signatures_have_a_fixed_width),
 		cmocka_unit_test(rsa_works_with_every_hash_and_scheme),
+		cmocka_unit_test(a_signature_leaves_no_setting_behind),
 		cmocka_unit_test(ed25519_works_with_any_message),
 		cmocka_unit_test(a_digest_gives_the_signature_of_its_message),
 		cmocka_unit_test(

@@ -84,7 +84,14 @@ change_seal(struct change *c, const char *keyring, const char *name,
 	size_t len;
 	enum hf_err err;
 
-	if ((err = secret_alloc(&plain, RECORD_MAX)) != HF_OK ||
+	/* Counted first: as much as any record may have would be a mapping of
+	 * its own, made and locked and unmade for each. */
+	if (schema_encode(schema, record, NULL, 0, &len) !=
+	    HF_ERR_BUFFER_TOO_SMALL)
+		return HF_ERR_SYSTEM;
+	if (len > RECORD_MAX)
+		return HF_ERR_NO_MEMORY;
+	if ((err = secret_alloc(&plain, len)) != HF_OK ||
 	    (err = record_encode(schema, record, plain.ptr, plain.len, &len)) !=
 		HF_OK)
 		return err;
@@ -111,8 +118,8 @@ change_commit(struct change *c)
 	for (size_t i = 0; i < c->count; i++)
 		writes[i] = (struct store_write){ text_of(c->writes[i].name),
 			bytes_of(c->writes[i].value, c->writes[i].len) };
-	err = store_commit_change(
-	    c->keys->store, c->conds, c->cond_count, writes, c->count, NULL);
+	err = store_commit_change(c->keys->store, c->conds, c->cond_count,
+	    writes, c->count, &c->revision);
 	free(writes);
 	return err;
 }

@@ -17,6 +17,7 @@ struct change {
 	size_t cond_count;
 	struct change_write *writes;
 	size_t count, room;
+	uint64_t revision; /* of the commit, once it was made */
 };
 
 void change_free(struct change *c);

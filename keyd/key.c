@@ -59,9 +59,10 @@ key_unref(struct key *key)
 }
 
 enum hf_err
-key_count_uses(struct key *key, struct usages *all)
+key_count_uses(struct key *key, struct usages *all, bool fresh)
 {
-	enum hf_err err = usage_open(all, key->id, key->keyring, &key->usage);
+	enum hf_err err =
+	    usage_open(all, key->id, key->keyring, fresh, &key->usage);
 
 	for (size_t i = 0; i < key->count && err == HF_OK; i++) {
 		struct key_version *v = &key->versions[i];
@@ -351,6 +352,35 @@ key_open(struct hierarchy *h, const struct key_record *rec, struct hf_text name,
 	/* A version that is missing at the end would be made a second time. */
 	if (err == HF_OK && key_version_find(key, key->latest) == NULL)
 		err = HF_ERR_STORE_DAMAGED;
+	if (err != HF_OK) {
+		key_unref(key);
+		return err;
+	}
+	*out = key;
+	return HF_OK;
+}
+
+enum hf_err
+key_made(struct hf_text name, const struct key_record *rec,
+    const struct version_record *version, struct key **out)
+{
+	struct key *key = calloc(1, sizeof(*key) + sizeof(key->versions[0]));
+	enum hf_err err;
+
+	if (key == NULL)
+		return HF_ERR_NO_MEMORY;
+	key->refs = 1;
+	/* What comes out of the store was measured when it was decoded. */
+	if (name.len >= sizeof(key->name) ||
+	    rec->keyring.len >= sizeof(key->keyring) ||
+	    rec->prefix.len >= sizeof(key->prefix) || rec->id.len != HSM_ID)
+		err = HF_ERR_OUT_OF_BOUNDS;
+	else
+		err = key_fill(key, rec, name);
+	if (err == HF_OK) {
+		key->count = 1;
+		err = version_open(&key->versions[0], key->type, version);
+	}
 	if (err != HF_OK) {
 		key_unref(key);
 		return err;

@@ -94,8 +94,16 @@ void version_store_name(
 enum hf_err key_load(struct store *store, struct hierarchy *h,
     struct hf_text name, struct key **out);
 
-/* Has its versions counted from now on; the key is not shared yet. */
-enum hf_err key_count_uses(struct key *key, struct usages *all);
+/*
+ * The same key without reading, for who is about to write its record and its
+ * only version, and sets its revision then.
+ */
+enum hf_err key_made(struct hf_text name, const struct key_record *rec,
+    const struct version_record *version, struct key **out);
+
+/* Has its versions counted from now on; the key is not shared yet. `fresh`: it
+ * was made just now, and nobody can have counted any before. */
+enum hf_err key_count_uses(struct key *key, struct usages *all, bool fresh);
 
 /*
  * Opens one version as key_load does, to see whether it can be. `v` is all

@@ -5,6 +5,7 @@
 
 #include "../lib/bytes.h"
 #include "change.h"
+#include "effects.h"
 #include "fresh.h"
 #include "newborn.h"
 #include "key_plan.h"
@@ -85,11 +86,12 @@ create_check(const struct key_create *how, struct hf_why *why)
 
 /*
  * The commit holds only while the name is free and the keyring is as it was
- * found: nothing is sealed by a keyring that is being destroyed.
+ * found: nothing is sealed by a keyring that is being destroyed. The key that
+ * is handed out is opened before: after the commit nothing may fail any more.
  */
 static enum hf_err
 create_commit(struct keys *keys, const struct key_create *how,
-    const struct keyring_info *ring, const struct fresh *f)
+    const struct keyring_info *ring, const struct fresh *f, struct key **out)
 {
 	struct change c = { .keys = keys };
 	char name[KEY_STORE_NAME], ver[KEY_STORE_NAME], other[KEY_STORE_NAME];
@@ -119,6 +121,7 @@ create_commit(struct keys *keys, const struct key_create *how,
 		.creation_time = f->rec.creation_time,
 		.auto_rotate_period = how->auto_rotate_period,
 	};
+	struct key *key = NULL;
 	enum hf_err err;
 
 	if ((err = crypto_random(id, HSM_ID)) != HF_OK)
@@ -136,10 +139,19 @@ create_commit(struct keys *keys, const struct key_create *how,
 	    (err = change_seal(
 		 &c, ring->name, ver, &version_schema, &f->rec)) == HF_OK &&
 	    (err = newborn_named(&c, f)) == HF_OK &&
-	    (err = change_plan(&c, how->name, 0, rec.next_due)) == HF_OK)
+	    (err = change_plan(&c, how->name, 0, rec.next_due)) == HF_OK &&
+	    (effects_dry() ||
+		(err = keys_made(keys, how->name, &rec, &f->rec, &key)) ==
+		    HF_OK))
 		err = change_commit(&c);
 	change_free(&c);
-	return err;
+	if (err != HF_OK) {
+		key_unref(key);
+		return err;
+	}
+	key->revision = c.revision;
+	*out = key;
+	return HF_OK;
 }
 
 /* HF_OK: nothing bears that name. */
@@ -147,11 +159,11 @@ static enum hf_err
 name_is_free(struct keys *keys, struct hf_text name, struct key **out,
     struct hf_why *why)
 {
-	char target[129];
 	struct key *key;
-	enum hf_err err = keys_get(keys, name, true, &key);
+	bool alias;
+	enum hf_err err = keys_get_named(keys, name, &key, &alias);
 
-	if (err == HF_OK && text_is(name, key->name)) {
+	if (err == HF_OK && !alias) {
 		*out = key;
 		return HF_ERR_KEY_EXISTS;
 	}
@@ -159,7 +171,7 @@ name_is_free(struct keys *keys, struct hf_text name, struct key **out,
 		key_unref(key);
 	else if (err != HF_ERR_KEY_NOT_FOUND)
 		return err;
-	else if (keys_alias_target(keys, name, target) == HF_ERR_NOT_FOUND)
+	else if (!alias)
 		return HF_OK;
 	return hf_fail(why, HF_ERR_NAME_TAKEN, "the name is that of an alias");
 }
@@ -176,21 +188,33 @@ create_keyring(struct keys *keys, struct hf_text name, struct keyring_info *out,
 	    "there is no keyring %.*s", (int)name.len, name.ptr);
 }
 
-/* Others may make keys, aliases and keyrings while the HSM makes ours. */
+/* The name is free and the keyring is there, as far as can be seen now. */
+static enum hf_err
+create_look(struct keys *keys, const struct key_create *how, bool look_at_name,
+    struct keyring_info *ring, struct key **out, struct hf_why *why)
+{
+	enum hf_err err =
+	    look_at_name ? name_is_free(keys, how->name, out, why) : HF_OK;
+
+	return err != HF_OK ? err
+			    : create_keyring(keys, how->keyring, ring, why);
+}
+
+/*
+ * Others may make keys, aliases and keyrings while the HSM makes ours. The
+ * commit's conditions find out, so only then we look once more.
+ */
 static enum hf_err
 create_until_done(struct keys *keys, const struct key_create *how,
-    const struct fresh *f, struct key **out, struct hf_why *why)
+    const struct fresh *f, struct keyring_info *ring, struct key **out,
+    struct hf_why *why)
 {
-	enum hf_err err = HF_ERR_STORE_CONFLICT;
+	enum hf_err err = create_commit(keys, how, ring, f, out);
 
-	for (unsigned i = 0; i < TRIES && err == HF_ERR_STORE_CONFLICT; i++) {
-		struct keyring_info ring;
-
-		if ((err = name_is_free(keys, how->name, out, why)) == HF_OK &&
-		    (err = create_keyring(keys, how->keyring, &ring, why)) ==
-			HF_OK)
-			err = create_commit(keys, how, &ring, f);
-	}
+	for (unsigned i = 1; i < TRIES && err == HF_ERR_STORE_CONFLICT; i++)
+		if ((err = create_look(keys, how, true, ring, out, why)) ==
+		    HF_OK)
+			err = create_commit(keys, how, ring, f, out);
 	return err;
 }
 
@@ -204,16 +228,16 @@ keys_create(struct keys *keys, const struct key_create *how, struct key **out,
 
 	*out = NULL;
 	if ((err = create_check(how, why)) != HF_OK ||
-	    (err = name_is_free(keys, how->name, out, why)) != HF_OK ||
-	    (err = create_keyring(keys, how->keyring, &ring, why)) != HF_OK ||
+	    (err = create_look(keys, how, !how->name_free, &ring, out, why)) !=
+		HF_OK ||
 	    (err = fresh_make(keys, how->type, how->level, how->key_size,
 		 how->material, 1, &f)) != HF_OK)
 		return err;
-	err = create_until_done(keys, how, f, out, why);
+	err = create_until_done(keys, how, f, &ring, out, why);
 	if (err != HF_OK)
 		fresh_discard(keys, how->type, f);
 	fresh_free(f);
-	return err == HF_OK ? keys_get_own(keys, how->name, out) : err;
+	return err;
 }
 
 static enum hf_err

@@ -263,17 +263,32 @@ make_room(struct keys *keys)
 	return dropped;
 }
 
+/* Takes over `key`, unless it fails. */
+static enum hf_err
+counted(struct keys *keys, struct key *key, bool fresh, struct key **out)
+{
+	enum hf_err err = key_count_uses(key, keys->usages, fresh);
+
+	if (err != HF_OK)
+		key_unref(key);
+	else
+		*out = key;
+	return err;
+}
+
 static enum hf_err
 load_once(struct keys *keys, struct hf_text name, struct key **out)
 {
 	struct key *key;
 	enum hf_err err = key_load(keys->store, keys->hierarchy, name, &key);
 
-	if (err == HF_OK && (err = key_count_uses(key, keys->usages)) != HF_OK)
-		key_unref(key);
-	if (err == HF_OK)
-		*out = key;
-	return err;
+	return err != HF_OK ? err : counted(keys, key, false, out);
+}
+
+static bool
+lacks_room(enum hf_err err)
+{
+	return err == HF_ERR_NO_MEMORY || err == HF_ERR_MEMORY_LOCK;
 }
 
 enum hf_err
@@ -283,9 +298,21 @@ keys_load(struct keys *keys, struct hf_text name, struct key **out)
 
 	do
 		err = load_once(keys, name, out);
-	while ((err == HF_ERR_NO_MEMORY || err == HF_ERR_MEMORY_LOCK) &&
-	    make_room(keys));
+	while (lacks_room(err) && make_room(keys));
 	return err;
+}
+
+enum hf_err
+keys_made(struct keys *keys, struct hf_text name, const struct key_record *rec,
+    const struct version_record *version, struct key **out)
+{
+	struct key *key;
+	enum hf_err err;
+
+	do
+		err = key_made(name, rec, version, &key);
+	while (lacks_room(err) && make_room(keys));
+	return err != HF_OK ? err : counted(keys, key, true, out);
 }
 
 enum found { FOUND_NOTHING, FOUND_KEY, FOUND_ALIAS };
@@ -337,13 +364,15 @@ cache_fill(struct keys *keys, struct hf_text name, uint64_t drops,
 	return FOUND_ALIAS;
 }
 
-enum hf_err
-keys_get(
-    struct keys *keys, struct hf_text name, bool may_block, struct key **out)
+/* *alias: the name is that of an alias, wherever it leads. */
+static enum hf_err
+look_up(struct keys *keys, struct hf_text name, bool may_block,
+    struct key **out, bool *alias)
 {
 	struct hf_text ask = name;
 	char target[129], via[129];
 
+	*alias = false;
 	if (!name_valid(name))
 		return HF_ERR_BAD_NAME;
 	/* An alias points to a key, never to another alias. */
@@ -358,10 +387,27 @@ keys_get(
 			found = cache_fill(keys, ask, drops, out, target, &err);
 		if (err != HF_OK || found == FOUND_KEY)
 			return err;
+		*alias = true;
 		memcpy(via, target, sizeof(via));
 		ask = text_of(via);
 	}
 	return HF_ERR_KEY_NOT_FOUND;
+}
+
+enum hf_err
+keys_get(
+    struct keys *keys, struct hf_text name, bool may_block, struct key **out)
+{
+	bool alias;
+
+	return look_up(keys, name, may_block, out, &alias);
+}
+
+enum hf_err
+keys_get_named(
+    struct keys *keys, struct hf_text name, struct key **out, bool *alias)
+{
+	return look_up(keys, name, true, out, alias);
 }
 
 enum hf_err

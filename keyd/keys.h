@@ -57,6 +57,7 @@ void keys_forget(struct keys *keys);
 
 struct key_create {
 	struct hf_text name;
+	bool name_free; /* the caller has just looked: nothing bears it */
 	const struct key_type *type;
 	enum key_level level;
 	struct hf_text keyring;

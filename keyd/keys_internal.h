@@ -61,9 +61,20 @@ struct keys {
  */
 enum hf_err keys_load(struct keys *keys, struct hf_text name, struct key **out);
 
+/* The same for a key that is about to be written (key_made). It is not kept:
+ * whoever makes many keys does not use them all at once. */
+enum hf_err keys_made(struct keys *keys, struct hf_text name,
+    const struct key_record *rec, const struct version_record *version,
+    struct key **out);
+
 /* As keys_get, but no alias. */
 enum hf_err keys_get_own(
     struct keys *keys, struct hf_text name, struct key **out);
+
+/* As keys_get. *alias: the name is that of an alias, even of one that leads
+ * nowhere. */
+enum hf_err keys_get_named(
+    struct keys *keys, struct hf_text name, struct key **out, bool *alias);
 
 /* Before a commit that destroys: keys_scrub has something to do. */
 void keys_destroying(struct keys *keys);

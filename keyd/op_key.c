@@ -194,10 +194,22 @@ show_uses(struct request *rq, const struct key *key, struct hf_key_info *out)
 	return HF_OK;
 }
 
-enum hf_err
-key_show(struct request *rq, const struct key *key, struct hf_key_info *out)
+static enum hf_err
+show_aliases(struct request *rq, const struct key *key, struct hf_key_info *out)
 {
 	struct alias_list al = { .rq = rq };
+	enum hf_err err = keys_aliases_of(
+	    rq->server->keys, text_of(key->name), alias_add, &al);
+
+	out->aliases = al.items;
+	out->aliases_count = al.count;
+	return err == HF_OK ? al.err : err;
+}
+
+/* All but its aliases, which stand in the store. */
+static enum hf_err
+show_key(struct request *rq, const struct key *key, struct hf_key_info *out)
+{
 	enum key_family family = key->type->family;
 	struct hf_key_version *versions;
 	enum hf_err err;
@@ -249,11 +261,27 @@ key_show(struct request *rq, const struct key *key, struct hf_key_info *out)
 			return err;
 	out->keys = versions;
 	out->keys_count = key->count;
-	err = keys_aliases_of(
-	    rq->server->keys, text_of(key->name), alias_add, &al);
-	out->aliases = al.items;
-	out->aliases_count = al.count;
-	return err == HF_OK ? al.err : err;
+	return HF_OK;
+}
+
+enum hf_err
+key_show(struct request *rq, const struct key *key, struct hf_key_info *out)
+{
+	enum hf_err err = show_key(rq, key, out);
+
+	return err != HF_OK ? err : show_aliases(rq, key, out);
+}
+
+/* One that was made just now has no aliases: those of a key go with it. */
+static enum hf_err
+key_created(struct request *rq, struct key *key, struct hf_key_info *out)
+{
+	enum hf_err err;
+
+	server_event(rq->server, "key.created", key->name);
+	err = show_key(rq, key, out);
+	key_unref(key);
+	return err;
 }
 
 enum hf_err
@@ -403,6 +431,7 @@ op_key_create(struct request *rq, const struct hf_key_create_in *in,
 
 	if ((err = key_create_how(rq, in, &how)) != HF_OK)
 		return err;
+	how.name_free = rq->lookup == HF_ERR_KEY_NOT_FOUND;
 	err = keys_create(rq->server->keys, &how, &key, &rq->why);
 	if (err == HF_ERR_KEY_EXISTS && key != NULL) {
 		/* One made since policy was asked is not for everybody. */
@@ -411,7 +440,7 @@ op_key_create(struct request *rq, const struct hf_key_create_in *in,
 		key_unref(key);
 		return err;
 	}
-	return key_changed(rq, err, "key.created", key, out);
+	return err == HF_OK ? key_created(rq, key, out) : err;
 }
 
 /* The public half of what a version and a context give, as PEM. */

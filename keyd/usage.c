@@ -267,7 +267,7 @@ key_put(struct usages *all, struct usage_key *fresh, uint64_t frees)
 
 enum hf_err
 usage_open(struct usages *all, const uint8_t *id, const char *keyring,
-    struct usage_key **out)
+    bool made_now, struct usage_key **out)
 {
 	uint64_t frees;
 	enum hf_err err;
@@ -277,7 +277,7 @@ usage_open(struct usages *all, const uint8_t *id, const char *keyring,
 
 		if (fresh == NULL)
 			return HF_ERR_NO_MEMORY;
-		if ((err = usage_load(all, fresh)) != HF_OK) {
+		if (!made_now && (err = usage_load(all, fresh)) != HF_OK) {
 			key_free(fresh);
 			return err;
 		}

@@ -71,10 +71,10 @@ enum hf_err usages_flush(struct usages *all);
 
 /*
  * A reference to the counters of a key, read from the store if nobody has them
- * yet. Blocks on the store. `id`: 16 bytes.
+ * yet and it was not made just now. Blocks on the store. `id`: 16 bytes.
  */
 enum hf_err usage_open(struct usages *all, const uint8_t *id,
-    const char *keyring, struct usage_key **out);
+    const char *keyring, bool made_now, struct usage_key **out);
 
 /* The counters of a version; NULL when there is no memory. */
 struct usage *usage_version(struct usage_key *key, uint32_t number);

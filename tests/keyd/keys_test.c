@@ -185,6 +185,104 @@ makes_every_type_at_every_level(void **state)
 }
 
 static void
+same_secret(const struct secret *a, const struct secret *b)
+{
+	assert_int_equal(a->len, b->len);
+	if (a->len > 0)
+		assert_memory_equal(a->ptr, b->ptr, a->len);
+}
+
+static void
+same_version(const struct key_version *a, const struct key_version *b)
+{
+	assert_int_equal(a->number, b->number);
+	assert_int_equal(a->state, b->state);
+	assert_int_equal(a->level, b->level);
+	assert_int_equal(a->creation_time, b->creation_time);
+	same_secret(&a->material, &b->material);
+	same_secret(&a->hmac, &b->hmac);
+	assert_memory_equal(a->hsm.id, b->hsm.id, HSM_ID);
+	assert_memory_equal(a->hsm_home, b->hsm_home, HSM_ID);
+	assert_int_equal(a->hsm.wrapped.len, b->hsm.wrapped.len);
+	assert_int_equal(a->spki_len, b->spki_len);
+	if (a->spki_len > 0)
+		assert_memory_equal(a->spki, b->spki, a->spki_len);
+}
+
+/* What is handed out after the commit was not read back from the store. */
+static void
+a_key_that_was_made_is_the_one_in_the_store(void **state)
+{
+	static const struct {
+		const char *name;
+		enum key_type_id type;
+		enum key_level level;
+	} made[] = { { "as-made-1", KEY_AES256_GCM96, LEVEL_WRAPPED },
+		{ "as-made-2", KEY_AES256_GCM96, LEVEL_HSM },
+		{ "as-made-3", KEY_ECDSA_P256, LEVEL_WRAPPED },
+		{ "as-made-4", KEY_ECDSA_P256, LEVEL_HSM } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++) {
+		struct key_create how =
+		    how_to(made[i].name, made[i].type, made[i].level);
+		struct key *key = NULL, *stored;
+
+		how.exportable = made[i].level == LEVEL_WRAPPED;
+		how.auto_rotate_period = 86400;
+		how.label = TEXT("a label");
+		how.cka_id = bytes_of("id", 2);
+		how.uses = 1;
+		assert_int_equal(keys_create(keys, &how, &key, &why), HF_OK);
+		stored = get(made[i].name);
+		assert_string_equal(key->name, stored->name);
+		assert_memory_equal(key->id, stored->id, HSM_ID);
+		assert_ptr_equal(key->type, stored->type);
+		assert_int_equal(key->level, stored->level);
+		assert_string_equal(key->keyring, stored->keyring);
+		assert_string_equal(key->prefix, stored->prefix);
+		assert_int_equal(key->latest, stored->latest);
+		assert_int_equal(key->exportable, stored->exportable);
+		assert_string_equal(key->label, stored->label);
+		assert_int_equal(key->cka_id_len, stored->cka_id_len);
+		assert_int_equal(key->uses, stored->uses);
+		assert_int_equal(key->next_due, stored->next_due);
+		assert_int_equal(key->use_limit, stored->use_limit);
+		assert_int_equal(key->revision, stored->revision);
+		assert_ptr_equal(key->usage, stored->usage);
+		assert_int_equal(key->count, 1);
+		assert_int_equal(stored->count, 1);
+		same_version(&key->versions[0], &stored->versions[0]);
+		key_unref(key);
+		key_unref(stored);
+	}
+}
+
+/* Who says to have looked before is caught by the commit all the same. */
+static void
+a_name_is_taken_only_once(void **state)
+{
+	struct key_create how =
+	    how_to("taken-once", KEY_AES256_GCM96, LEVEL_WRAPPED);
+	struct key *key = NULL;
+
+	(void)state;
+	make_quietly("taken-once");
+	how.name_free = true;
+	assert_int_equal(
+	    keys_create(keys, &how, &key, &why), HF_ERR_KEY_EXISTS);
+	assert_string_equal(key->name, "taken-once");
+	key_unref(key);
+	make_quietly("taken-target");
+	assert_int_equal(keys_alias_set(keys, TEXT("taken-alias"),
+			     TEXT("taken-target"), &why),
+	    HF_OK);
+	how.name = TEXT("taken-alias");
+	assert_int_equal(
+	    keys_create(keys, &how, &key, &why), HF_ERR_NAME_TAKEN);
+}
+
+static void
 refuses_names_that_are_none(void **state)
 {
 	static const char *const names[] = { "", ".", "-a", "a/b", "a b", "..",
@@ -405,6 +503,7 @@ a_commit_by_anybody_drops_what_is_cached(void **state)
 
 	(void)state;
 	key_unref(key);
+	assert_int_equal(look("shared"), HF_OK);
 	assert_int_equal(keys_get(keys, TEXT("shared"), false, &key), HF_OK);
 	key_unref(key);
 	touch("shared");
@@ -422,6 +521,7 @@ keeps_no_more_keys_than_it_may(void **state)
 
 		(void)snprintf(name, sizeof(name), "many-%d", i);
 		make_quietly(name);
+		assert_int_equal(look(name), HF_OK);
 	}
 	assert_int_equal(
 	    keys_open(store, service.server.hierarchy, 64, &few), HF_OK);
@@ -1060,6 +1160,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(makes_every_type_at_every_level),
+		cmocka_unit_test(a_key_that_was_made_is_the_one_in_the_store),
+		cmocka_unit_test(a_name_is_taken_only_once),
 		cmocka_unit_test(refuses_names_that_are_none),
 		cmocka_unit_test(says_what_bears_a_name_already),
 		cmocka_unit_test(refuses_a_keyring_that_is_not_there),

@@ -84,7 +84,7 @@ open_key(uint32_t version, struct usage **u)
 {
 	struct usage_key *key;
 
-	assert_int_equal(usage_open(all, id, "default", &key), HF_OK);
+	assert_int_equal(usage_open(all, id, "default", false, &key), HF_OK);
 	*u = usage_version(key, version);
 	assert_non_null(*u);
 	return key;
@@ -416,7 +416,7 @@ a_changed_record_is_refused(void **state)
 	    HF_OK);
 	store_value_free(&v);
 	assert_int_equal(
-	    usage_open(all, id, "default", &key), HF_ERR_STORE_DAMAGED);
+	    usage_open(all, id, "default", false, &key), HF_ERR_STORE_DAMAGED);
 }
 
 /* -- Through the operations -- */

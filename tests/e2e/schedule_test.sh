@@ -75,6 +75,9 @@ more_cleanup() { kill "$EVENTS" 2>/dev/null || true; }
 is "it says when" 3600 "$(json '.next_due - .creation_time' holdfast key show hourly)"
 stop_daemon
 start_daemon
+quiet holdfast key create heard
+until_true 20 bash -c "holdfast key rotate heard >/dev/null; grep -q heard '$T/events'" ||
+	fail "the event feed was not found again"
 is "and still does after a restart" 3600 "$(json '.next_due - .creation_time' holdfast key show hourly)"
 is "before that nothing happens" 1 "$(latest hourly)"
 until_true 20 quiet holdfast status

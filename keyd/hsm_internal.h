@@ -154,7 +154,7 @@ struct hsm {
 	pthread_t thread;
 
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* state, closing, last call out */
+	pthread_cond_t changed; /* state, closing, last call out of a loss */
 	pthread_cond_t freed;   /* a session, the anchor, or the state */
 	enum hsm_state state;
 	struct hsm_info info; /* by recovery, but for state, reason, since */
@@ -196,6 +196,9 @@ struct hsm {
 /* Milliseconds of CLOCK_MONOTONIC; a timespec of that clock. */
 uint64_t clock_ms(void);
 struct timespec clock_at(uint64_t ms);
+
+/* Whether calls go through. */
+bool state_serves(enum hsm_state state);
 
 /* Since when an attempt to connect has been in the module. */
 unsigned hsm_connecting_ms(struct hsm *hsm);

@@ -46,7 +46,7 @@ state_set(struct hsm *hsm, enum hsm_state state, const char *reason)
 	(void)pthread_cond_broadcast(&hsm->freed);
 }
 
-static bool
+bool
 state_serves(enum hsm_state state)
 {
 	return state == HSM_READY || state == HSM_INCOMPLETE;

@@ -127,7 +127,8 @@ session_give(struct hsm_call *call)
 	call->slot->taken = false;
 	call->slot = NULL;
 	hsm->in_flight--;
-	if (hsm->in_flight == 0)
+	/* For a recovery or an end that waits, and not after each call. */
+	if (hsm->in_flight == 0 && (hsm->closing || !state_serves(hsm->state)))
 		(void)pthread_cond_broadcast(&hsm->changed);
 	(void)pthread_cond_signal(&hsm->freed);
 	(void)pthread_mutex_unlock(&hsm->lock);

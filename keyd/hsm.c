@@ -16,7 +16,6 @@ enum {
 	RANDOM_CHUNK = 4096, /* some HSMs have a limit near this */
 	CLOSE_GRACE_MS = 5000,
 	DEADLINE_DEFAULT_MS = 10000,
-	KEEPALIVE_DEFAULT_MS = 5000, /* a third of 15 s, the shortest known */
 };
 
 const char *
@@ -52,9 +51,9 @@ hsm_init(struct hsm *hsm, const struct hsm_settings *settings)
 	pthread_condattr_t monotonic;
 
 	hsm->want_sessions = hsm_sessions_wanted(settings->sessions);
-	hsm->keepalive_ms = settings->keepalive_ms != 0 ? settings->keepalive_ms
-							: KEEPALIVE_DEFAULT_MS;
+	hsm->keepalive_ms = settings->keepalive_ms;
 	hsm->cautious = settings->cautious;
+	hsm->effort = settings->effort;
 	if (settings->serial != NULL)
 		(void)snprintf(hsm->info.serial, sizeof(hsm->info.serial), "%s",
 		    settings->serial);
@@ -94,7 +93,6 @@ open_worker(
 	struct hsm_settings whole = *settings;
 
 	whole.deadline_ms = hsm->deadline_ms;
-	whole.keepalive_ms = hsm->keepalive_ms;
 	if (whole.program == NULL)
 		whole.program = "/proc/self/exe";
 	return hsm_process_open(

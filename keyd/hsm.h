@@ -38,6 +38,13 @@
  */
 struct hsm;
 
+/*
+ * Called, with the watcher's `ctx`, when the thread that recovers goes into
+ * the module and when it came out: nobody waits for these calls, so somebody
+ * should look whether they come back.
+ */
+typedef void hsm_effort_fn(void *ctx, bool begun);
+
 /* Where a PIN comes from: "file:PATH", "env:NAME", "fd:N", "cred:NAME"
  * (systemd, $CREDENTIALS_DIRECTORY/NAME). Never a literal. */
 struct hsm_settings {
@@ -45,7 +52,8 @@ struct hsm_settings {
 	const char *pin_source;
 	unsigned sessions;     /* 0: number of cores + 1 */
 	unsigned deadline_ms;  /* for a call; 0: 10 s */
-	unsigned keepalive_ms; /* between signs of life; 0: 5 s */
+	unsigned keepalive_ms; /* between signs of life; 0: 5 s where the module
+				  holds a connection, else none */
 	/* "worker": the module lives in a process of its own, which is killed
 	 * when it hangs and replaced when it ends (hsm_process.h). "inside",
 	 * NULL: in this one, and deadlines hold for waiting only. */
@@ -54,6 +62,7 @@ struct hsm_settings {
 	const char *serial;  /* of the token; NULL, empty: as the URI says */
 	bool cautious; /* a login before may have been refused unheard: not
 			  again while the token counts a wrong PIN */
+	hsm_effort_fn *effort; /* NULL: nobody wants to know */
 };
 
 enum hsm_state {

@@ -21,6 +21,7 @@
  *	hsm_pin.c      where the PIN comes from
  *	hsm_module.c   modules that several tokens are reached through
  *	hsm_token.c    module, slot, login
+ *	hsm_held.c     whether the module holds a connection to something
  *	hsm_recover.c  the one thread that connects, and connects again
  *	hsm_known.c    known-answer tests
  *	hsm_session.c  the pool, and hsm_run: a use of the HSM with its errors
@@ -149,6 +150,7 @@ struct hsm {
 	unsigned want_sessions;
 	unsigned deadline_ms, keepalive_ms;
 	bool cautious;
+	hsm_effort_fn *effort;
 	hsm_watch_fn *watch;
 	void *watch_ctx;
 	pthread_t thread;
@@ -182,6 +184,7 @@ struct hsm {
 	CK_SESSION_HANDLE anchor; /* never closed: it keeps us logged in, and
 				     owns the session objects */
 	struct hsm_traits traits;
+	bool connected; /* the module was seen to hold a connection */
 	unsigned asked; /* enum hsm_can: what was answered */
 	CK_OBJECT_HANDLE known_key;
 	uint8_t known_nonce[GCM_NONCE];
@@ -200,8 +203,20 @@ struct timespec clock_at(uint64_t ms);
 /* Whether calls go through. */
 bool state_serves(enum hsm_state state);
 
-/* Since when an attempt to connect has been in the module. */
-unsigned hsm_connecting_ms(struct hsm *hsm);
+/* For how long the recovery's thread has been in the module; 0: it is not. */
+unsigned hsm_busy_ms(struct hsm *hsm);
+
+/* -- hsm_held.c -- */
+
+/*
+ * How many descriptors of this process lead elsewhere than to files. What a
+ * module adds is its connection; in a process of its own that is certain, else
+ * one that another thread opened meanwhile is taken for it.
+ */
+#define HELD_UNKNOWN SIZE_MAX
+size_t held_count(void);
+/* Notes whether there are more than before; they count for good. */
+void held_compare(struct hsm *hsm, size_t before);
 
 /* -- hsm_session.c -- */
 

@@ -75,10 +75,11 @@ struct hsm_process {
 	/* The thread's alone, host (for sending) apart. */
 	int host, control;
 	pid_t host_pid;
-	uint64_t born_at, beat_at;
+	uint64_t born_at;
+	uint64_t asked_at; /* clock_ms() since when it owes an answer; 0: no */
 	uint64_t generations; /* of the workers before */
-	uint32_t connecting_ms;
-	bool served; /* the worker before got through its login */
+	uint32_t busy_ms;     /* as it said last */
+	bool served;          /* the worker before got through its login */
 };
 
 /* -- The host -- */
@@ -230,7 +231,8 @@ order_start(int host, const int *fds, size_t count)
 static bool
 order_settings(struct hsm_process *p)
 {
-	struct worker_order order = { .sessions = p->sessions,
+	struct worker_order order = { .what = WORKER_BEGIN,
+		.sessions = p->sessions,
 		.deadline_ms = p->deadline_ms,
 		.keepalive_ms = p->keepalive_ms,
 		.log_level = (uint32_t)log_threshold(),
@@ -296,8 +298,8 @@ worker_launch(struct hsm_process *p)
 	for (size_t i = 0; i < count; i++)
 		(void)close(theirs[i]);
 	good = good && order_settings(p);
-	p->born_at = p->beat_at = clock_ms();
-	p->connecting_ms = 0;
+	p->born_at = p->asked_at = clock_ms();
+	p->busy_ms = 0;
 	p->served = false;
 	(void)pthread_mutex_lock(&p->lock);
 	p->epoch++;
@@ -484,8 +486,10 @@ news_receive(struct hsm_process *p)
 		return errno == EAGAIN || errno == EINTR;
 	if (n != (ssize_t)sizeof(news))
 		return false;
-	p->beat_at = clock_ms();
-	p->connecting_ms = news.connecting_ms;
+	p->asked_at = 0;
+	p->busy_ms = news.busy_ms;
+	if (news.no_info != 0)
+		return true;
 	p->served = p->served || news.info.generation > 0;
 	news_apply(p, &news);
 	return true;
@@ -499,25 +503,57 @@ health_check(struct hsm_process *p)
 	if (limit < CONNECT_LEAST_MS)
 		limit = CONNECT_LEAST_MS;
 	loss_age(p);
-	if (clock_ms() - p->beat_at > limit)
+	if (p->asked_at != 0 && clock_ms() - p->asked_at > limit)
 		worker_kill(p, p->epoch,
 		    "the HSM's library keeps its process from running");
-	else if (p->connecting_ms > limit)
+	else if (p->busy_ms > limit)
 		worker_kill(p, p->epoch,
 		    "the HSM's library did not come back from connecting "
 		    "within %llu ms",
 		    (unsigned long long)limit);
 }
 
+/* Not waiting: a worker that takes nothing is one that gives no answer. */
+static void
+worker_tell(struct hsm_process *p, enum worker_what what)
+{
+	const struct worker_order order = { .what = what };
+
+	(void)send(
+	    p->control, &order, sizeof(order), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/*
+ * Whether it may be stuck with nobody waiting for it: then it is asked now and
+ * then. One that is ready and stops running is noticed by the next job.
+ */
+static bool
+in_doubt(struct hsm_process *p)
+{
+	bool settled;
+
+	(void)pthread_mutex_lock(&p->lock);
+	settled = p->info.state == HSM_READY || state_final(p->info.state);
+	(void)pthread_mutex_unlock(&p->lock);
+	return !settled || p->busy_ms > 0 || p->asked_at != 0;
+}
+
+static void
+worker_ask(struct hsm_process *p)
+{
+	if (p->asked_at != 0)
+		return; /* it was */
+	worker_tell(p, WORKER_BEAT);
+	p->asked_at = clock_ms();
+}
+
 /* Asks it to end; kills it when it takes too long. */
 static void
 worker_stop(struct hsm_process *p, uint64_t *until)
 {
-	struct worker_order order = { .stop = 1 };
-
 	if (*until == 0) {
 		*until = clock_ms() + p->deadline_ms + STOP_GRACE_MS;
-		(void)send(p->control, &order, sizeof(order), MSG_NOSIGNAL);
+		worker_tell(p, WORKER_STOP);
 	}
 	if (clock_ms() >= *until)
 		worker_kill(p, p->epoch, "the HSM's library does not stop");
@@ -534,7 +570,10 @@ worker_watch(struct hsm_process *p)
 	struct host_report report;
 
 	for (;;) {
-		(void)poll(fds, 3, TICK_MS);
+		bool ticks = stop_until != 0 || in_doubt(p);
+
+		if (poll(fds, 3, ticks ? TICK_MS : -1) == 0 && stop_until == 0)
+			worker_ask(p);
 		if (fds[0].revents != 0 && !news_receive(p))
 			fds[0].fd = -1;
 		if (fds[1].revents != 0) {

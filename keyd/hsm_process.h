@@ -11,16 +11,21 @@
  * nobody, cannot reach the daemon's keys, and is killed and replaced.
  *
  *	daemon ── lanes (a socket for each job under way) ──┐
- *	   │  └── control (its state, a beat each second) ──┤
+ *	   │  └── control (its state, signs of life) ───────┤
  *	   └── host ── fork ───────────────────────────── worker
  *
  * The host is this program, started once, before there are threads or
  * secrets; it knows nothing and only starts and kills workers. A worker gets
  * the PIN over the control socket, opens the HSM inside itself with hsm.h, and
  * serves lanes. It is killed when a job takes longer than its deadline, when
- * connecting does, or when its beat stops; jobs under way are done again by the
- * next one, where that does no harm. A state that is final for hsm.h stays so
- * over workers.
+ * connecting does, or when it does not answer; jobs under way are done again by
+ * the next one, where that does no harm. A state that is final for hsm.h stays
+ * so over workers.
+ *
+ * Where nothing happens nobody wakes up: whoever has a job under way looks at
+ * its deadline, the end of a worker or its host ends a poll, and a worker is
+ * asked for a sign of life only while it is in doubt: until it is ready, and
+ * while it is in the library by itself (hsm_effort_fn).
  */
 struct hsm_process;
 
@@ -70,9 +75,14 @@ struct host_report {
 	int status; /* as of waitpid(2) */
 };
 
-/* The worker's settings, followed by URI and PIN, in one message. */
+/* First the worker's settings, followed by URI and PIN, in one message. */
+enum worker_what {
+	WORKER_BEGIN,
+	WORKER_BEAT, /* say how you are */
+	WORKER_STOP, /* end your connection */
+};
 struct worker_order {
-	uint32_t stop; /* 1: end your connection; nothing else follows */
+	uint32_t what; /* all that counts, unless it is WORKER_BEGIN */
 	uint32_t sessions, deadline_ms, keepalive_ms;
 	uint32_t log_level;
 	uint32_t cautious;
@@ -81,11 +91,12 @@ struct worker_order {
 };
 enum { WORKER_ORDER_MAX = 4096 };
 
-/* From the worker: at each change of state, and as a beat. */
+/* From the worker: at each change of state, when it goes into the library by
+ * itself and comes out, and when it is asked. */
 struct worker_news {
-	uint32_t err; /* of hsm_open(); not HF_OK: it ends */
-	uint32_t changed;
-	uint32_t connecting_ms; /* for how long an attempt has been running */
+	uint32_t err;     /* of hsm_open(); not HF_OK: it ends */
+	uint32_t busy_ms; /* since when it is in the library; 0: is not */
+	uint32_t no_info; /* 1: what follows says nothing */
 	struct hsm_info info;
 	struct hf_why why;
 };

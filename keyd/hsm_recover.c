@@ -18,6 +18,8 @@ enum {
 	BACKOFF_MAX_MS = 5000,
 	RELAPSE_MS = 5000, /* a loss so soon after a connection is one */
 	RELAPSES_MAX = 4,  /* 400 ms at most between connections that hold */
+	LOOK_MS = 5000,    /* how often what is missing is looked for */
+	ALIVE_MS = 5000,   /* a third of 15 s, the shortest time-out known */
 };
 
 /* Lock is held. */
@@ -121,12 +123,40 @@ backoff(unsigned failures)
 	return full / 2 + full / 2 * random / UINT16_MAX;
 }
 
+/* From here on somebody must watch this thread. */
+static void
+effort_begin(struct hsm *hsm)
+{
+	atomic_store(&hsm->attempt_at, clock_ms());
+	if (hsm->effort != NULL)
+		hsm->effort(hsm->watch_ctx, true);
+}
+
+static void
+effort_end(struct hsm *hsm)
+{
+	atomic_store(&hsm->attempt_at, 0);
+	if (hsm->effort != NULL)
+		hsm->effort(hsm->watch_ctx, false);
+}
+
+unsigned
+hsm_busy_ms(struct hsm *hsm)
+{
+	uint64_t since = atomic_load(&hsm->attempt_at), now = clock_ms();
+
+	if (since == 0)
+		return 0;
+	return now <= since ? 1 : (unsigned)(now - since);
+}
+
 static enum hf_err
 connect_once(struct hsm *hsm, bool login_only, struct hf_why *why)
 {
+	size_t held = held_count();
 	enum hf_err err;
 
-	atomic_store(&hsm->attempt_at, clock_ms());
+	effort_begin(hsm);
 	err = token_connect(hsm, login_only, why);
 	if (err == HF_OK)
 		err = known_answers(hsm, why);
@@ -134,7 +164,8 @@ connect_once(struct hsm *hsm, bool login_only, struct hf_why *why)
 		handles_clear(&hsm->handles);
 		atomic_store(&hsm->oaep, OAEP_UNKNOWN);
 	}
-	atomic_store(&hsm->attempt_at, 0);
+	effort_end(hsm);
+	held_compare(hsm, held);
 	return err;
 }
 
@@ -400,23 +431,39 @@ keepalive(struct hsm *hsm)
 		log_debug("HSM: keepalive: %s", hf_err_sentence(err));
 }
 
-unsigned
-hsm_connecting_ms(struct hsm *hsm)
-{
-	uint64_t since = atomic_load(&hsm->attempt_at), now = clock_ms();
-
-	return since == 0 || now < since ? 0 : (unsigned)(now - since);
-}
-
 /* What there is to do while the HSM serves. */
 static void
 attend(struct hsm *hsm, bool incomplete)
 {
-	atomic_store(&hsm->attempt_at, clock_ms());
+	effort_begin(hsm);
 	keepalive(hsm);
 	if (incomplete)
 		missing_look(hsm);
-	atomic_store(&hsm->attempt_at, 0);
+	effort_end(hsm);
+}
+
+/* Milliseconds until then; 0: there will be nothing to do. */
+static unsigned
+attend_in(const struct hsm *hsm)
+{
+	if (hsm->keepalive_ms != 0)
+		return hsm->keepalive_ms;
+	if (hsm->connected)
+		return ALIVE_MS;
+	return hsm->state == HSM_INCOMPLETE ? LOOK_MS : 0;
+}
+
+/* Whether nothing happened until it was time to attend to the HSM. Lock is
+ * held, and given up while waiting. */
+static bool
+idle_wait(struct hsm *hsm)
+{
+	unsigned ms = attend_in(hsm);
+
+	if (ms > 0)
+		return !change_wait(hsm, clock_ms() + ms);
+	(void)pthread_cond_wait(&hsm->changed, &hsm->lock);
+	return false;
 }
 
 void *
@@ -444,8 +491,7 @@ recover_main(void *arg)
 			recover(hsm);
 			continue;
 		}
-		idle = hsm->news_count == 0 && !hsm->closing &&
-		    !change_wait(hsm, clock_ms() + hsm->keepalive_ms);
+		idle = hsm->news_count == 0 && !hsm->closing && idle_wait(hsm);
 		if (!idle || hsm->closing || !state_serves(hsm->state))
 			continue;
 		(void)pthread_mutex_unlock(&hsm->lock);

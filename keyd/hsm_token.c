@@ -61,6 +61,7 @@ uri_check(P11KitUri *uri, struct hf_why *why)
 static enum hf_err
 module_load(struct hsm *hsm, const char *path, struct hf_why *why)
 {
+	size_t held = held_count();
 	void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	CK_C_GetFunctionList get = NULL;
 	void *symbol;
@@ -78,6 +79,7 @@ module_load(struct hsm *hsm, const char *path, struct hf_why *why)
 		    "%s speaks PKCS#11 %u, not 2 or 3", path,
 		    (unsigned)hsm->fn->version.major);
 	(void)snprintf(hsm->info.module, sizeof(hsm->info.module), "%s", path);
+	held_compare(hsm, held);
 	return HF_OK;
 }
 

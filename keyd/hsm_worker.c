@@ -23,7 +23,7 @@
  * their sockets say so, and the kernel kills a child whose parent died.
  */
 
-enum { BEAT_MS = 1000, FDS_MAX = HSM_LANES_MAX + 1 };
+enum { FDS_MAX = HSM_LANES_MAX + 1 };
 
 /* -- The worker -- */
 
@@ -34,6 +34,8 @@ struct lane_thread {
 
 struct worker {
 	int control;
+	/* Of what is said: so that nothing old comes after what is newer. */
+	pthread_mutex_t lock;
 	struct hsm *hsm;
 	struct lane_thread lane[HSM_LANES_MAX];
 	size_t lanes;
@@ -51,10 +53,23 @@ news_send(int control, const struct worker_news *news)
 static void
 on_change(void *ctx, const struct hsm_info *info)
 {
-	const struct worker *w = ctx;
-	struct worker_news news = { .changed = 1, .info = *info };
+	struct worker *w = ctx;
+	struct worker_news news = { .info = *info };
 
+	(void)pthread_mutex_lock(&w->lock);
 	news_send(w->control, &news);
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
+static void
+on_effort(void *ctx, bool begun)
+{
+	struct worker *w = ctx;
+	const struct worker_news news = { .busy_ms = begun, .no_info = 1 };
+
+	(void)pthread_mutex_lock(&w->lock);
+	news_send(w->control, &news);
+	(void)pthread_mutex_unlock(&w->lock);
 }
 
 static void *
@@ -92,6 +107,7 @@ worker_open(struct worker *w, const struct worker_order *order,
 		.deadline_ms = order->deadline_ms,
 		.keepalive_ms = order->keepalive_ms,
 		.serial = order->serial,
+		.effort = on_effort,
 		.cautious = order->cautious != 0 };
 	int ends[2];
 	bool written;
@@ -111,7 +127,7 @@ worker_open(struct worker *w, const struct worker_order *order,
 	return hsm_open(&settings, on_change, w, &w->hsm, why);
 }
 
-/* False when this is no order, or the one to stop. */
+/* False when this is no order to begin. */
 static bool
 order_receive(
     struct worker *w, struct secret *buffer, struct worker_order *order)
@@ -121,7 +137,7 @@ order_receive(
 	if (n < (ssize_t)sizeof(*order))
 		return false;
 	memcpy(order, buffer->ptr, sizeof(*order));
-	return order->stop == 0 && order->uri < WORKER_ORDER_MAX &&
+	return order->what == WORKER_BEGIN && order->uri < WORKER_ORDER_MAX &&
 	    sizeof(*order) + order->uri + order->pin == (size_t)n;
 }
 
@@ -149,19 +165,35 @@ worker_begin(struct worker *w)
 static void
 beat(struct worker *w)
 {
-	struct worker_news news = { .connecting_ms =
-					hsm_connecting_ms(w->hsm) };
+	struct worker_news news = { .err = HF_OK };
 
+	(void)pthread_mutex_lock(&w->lock);
+	news.busy_ms = hsm_busy_ms(w->hsm);
 	hsm_info(w->hsm, &news.info);
 	news_send(w->control, &news);
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
+/* False when there is an order to stop, or nobody to give one. */
+static bool
+asked_again(const struct worker *w)
+{
+	struct worker_order order;
+	ssize_t n;
+
+	do
+		n = recv(w->control, &order, sizeof(order), 0);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof(order) && order.what == WORKER_BEAT;
 }
 
 /* Until there is an order to stop, or nobody to give one. */
 static void
 worker_run(int control, const int *lanes, size_t count)
 {
-	struct worker w = { .control = control, .lanes = count };
-	struct pollfd poll_control = { .fd = control, .events = POLLIN };
+	struct worker w = { .control = control,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.lanes = count };
 
 	for (size_t i = 0; i < count; i++)
 		w.lane[i].fd = lanes[i];
@@ -169,7 +201,7 @@ worker_run(int control, const int *lanes, size_t count)
 		return;
 	do
 		beat(&w);
-	while (poll(&poll_control, 1, BEAT_MS) == 0);
+	while (asked_again(&w));
 	hsm_close(w.hsm);
 }
 

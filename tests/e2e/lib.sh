@@ -86,6 +86,25 @@ until_true() {
 	done
 }
 
+# How often threads of the daemon and of its processes for the HSM went to
+# sleep; each must have woken up to do so again.
+wakes() {
+	local pid
+	for pid in "$DAEMON_PID" $(pgrep -P "$DAEMON_PID") \
+		$(pgrep -P "$(pgrep -d, -P "$DAEMON_PID")"); do
+		cat "/proc/$pid/task/"*/status 2>/dev/null
+	done | awk '/^voluntary/ { n += $2 } END { print n }'
+}
+
+# asleep SECONDS: none of them woke up meanwhile. The thread sanitizer has a
+# thread of its own that never sleeps for long: it hides the others.
+asleep() {
+	local before
+	before=$(wakes)
+	sleep "$1"
+	[ "$(wakes)" = "$before" ] || grep -q __tsan_init "$BUILD_DIR/bin/holdfast-keyd"
+}
+
 # raw REQUEST...: each is a message in diagnostic notation (diag.h), sent with
 # plain nng; the replies come in the same notation, a line each
 raw() {

@@ -33,6 +33,7 @@
  *	slot N               the slot has another number; what was open under
  *	                     the old one is lost
  *	no-token             it is pulled out
+ *	connection           a socket is held while the module is in use
  *
  * P11_LOG gets a line for each call: process, function, result.
  */
@@ -48,6 +49,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -664,9 +666,15 @@ gcm_init(CK_SESSION_HANDLE session, const struct gcm_style *style,
 
 /* -- The functions -- */
 
+static int held = -1; /* as a vendor's library has one to its device */
+
 static CK_RV
 initialize(void *args)
 {
+	struct line line;
+
+	if (held < 0 && trait("connection", &line))
+		held = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CALL(Initialize, real->C_Initialize(args));
 }
 
@@ -674,6 +682,9 @@ static CK_RV
 finalize(void *reserved)
 {
 	sessions_forget(0, true);
+	if (held >= 0)
+		(void)close(held);
+	held = -1;
 	CALL(Finalize, real->C_Finalize(reserved));
 }
 

@@ -40,23 +40,7 @@ cp "$(command -v holdfast)" "$T/holdfast-too"
 is "another program is another caller" 2 "$(uses counted 1 encrypt callers)"
 
 # -- Idle: nobody wakes up --
-# switches: how often threads of the daemon went to sleep; but not the one that
-# watches the process that the HSM's library lives in
-switches() {
-	local task
-	for task in "/proc/$DAEMON_PID/task/"*; do
-		[ "${task##*/}" = "$DAEMON_PID" ] ||
-			[ "$(cat "$task/comm")" != holdfast-keyd ] || continue
-		cat "$task/status"
-	done | awk '/^voluntary/ { n += $2 } END { print n }'
-}
-settled() {
-	local before
-	before=$(switches)
-	sleep 3
-	[ "$(switches)" = "$before" ]
-}
-until_true 20 settled || fail "the daemon wakes up while nothing happens: $(switches)"
+until_true 20 asleep 3 || fail "the daemon wakes up while nothing happens: $(wakes)"
 ok "an idle daemon sleeps"
 
 # -- Restarts --
@@ -65,7 +49,7 @@ start_daemon
 is "an orderly stop loses nothing" 6 "$(uses counted 1 encrypt count)"
 is "not what limits the key either" 6 "$(json '.keys[0].made' holdfast key show counted)"
 holdfast encrypt counted <"$T/data" >/dev/null
-until_true 10 settled
+until_true 10 asleep 3
 stop_daemon -KILL
 start_daemon
 is "a crash loses nothing that was written" 7 "$(uses counted 1 encrypt count)"

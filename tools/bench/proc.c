@@ -42,10 +42,25 @@ proc_private(pid_t pid)
 	    1024;
 }
 
+/* Of the processes whose numbers stand in that file. */
+static double
+sleeps_of_children(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	char pid[16];
+	double sum = 0;
+
+	while (f != NULL && fscanf(f, "%15s", pid) == 1)
+		sum += proc_sleeps((pid_t)strtol(pid, NULL, 10));
+	if (f != NULL)
+		(void)fclose(f);
+	return sum;
+}
+
 double
 proc_sleeps(pid_t pid)
 {
-	char path[64], status[128];
+	char path[64], file[128];
 	DIR *tasks;
 	const struct dirent *entry;
 	double sum = 0;
@@ -55,9 +70,12 @@ proc_sleeps(pid_t pid)
 	while (tasks != NULL && (entry = readdir(tasks)) != NULL) {
 		if (entry->d_name[0] == '.')
 			continue;
-		(void)snprintf(status, sizeof(status), "%s/%.20s/status", path,
+		(void)snprintf(
+		    file, sizeof(file), "%s/%.20s/status", path, entry->d_name);
+		sum += sum_of(file, "voluntary_ctxt_switches:");
+		(void)snprintf(file, sizeof(file), "%s/%.20s/children", path,
 		    entry->d_name);
-		sum += sum_of(status, "voluntary_ctxt_switches:");
+		sum += sleeps_of_children(file);
 	}
 	if (tasks != NULL)
 		(void)closedir(tasks);

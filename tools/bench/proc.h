@@ -13,7 +13,7 @@ double proc_resident(pid_t pid);
 /* That of it which nobody shares; 0 when only root may know. */
 double proc_private(pid_t pid);
 
-/* How often its threads went to sleep and were woken, so far. */
+/* How often its threads and those of its children went to sleep, so far. */
 double proc_sleeps(pid_t pid);
 
 #endif

@@ -288,7 +288,7 @@ const struct row rows[] = {
 	},
 	{
 		.name = "idle-wakeups", .unit = "/s",
-		.title = "How often the threads of an idle daemon wake up",
+		.title = "How often threads of an idle daemon, and of its process for the HSM, wake up",
 		.cells = {
 			{ "Holdfast", idle_wakeups, { 0 }, true },
 		},

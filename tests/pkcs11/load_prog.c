@@ -72,8 +72,9 @@ open_session(void)
 	return h;
 }
 
+/* 0: there is none. */
 static CK_OBJECT_HANDLE
-find(CK_SESSION_HANDLE h)
+look_for(CK_SESSION_HANDLE h)
 {
 	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
 	char name[128];
@@ -84,9 +85,19 @@ find(CK_SESSION_HANDLE h)
 
 	(void)snprintf(name, sizeof(name), "%s", label);
 	if (p11->C_FindObjectsInit(h, a, 2) != CKR_OK ||
-	    p11->C_FindObjects(h, &found, 1, &n) != CKR_OK || n != 1)
-		errx(1, "no key %s", label);
+	    p11->C_FindObjects(h, &found, 1, &n) != CKR_OK)
+		errx(1, "looking for key %s", label);
 	(void)p11->C_FindObjectsFinal(h);
+	return n == 1 ? found : 0;
+}
+
+static CK_OBJECT_HANDLE
+find(CK_SESSION_HANDLE h)
+{
+	CK_OBJECT_HANDLE found = look_for(h);
+
+	if (found == 0)
+		errx(1, "no key %s", label);
 	return found;
 }
 
@@ -291,7 +302,11 @@ run_early(unsigned seconds)
 	if (rv != CKR_OK)
 		errx(1, "a search with a daemon: 0x%lx", rv);
 	(void)p11->C_FindObjectsFinal(h);
-	key = find(h);
+	/* The daemon is there before the key is. */
+	while ((key = look_for(h)) == 0 && now_ms() < end)
+		(void)usleep(20000);
+	if (key == 0)
+		errx(1, "no key %s", label);
 	return sign(h) == CKR_OK ? 0 : 1;
 }
 

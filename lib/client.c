@@ -58,7 +58,8 @@ struct hf_client {
 	struct pending *pending;   /* in the order of sending */
 	uint32_t last_id;
 	int timeout_ms, patience_ms;
-	bool reached;        /* ever */
+	bool reached; /* ever */
+	bool stale;   /* the connection is older than the request at hand */
 	struct buffer input; /* the beginning of a frame, or several */
 	struct hf_reply *reply;
 };
@@ -213,20 +214,22 @@ disconnect(struct hf_client *c)
 {
 	client_socket_drop(&c->socket);
 	buffer_free(&c->input);
+	c->stale = false;
 }
 
 /*
  * What becomes of a request whose connection is gone. What was not sent to its
  * end cannot have been carried out; what was may have been. There is no third
- * attempt: it may be this request that the service does not survive.
+ * attempt: it may be this request that the service does not survive. With a
+ * connection that the service hung up on while we were idle nothing was tried.
  */
 static void
-survive_loss(struct pending *p)
+survive_loss(struct pending *p, bool stale)
 {
 	bool whole = p->sent == p->frame.len;
 	bool part = p->sent > 0 && !whole;
 
-	if (p->answered || p->err != HF_OK)
+	if (p->answered || p->err != HF_OK || (stale && p->sent == 0))
 		return;
 	p->losses++;
 	if (p->losses == MOST_LOSSES)
@@ -239,9 +242,11 @@ survive_loss(struct pending *p)
 static void
 connection_lost(struct hf_client *c)
 {
+	bool stale = c->stale;
+
 	disconnect(c);
 	for (struct pending *p = c->pending; p != NULL; p = p->next)
-		survive_loss(p);
+		survive_loss(p, stale);
 }
 
 static void
@@ -356,22 +361,23 @@ write_some(struct hf_client *c, struct pending *p)
 }
 
 /*
- * One turn: reads what is there and writes what goes. Both in every turn, or
- * two sides that wait for each other to read would wait for ever.
+ * One turn: writes what goes, and only when nothing did waits until something
+ * can be read or written. For both, or two sides that wait for each other to
+ * read would wait for ever.
  */
 static enum hf_err
 turn(struct hf_client *c, int64_t deadline)
 {
 	struct pending *p = next_to_write(c);
+	size_t sent = p == NULL ? 0 : p->sent;
 	bool readable, writable;
-	enum hf_err err = client_socket_wait(
-	    &c->socket, p != NULL, deadline, &readable, &writable);
+	enum hf_err err = p == NULL ? HF_OK : write_some(c, p);
 
-	if (err != HF_OK)
+	if (err != HF_OK || (p != NULL && p->sent > sent))
 		return err;
-	if (writable && p != NULL && (err = write_some(c, p)) != HF_OK)
-		return err;
-	return readable ? read_some(c) : HF_OK;
+	err = client_socket_wait(
+	    &c->socket, p != NULL, deadline, &readable, &writable);
+	return err == HF_OK && readable ? read_some(c) : err;
 }
 
 /* A turn, and what follows from a connection that is gone or speaks rubbish.
@@ -410,13 +416,15 @@ check_process(struct hf_client *c)
 
 /*
  * Notices that the service hung up while we were idle: then nothing is lost,
- * whereas a request written to a dead connection might be.
+ * whereas a request written to a dead connection might be. A Unix socket takes
+ * nothing once the other end is closed, so that there the write will tell.
  */
 static void
 check_connection(struct hf_client *c)
 {
-	if (c->socket.fd >= 0)
+	if (c->socket.fd >= 0 && c->socket.tls != NULL)
 		(void)turn_or_lose(c, 0);
+	c->stale = c->socket.fd >= 0;
 }
 
 /* Keeps going until `done`; HF_OK with p->err set also ends it. */
@@ -574,15 +582,15 @@ client_send(struct hf_client *c, const struct op *op, const void *in,
 	return HF_OK;
 }
 
-enum hf_err
-client_receive(struct hf_client *c, const struct op *op, uint32_t ticket,
-    void *out, struct hf_why *why)
+/* Once it is known that the connection is ours. */
+static enum hf_err
+receive(struct hf_client *c, const struct op *op, uint32_t ticket, void *out,
+    struct hf_why *why)
 {
 	struct pending **link;
 	struct pending *p = pending_find(c, ticket, &link);
 	enum hf_err err;
 
-	check_process(c);
 	memset(out, 0, op->out->size);
 	if (p == NULL || p->op != op)
 		return hf_fail(why, HF_ERR_NOT_FOUND,
@@ -597,6 +605,14 @@ client_receive(struct hf_client *c, const struct op *op, uint32_t ticket,
 }
 
 enum hf_err
+client_receive(struct hf_client *c, const struct op *op, uint32_t ticket,
+    void *out, struct hf_why *why)
+{
+	check_process(c);
+	return receive(c, op, ticket, out, why);
+}
+
+enum hf_err
 client_call(struct hf_client *c, const struct op *op, const void *in, void *out,
     struct hf_why *why)
 {
@@ -604,7 +620,7 @@ client_call(struct hf_client *c, const struct op *op, const void *in, void *out,
 	enum hf_err err = client_send(c, op, in, &ticket, why);
 
 	if (err == HF_OK)
-		return client_receive(c, op, ticket, out, why);
+		return receive(c, op, ticket, out, why);
 	memset(out, 0, op->out->size);
 	return err;
 }

@@ -281,6 +281,24 @@ connects_anew_to_a_restarted_service(void **state)
 	server_free(s);
 }
 
+/* What the service hung up on while nothing was asked was no attempt. */
+static void
+a_restart_while_idle_takes_no_attempt_away(void **state)
+{
+	struct script script = { { ACT_REPLY, ACT_HANG_UP } };
+	struct server *s = server_start(scripted, &script);
+	struct hf_client *c = connected(s, 5000);
+
+	(void)state;
+	assert_works(c);
+	server_stop(s);
+	server_restart(s);
+	assert_works(c); /* refused once by the new service, then done */
+	assert_int_equal(atomic_load(&s->requests), 3);
+	hf_close(c);
+	server_free(s);
+}
+
 static void *
 restart_soon(void *arg)
 {
@@ -769,6 +787,7 @@ main(void)
 		    does_not_connect_to_another_host_without_settings),
 		cmocka_unit_test(a_prepared_handle_connects_when_it_is_used),
 		cmocka_unit_test(connects_anew_to_a_restarted_service),
+		cmocka_unit_test(a_restart_while_idle_takes_no_attempt_away),
 		cmocka_unit_test(waits_for_a_service_that_is_being_restarted),
 		cmocka_unit_test(waits_no_longer_than_its_patience),
 		cmocka_unit_test(

@@ -224,6 +224,24 @@ arena_alloc(struct arena *a, size_t len)
 }
 
 void *
+arena_rest(struct arena *a, size_t *cap)
+{
+	struct block *b = a->current;
+
+	*cap = b->size - b->used;
+	return (uint8_t *)b + b->used;
+}
+
+void
+arena_keep(struct arena *a, size_t len)
+{
+	struct block *b = a->current;
+	size_t room = b->size - b->used, need = round_up(len, ALIGN);
+
+	b->used += need < room ? need : room;
+}
+
+void *
 arena_array(struct arena *a, size_t count, size_t size)
 {
 	size_t len;

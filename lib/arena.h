@@ -45,6 +45,14 @@ void *arena_alloc(struct arena *a, size_t len);
 void *arena_array(struct arena *a, size_t count, size_t size);
 
 /* A NUL-terminated copy; NULL when there is no room. */
+/*
+ * For what is written before its length is known: the memory that is left
+ * without taking more from the system, *cap bytes of it, and how many of them
+ * were written. Nothing else is taken from the arena in between.
+ */
+void *arena_rest(struct arena *a, size_t *cap);
+void arena_keep(struct arena *a, size_t len);
+
 char *arena_text(struct arena *a, struct hf_text t);
 
 /* A printf into the arena; NULL when there is no room. */

@@ -63,6 +63,37 @@ memory_is_zero_again_after_a_reset(void **state)
 }
 
 static void
+what_is_written_into_the_rest_is_kept_and_wiped(void **state)
+{
+	struct arena *a = arena_of(256, 1 << 20);
+	uint8_t *rest, *next;
+	size_t cap, left;
+
+	(void)state;
+	memset(arena_alloc(a, 100), 0xee, 100);
+	rest = arena_rest(a, &cap);
+	assert_true(cap > 100);
+	assert_zero(rest, cap);
+	memset(rest, 0xee, 33);
+	arena_keep(a, 33);
+	next = arena_rest(a, &left);
+	assert_ptr_equal(next, rest + 48);
+	assert_int_equal(left, cap - 48);
+	assert_ptr_equal(arena_alloc(a, 5), next);
+	next = arena_rest(a, &left);
+	memset(next, 0xee, left);
+	arena_keep(a, left);
+	(void)arena_rest(a, &left);
+	assert_int_equal(left, 0);
+	arena_keep(a, 0);
+	/* What does not fit any more is taken elsewhere. */
+	assert_zero(arena_alloc(a, 10), 10);
+	arena_reset(a);
+	assert_zero(rest, cap);
+	arena_free(a);
+}
+
+static void
 the_limit_holds_and_comes_back_with_a_reset(void **state)
 {
 	struct arena *a = arena_of(4096, 100000);
@@ -193,6 +224,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_aligned_zeroed_and_apart),
 		cmocka_unit_test(memory_is_zero_again_after_a_reset),
+		cmocka_unit_test(
+		    what_is_written_into_the_rest_is_kept_and_wiped),
 		cmocka_unit_test(the_limit_holds_and_comes_back_with_a_reset),
 		cmocka_unit_test(an_array_whose_size_overflows_is_refused),
 		cmocka_unit_test(texts_are_terminated),

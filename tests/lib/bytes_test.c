@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -75,6 +76,25 @@ hex_goes_both_ways_and_refuses_the_rest(void **state)
 	assert_false(hex_decode(TEXT("009afg"), out, 3));
 	assert_false(hex_decode(TEXT("009aff00"), out, 3));
 	assert_true(hex_decode(TEXT(""), out, 0));
+}
+
+/* Whatever stands in a byte, and wherever it stands. */
+static void
+hex_is_that_of_printf(void **state)
+{
+	uint8_t in[256 + 9];
+	char text[2 * sizeof(in) + 1], expected[2 * sizeof(in) + 1];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(in); i++)
+		in[i] = (uint8_t)(i * 7);
+	for (size_t len = 0; len <= sizeof(in); len++) {
+		expected[0] = '\0';
+		for (size_t i = 0; i < len; i++)
+			(void)snprintf(expected + 2 * i, 3, "%02x", in[i]);
+		hex_encode(in, len, text);
+		assert_string_equal(text, expected);
+	}
 }
 
 /* RFC 4648, section 10. */
@@ -212,6 +232,7 @@ main(void)
 		cmocka_unit_test(numbers_are_big_endian),
 		cmocka_unit_test(wiping_leaves_zeros),
 		cmocka_unit_test(hex_goes_both_ways_and_refuses_the_rest),
+		cmocka_unit_test(hex_is_that_of_printf),
 		cmocka_unit_test(base64_gives_the_vectors_of_the_rfc),
 		cmocka_unit_test(base64_takes_every_byte_value_at_every_offset),
 		cmocka_unit_test(base64_is_strict),

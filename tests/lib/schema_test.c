@@ -259,6 +259,71 @@ names_are_those_that_err_def_describes(void **state)
 	assert_false(name_valid((struct hf_text){ text, 129 }));
 }
 
+struct long_bytes {
+	struct hf_bytes bytes;
+};
+
+SCHEMA(schema_long, long_bytes,
+    F(long_bytes, "bytes", bytes, 0, 65536, 0, NULL, "b"));
+
+/* The head of a byte string of that length. */
+static size_t
+put_length(uint8_t *p, size_t len)
+{
+	if (len < 24) {
+		p[0] = (uint8_t)(0x40 + len);
+		return 1;
+	}
+	if (len < 256) {
+		p[0] = 0x58;
+		p[1] = (uint8_t)len;
+		return 2;
+	}
+	if (len < 65536) {
+		p[0] = 0x59;
+		p[1] = (uint8_t)(len >> 8);
+		p[2] = (uint8_t)len;
+		return 3;
+	}
+	p[0] = 0x5a;
+	put_u32(p + 1, (uint32_t)len);
+	return 5;
+}
+
+/* Where a length begins to take more bytes, and one byte too few. */
+static void
+reads_lengths_of_every_size_and_nothing_behind_the_end(void **state)
+{
+	static const size_t lengths[] = { 0, 1, 22, 23, 24, 25, 254, 255, 256,
+		257, 65534, 65535, 65536, 65537 };
+	static uint8_t message[65537 + 16] = "\xa1\x65"
+					     "bytes";
+	struct arena *a = NULL;
+	struct hf_why why;
+	struct long_bytes out;
+
+	(void)state;
+	assert_int_equal(arena_new(4096, 1 << 20, &a), HF_OK);
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		size_t len = lengths[i],
+		       head = 7 + put_length(message + 7, len);
+		bool fits = len <= 65536;
+		enum hf_err err = schema_decode(
+		    &schema_long, bytes_of(message, head + len), a, &out, &why);
+
+		assert_int_equal(err, fits ? HF_OK : HF_ERR_OUT_OF_BOUNDS);
+		assert_ptr_equal(out.bytes.ptr, message + head);
+		assert_int_equal(out.bytes.len, len);
+		if (len == 0)
+			continue;
+		err = schema_decode(&schema_long,
+		    bytes_of(message, head + len - 1), a, &out, &why);
+		assert_int_equal(err, HF_ERR_BAD_MESSAGE);
+		assert_non_null(strstr(why.text, "ends in the middle"));
+	}
+	arena_free(a);
+}
+
 static void
 refuses_what_is_not_in_its_one_form(void **state)
 {
@@ -735,6 +800,8 @@ main(void)
 		cmocka_unit_test(refuses_too_many_items),
 		cmocka_unit_test(refuses_values_outside_the_list_and_bad_names),
 		cmocka_unit_test(names_are_those_that_err_def_describes),
+		cmocka_unit_test(
+		    reads_lengths_of_every_size_and_nothing_behind_the_end),
 		cmocka_unit_test(refuses_what_is_not_in_its_one_form),
 		cmocka_unit_test(refuses_lies_about_sizes_without_allocating),
 		cmocka_unit_test(encoding_tells_the_size_that_is_needed),

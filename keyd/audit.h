@@ -135,6 +135,11 @@ struct audit_line {
  */
 void audit_line_start(
     struct audit_line *line, char *buf, size_t cap, const char *type);
+/* A constant of ours, in which there is nothing to escape. */
+void audit_line_word(
+    struct audit_line *line, const char *name, struct hf_text value);
+/* Members as these functions made them, without the commas around. */
+void audit_line_members(struct audit_line *line, struct hf_text members);
 void audit_line_text(
     struct audit_line *line, const char *name, struct hf_text value);
 void audit_line_uint(struct audit_line *line, const char *name, uint64_t v);

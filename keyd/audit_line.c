@@ -10,6 +10,9 @@
 #include "../lib/bytes.h"
 #include "audit_log.h"
 
+/* Small enough that to call them costs more than what they do. */
+#define INLINE static inline __attribute__((always_inline))
+
 /* What is left of a buffer that a member is written to. */
 struct cursor {
 	char *at;
@@ -17,7 +20,7 @@ struct cursor {
 	bool full;
 };
 
-static void
+INLINE void
 add(struct cursor *c, const char *text, size_t len)
 {
 	if (c->full || len > (size_t)(c->end - c->at)) {
@@ -56,12 +59,33 @@ is_plain(uint8_t byte)
 	return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
 }
 
+/* Whether is_plain() holds for each of the eight bytes at `p`. */
+static bool
+are_plain(const uint8_t p[8])
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	const uint64_t tops = UINT64_C(0x8080808080808080);
+	uint64_t x, quote, backslash, del;
+
+	memcpy(&x, p, sizeof(x));
+	quote = x ^ '"' * ones;
+	backslash = x ^ '\\' * ones;
+	del = x ^ 0x7f * ones;
+	/* (v - ones) & ~v has a top bit set if and only if v has a zero byte;
+	 * (x - 0x20 * ones) & ~x if x has one below 0x20. */
+	return ((x | ((x - ' ' * ones) & ~x) | ((quote - ones) & ~quote) |
+		    ((backslash - ones) & ~backslash) | ((del - ones) & ~del)) &
+		   tops) == 0;
+}
+
 /* The bytes at `p` that can stand as they are. */
 static size_t
 plain_run(const uint8_t *p, size_t left, bool utf8)
 {
 	size_t n = 0;
 
+	while (left - n >= 8 && are_plain(p + n))
+		n += 8;
 	while (n < left &&
 	    (is_plain(p[n]) ||
 		(utf8 && p[n] >= 0x80 && !is_c1(p + n, left - n))))
@@ -97,34 +121,53 @@ add_escaped(struct cursor *c, struct hf_text text)
 size_t
 audit_put_uint(char *out, uint64_t v)
 {
-	char digits[20];
-	size_t n = 0;
+	UNSET char digits[20];
+	char *p = digits + sizeof(digits);
+	size_t n;
 
 	do {
-		digits[n++] = (char)('0' + v % 10);
+		*--p = (char)('0' + v % 10);
 		v /= 10;
 	} while (v != 0);
-	for (size_t i = 0; i < n; i++)
-		out[i] = digits[n - 1 - i];
+	n = (size_t)(digits + sizeof(digits) - p);
+	memcpy(out, p, n);
 	return n;
 }
 
-static struct cursor
+INLINE void
+add_uint(struct cursor *c, uint64_t v)
+{
+	UNSET char digits[20];
+
+	if (c->end - c->at >= (ptrdiff_t)sizeof(digits))
+		c->at += c->full ? 0 : audit_put_uint(c->at, v);
+	else
+		add(c, digits, audit_put_uint(digits, v));
+}
+
+INLINE struct cursor
 member_start(const struct audit_line *line, const char *name)
 {
 	struct cursor c = { line->buf + line->len, line->buf + line->cap,
 		false };
+	size_t len = strlen(name);
 
+	if ((size_t)(c.end - c.at) < len + 4) {
+		c.full = true;
+		return c;
+	}
 	if (line->len > 0 && line->buf[line->len - 1] != '{')
-		add(&c, ",", 1);
-	add(&c, "\"", 1);
-	add(&c, name, strlen(name));
-	add(&c, "\":", 2);
+		*c.at++ = ',';
+	*c.at++ = '"';
+	memcpy(c.at, name, len);
+	c.at += len;
+	*c.at++ = '"';
+	*c.at++ = ':';
 	return c;
 }
 
 /* Keeps the member only if all of it is there. */
-static void
+INLINE void
 member_end(struct audit_line *line, const struct cursor *c)
 {
 	if (c->full || line->skipped)
@@ -141,7 +184,36 @@ audit_line_start(
 		.buf = buf,
 		.cap = cap < AUDIT_MEMBERS_MAX ? cap : AUDIT_MEMBERS_MAX,
 	};
-	audit_line_text(line, "type", text_of(type));
+	audit_line_word(line, "type", text_of(type));
+}
+
+void
+audit_line_word(struct audit_line *line, const char *name, struct hf_text value)
+{
+	struct cursor c = member_start(line, name);
+
+	if (value.len + 2 > (size_t)(c.end - c.at))
+		c.full = true;
+	if (!c.full) {
+		*c.at++ = '"';
+		memcpy(c.at, value.ptr, value.len);
+		c.at += value.len;
+		*c.at++ = '"';
+	}
+	member_end(line, &c);
+}
+
+/* What other members made is right as it is. */
+void
+audit_line_members(struct audit_line *line, struct hf_text members)
+{
+	struct cursor c = { line->buf + line->len, line->buf + line->cap,
+		false };
+
+	if (line->len > 0 && line->buf[line->len - 1] != '{')
+		add(&c, ",", 1);
+	add(&c, members.ptr, members.len);
+	member_end(line, &c);
 }
 
 void
@@ -159,9 +231,8 @@ void
 audit_line_uint(struct audit_line *line, const char *name, uint64_t v)
 {
 	struct cursor c = member_start(line, name);
-	char digits[20];
 
-	add(&c, digits, audit_put_uint(digits, v));
+	add_uint(&c, v);
 	member_end(line, &c);
 }
 
@@ -240,10 +311,9 @@ void
 audit_line_length(struct audit_line *line, const char *name, size_t len)
 {
 	struct cursor c = member_start(line, name);
-	char digits[20];
 
 	add(&c, "{\"len\":", 7);
-	add(&c, digits, audit_put_uint(digits, len));
+	add_uint(&c, len);
 	add(&c, "}", 1);
 	member_end(line, &c);
 }

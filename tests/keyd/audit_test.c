@@ -326,6 +326,69 @@ escaped(const char *text, size_t len)
 	return buf + sizeof("\"type\":\"t\",\"x\":\"") - 1;
 }
 
+/* Every byte at every place among eight that are looked at together. */
+static void
+escapes_a_byte_wherever_it_stands(void **state)
+{
+	char text[20], expected[64];
+
+	(void)state;
+	for (unsigned byte = 0; byte < 0x80; byte++) {
+		bool plain =
+		    byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+		char form[8];
+
+		if (plain)
+			(void)snprintf(form, sizeof(form), "%c", (int)byte);
+		else if (byte == '"' || byte == '\\')
+			(void)snprintf(form, sizeof(form), "\\%c", (int)byte);
+		else
+			(void)snprintf(form, sizeof(form), "\\u%04x", byte);
+		for (size_t at = 0; at < sizeof(text); at++) {
+			memset(text, 'a', sizeof(text));
+			text[at] = (char)byte;
+			(void)snprintf(expected, sizeof(expected), "%.*s%s%.*s",
+			    (int)at, "aaaaaaaaaaaaaaaaaaaaaaaa", form,
+			    (int)(sizeof(text) - 1 - at),
+			    "aaaaaaaaaaaaaaaaaaaaaaaa");
+			assert_string_equal(
+			    escaped(text, sizeof(text)), expected);
+		}
+	}
+}
+
+static void
+takes_members_from_another_line(void **state)
+{
+	char buf[64], other[64];
+	struct audit_line line, from;
+	struct hf_text members;
+	size_t len;
+
+	(void)state;
+	audit_line_start(&from, other, sizeof(other), "x");
+	audit_line_word(&from, "op", TEXT("transit.sign"));
+	audit_line_uint(&from, "uid", 7);
+	members = (struct hf_text){ other + sizeof("\"type\":\"x\",") - 1,
+		from.len - (sizeof("\"type\":\"x\",") - 1) };
+	audit_line_start(&line, buf, sizeof(buf), "y");
+	audit_line_members(&line, members);
+	audit_line_word(&line, "result", TEXT("ok"));
+	assert_false(line.full);
+	buf[line.len] = '\0';
+	assert_string_equal(buf,
+	    "\"type\":\"y\",\"op\":\"transit.sign\",\"uid\":7,"
+	    "\"result\":\"ok\"");
+	len = line.len;
+	audit_line_members(&line, members);
+	assert_true(line.full);
+	assert_int_equal(line.len, len);
+	line.full = false;
+	audit_line_word(&line, "result", TEXT("not_ok"));
+	assert_true(line.full);
+	assert_int_equal(line.len, len);
+}
+
 static void
 escapes_what_json_or_a_terminal_trips_over(void **state)
 {
@@ -1439,6 +1502,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(writes_members_as_json),
 		TEST(escapes_what_json_or_a_terminal_trips_over),
+		TEST(escapes_a_byte_wherever_it_stands),
+		TEST(takes_members_from_another_line),
 		TEST(writes_a_valid_line_whatever_the_bytes),
 		TEST(leaves_out_a_member_that_does_not_fit),
 		TEST(nests_parameters_whatever_their_names),

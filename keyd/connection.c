@@ -352,8 +352,8 @@ connection_close(struct connection *c)
 		exchange_give(c->held);
 	c->held = NULL;
 	connection_unready(c);
-	if (c->grant != NULL)
-		pipeline_connection_closed(&c->grant);
+	if (c->slot.grant != NULL)
+		pipeline_connection_closed(&c->slot);
 	TAILQ_REMOVE(&io->open, c, link);
 	TAILQ_INSERT_TAIL(&io->dead, c, link);
 }

@@ -14,6 +14,7 @@
 #include "io_source.h"
 #include "listener.h"
 #include "outbox.h"
+#include "request_slot.h"
 
 /*
  * One connection: TLS if it has it, the SP hello, then frames until somebody
@@ -46,7 +47,7 @@ struct connection {
 	bool more;        /* `held` was not looked at to its end */
 
 	struct identity *who;
-	struct policy_grant *grant;
+	struct request_slot slot;
 	struct peer *peer;
 
 	uint8_t hello[FRAME_HELLO];

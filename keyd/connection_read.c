@@ -90,7 +90,7 @@ run_request(
 	struct exchange *current = io->current;
 	struct request rq = { .server = io->server,
 		.who = c->who,
-		.grant_slot = &c->grant,
+		.slot = &c->slot,
 		.arena = current->arena,
 		.message = message };
 	enum hf_err err;

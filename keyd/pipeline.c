@@ -23,13 +23,15 @@
 #include "request_audit.h"
 #include "request_once.h"
 #include "request_policy.h"
+#include "request_slot.h"
 #include "server.h"
 #include "upkeep.h"
 
 enum {
 	/* What is longer takes longer than the way to a worker and back. */
 	LONG_MESSAGE = 64 << 10,
-	WARNINGS = 10, /* of failed requests, in a second */
+	WARNINGS = 10,   /* of failed requests, in a second */
+	ERROR_MAX = 512, /* bytes of an error's reply */
 };
 
 typedef enum hf_err handler_fn(struct request *rq);
@@ -131,13 +133,15 @@ request_login(struct request *rq)
 {
 	struct pins *pins = rq->server->pins;
 	const struct hf_bytes *login;
-	struct hf_text path = text_of(rq->op->path);
-	bool looks =
-	    (rq->op->cap == HF_CAP_READ || rq->op->cap == HF_CAP_LIST) &&
-	    text_starts(path, TEXT("transit/keys/"));
+	struct hf_text path;
+	bool looks;
 
-	if (looks || text_starts(path, TEXT("sys/")) || pins == NULL ||
-	    !pin_needed(pins, rq->who))
+	if (pins == NULL || !pin_needed(pins, rq->who))
+		return HF_OK;
+	path = text_of(rq->op->path);
+	looks = (rq->op->cap == HF_CAP_READ || rq->op->cap == HF_CAP_LIST) &&
+	    text_starts(path, TEXT("transit/keys/"));
+	if (looks || text_starts(path, TEXT("sys/")))
 		return HF_OK;
 	login = request_login_field(rq);
 	if (login == NULL)
@@ -188,7 +192,6 @@ request_name_hsm(struct request *rq)
 static enum hf_err
 reply_error(struct request *rq, enum hf_err result)
 {
-	enum { ERROR_MAX = 512 };
 	uint8_t *buf = request_alloc(rq, ERROR_MAX);
 	size_t len;
 	enum hf_err err;
@@ -202,6 +205,25 @@ reply_error(struct request *rq, enum hf_err result)
 	return err == HF_OK ? HF_OK : HF_ERR_NO_MEMORY;
 }
 
+/* Most replies fit what the arena has left: no need to measure them first. */
+static bool
+reply_at_once(struct request *rq)
+{
+	size_t cap, len;
+	uint8_t *buf = arena_rest(rq->arena, &cap);
+	bool fits;
+
+	/* A reply is seldom much longer than its request. */
+	if (cap < rq->message.len + ERROR_MAX)
+		return false;
+	fits = envelope_reply(rq->op->out, rq->out, buf, cap, &len) == HF_OK;
+	/* What did not fit is to be wiped, too. */
+	arena_keep(rq->arena, fits ? len : cap);
+	if (fits)
+		rq->reply = bytes_of(buf, len);
+	return fits;
+}
+
 enum hf_err
 request_reply(struct request *rq)
 {
@@ -209,6 +231,8 @@ request_reply(struct request *rq)
 	uint8_t *buf;
 	size_t len = 0;
 
+	if (reply_at_once(rq))
+		return HF_OK;
 	/* The first pass only counts, and says so by its error. */
 	if (envelope_reply(s, rq->out, NULL, 0, &len) !=
 	    HF_ERR_BUFFER_TOO_SMALL)
@@ -484,8 +508,7 @@ pipeline_flush(struct server *server, uint64_t ticket, bool sync)
 }
 
 void
-pipeline_connection_closed(struct policy_grant **grant_slot)
+pipeline_connection_closed(struct request_slot *slot)
 {
-	policy_grant_free(*grant_slot);
-	*grant_slot = NULL;
+	request_slot_clear(slot);
 }

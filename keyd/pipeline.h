@@ -29,6 +29,6 @@ void pipeline_abandon(struct request *rq, enum hf_err result);
 enum hf_err pipeline_flush(struct server *server, uint64_t ticket, bool sync);
 
 /* Drops what the pipeline hung on a connection. */
-void pipeline_connection_closed(struct policy_grant **grant_slot);
+void pipeline_connection_closed(struct request_slot *slot);
 
 #endif

@@ -16,6 +16,8 @@
 
 struct key;
 struct once;
+struct request_memo;
+struct request_slot;
 struct server;
 
 /*
@@ -33,8 +35,7 @@ struct request {
 	/* From the transport. */
 	struct server *server;
 	const struct identity *who;
-	struct policy_grant *
-	    *grant_slot; /* of the connection; I/O thread only */
+	struct request_slot *slot; /* of the connection; I/O thread only */
 	struct arena *arena;
 	struct hf_bytes message; /* the CBOR of the request */
 	bool may_block;
@@ -50,8 +51,10 @@ struct request {
 	struct hf_bytes input; /* "in", as it came */
 	struct envelope_options options;
 	void *in, *out;
-	bool decoded;       /* `in` is checked */
-	const char *path;   /* what policy was asked */
+	bool decoded;              /* `in` is checked */
+	const char *path;          /* what policy was asked */
+	struct request_memo *memo; /* what the slot knows about the path; or
+				      NULL */
 	struct key *key;    /* a reference; NULL: there is none of that name */
 	enum hf_err lookup; /* why there is none */
 	bool upsert;        /* may create the key */

@@ -5,6 +5,7 @@
 #include "audit.h"
 #include "context_names.h"
 #include "key.h"
+#include "request_slot.h"
 #include "server.h"
 
 enum {
@@ -306,6 +307,30 @@ audit_caller(struct audit_line *line, const struct identity *who)
 	audit_line_text(line, "cert_sha256", text_of(who->cert_sha256));
 }
 
+/* Operation, path and caller: from request to request the same, mostly. */
+static void
+audit_who_does_what(struct request *rq, struct audit_line *line)
+{
+	struct request_memo *memo = rq->memo;
+	struct hf_text told;
+	size_t start;
+
+	if (memo != NULL && memo->told_len > 0) {
+		told = (struct hf_text){ memo->told, memo->told_len };
+		audit_line_members(line, told);
+		return;
+	}
+	start = line->len + 1; /* behind the comma */
+	audit_line_word(line, "op", text_of(rq->op->name));
+	if (rq->path != NULL)
+		audit_line_text(line, "path", text_of(rq->path));
+	audit_caller(line, rq->who);
+	if (memo == NULL || line->full || line->len - start > MEMO_TOLD)
+		return;
+	memo->told_len = line->len - start;
+	memcpy(memo->told, line->buf + start, memo->told_len);
+}
+
 /* Operation, path, caller and parameters: the same in intents and denials.
  * False when there is more to tell than a line has room for. */
 static bool
@@ -315,10 +340,7 @@ audit_describe(struct request *rq, struct audit_line *line)
 	bool whole = true;
 
 	audit_line_uint(line, "id", rq->audit_id);
-	audit_line_text(line, "op", text_of(rq->op->name));
-	if (rq->path != NULL)
-		audit_line_text(line, "path", text_of(rq->path));
-	audit_caller(line, rq->who);
+	audit_who_does_what(rq, line);
 	if (rq->options.dry_run)
 		audit_line_bool(line, "dry_run", true);
 	if (rq->options.idempotency_key.ptr != NULL)
@@ -383,13 +405,13 @@ request_audit_outcome(struct request *rq, enum hf_err result)
 	if (rq->intent_written) {
 		audit_line_start(&line, buf, sizeof(buf), "response");
 		audit_line_uint(&line, "id", rq->audit_id);
-		audit_line_text(&line, "op", text_of(rq->op->name));
+		audit_line_word(&line, "op", text_of(rq->op->name));
 	} else {
 		rq->audit_id = atomic_fetch_add(&rq->server->audit_ids, 1) + 1;
 		line_start(rq, buf, "refused", &line);
 		(void)audit_describe(rq, &line);
 	}
-	audit_line_text(&line, "result", text_of(hf_err_name(result)));
+	audit_line_word(&line, "result", text_of(hf_err_name(result)));
 	if (rq->replayed)
 		audit_line_bool(&line, "replayed", true);
 	if (result == HF_OK && rq->key_version != 0)

@@ -4,6 +4,7 @@
 #include "../lib/bytes.h"
 #include "keys.h"
 #include "once.h"
+#include "request_slot.h"
 #include "server.h"
 
 /* -- Who asks -- */
@@ -12,18 +13,18 @@
 static enum hf_err
 grant_of_slot(struct request *rq)
 {
-	struct policy_grant **slot = rq->grant_slot;
+	struct request_slot *slot = rq->slot;
 	struct policy_store *ps = rq->server->policy;
 	enum hf_err err;
 
-	if (*slot == NULL ||
-	    policy_grant_generation(*slot) != policy_generation(ps)) {
-		policy_grant_free(*slot);
-		*slot = NULL;
-		if ((err = policy_grant_for(ps, rq->who, slot)) != HF_OK)
+	if (slot->grant == NULL ||
+	    policy_grant_generation(slot->grant) != policy_generation(ps)) {
+		request_slot_clear(slot);
+		err = policy_grant_for(ps, rq->who, &slot->grant);
+		if (err != HF_OK)
 			return err;
 	}
-	rq->grant = policy_grant_ref(*slot);
+	rq->grant = policy_grant_ref(slot->grant);
 	return HF_OK;
 }
 
@@ -361,21 +362,42 @@ may_create(struct request *rq, const struct policy_look *look)
 	return allowed(rq, look, HF_CAP_CREATE);
 }
 
-enum hf_err
-request_allow(struct request *rq)
+/* The path, and the rules that speak about it. */
+static enum hf_err
+look_up(struct request *rq, struct policy_look *look)
 {
 	struct hf_text name =
 	    rq->key != NULL ? text_of(rq->key->name) : request_name(rq);
-	unsigned caps = rq->op->cap;
+	struct request_slot *slot = rq->slot;
 
+	if (slot != NULL)
+		rq->memo = request_memo_find(slot, rq->op, name);
+	if (rq->memo != NULL) {
+		rq->path = rq->memo->path;
+		*look = rq->memo->look;
+		return HF_OK;
+	}
 	rq->path = op_path(rq->op, name, rq->arena);
 	if (rq->path == NULL)
 		return HF_ERR_NO_MEMORY;
+	*look = policy_look(rq->grant, text_of(rq->path));
+	if (slot != NULL && slot->grant == rq->grant)
+		rq->memo =
+		    request_memo_keep(slot, rq->op, name, rq->path, look);
+	return HF_OK;
+}
+
+enum hf_err
+request_allow(struct request *rq)
+{
+	unsigned caps = rq->op->cap;
+	struct policy_look look;
+	enum hf_err err;
+
+	if ((err = look_up(rq, &look)) != HF_OK)
+		return err;
 	if ((rq->op->flags & OP_SUDO) != 0)
 		caps |= HF_CAP_SUDO;
-
-	struct policy_look look = policy_look(rq->grant, text_of(rq->path));
-
 	rq->upsert = may_create(rq, &look);
 	rq->may_use = allowed(rq, &look, caps);
 	if (!rq->upsert &&

@@ -184,7 +184,7 @@ to_worker(struct service *s)
 		.arena = s->worker,
 		.message = first.message,
 		.may_block = true,
-		.grant_slot = s->worker_only ? &s->slot : NULL,
+		.slot = s->worker_only ? &s->slot : NULL,
 		.audit_ticket = first.audit_ticket,
 		.audit_sync = first.audit_sync,
 		.grant = first.grant,
@@ -201,7 +201,7 @@ service_run(struct service *s, struct hf_bytes message)
 
 	s->rq = (struct request){ .server = &s->server,
 		.who = s->who,
-		.grant_slot = &s->slot,
+		.slot = &s->slot,
 		.arena = s->arena,
 		.message = message };
 	err = s->worker_only ? HF_ERR_DEFER : pipeline_run(&s->rq);

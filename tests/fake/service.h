@@ -3,6 +3,7 @@
 #define FAKE_SERVICE_H
 
 #include "../../keyd/request.h"
+#include "../../keyd/request_slot.h"
 #include "../../keyd/server.h"
 #include "softhsm.h"
 #include "store_memory.h"
@@ -19,7 +20,7 @@ struct service {
 	struct store_memory *memory;
 	struct server server;
 	struct identity *who;
-	struct policy_grant *slot; /* of the one connection */
+	struct request_slot slot; /* of the one connection */
 	struct arena *arena, *worker;
 	struct request rq;               /* the last one run */
 	bool worker_only;                /* requests start on a worker */

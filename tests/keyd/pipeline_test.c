@@ -282,7 +282,7 @@ changes_nothing_before_it_defers(void **state)
 		struct hf_bytes message = least_message(op, "fresh-one");
 		struct request rq = { .server = &service.server,
 			.who = service.who,
-			.grant_slot = &service.slot,
+			.slot = &service.slot,
 			.arena = service.arena,
 			.message = message };
 		size_t before = audit_length();
@@ -317,6 +317,47 @@ encrypt(const char *name)
 	struct hf_encrypt_out out;
 
 	return service_call(&service, "transit.encrypt", &in, &out, &why);
+}
+
+/* A connection remembers what it found out about its last path. */
+static void
+what_is_known_of_one_path_is_not_said_of_another(void **state)
+{
+	struct hf_hmac_in mac = { .name = TEXT("there"),
+		.item.input = bytes_of("x", 1) };
+	struct hf_hmac_out out;
+	size_t before;
+
+	(void)state;
+	make_key("their", "aes256-gcm96");
+	grant_only("transit/encrypt/there", "\"update\"");
+	before = audit_length();
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(encrypt("there"), HF_OK);
+		assert_int_equal(encrypt("there"), HF_OK);
+		assert_int_equal(encrypt("their"), HF_ERR_PERMISSION_DENIED);
+		assert_int_equal(encrypt("the"), HF_ERR_PERMISSION_DENIED);
+		assert_int_equal(
+		    service_call(&service, "transit.hmac", &mac, &out, &why),
+		    HF_ERR_PERMISSION_DENIED);
+	}
+	assert_int_equal(
+	    audit_count(before,
+		",\"op\":\"transit.encrypt\","
+		"\"path\":\"transit/encrypt/there\",\"uid\":4711,"),
+	    4);
+	assert_int_equal(
+	    audit_count(before, ",\"path\":\"transit/encrypt/their\","), 2);
+	assert_int_equal(
+	    audit_count(before, ",\"path\":\"transit/encrypt/the\","), 2);
+	assert_int_equal(audit_count(before,
+			     ",\"op\":\"transit.hmac\","
+			     "\"path\":\"transit/hmac/there\","),
+	    2);
+	grant_only("transit/encrypt/their", "\"update\"");
+	assert_int_equal(encrypt("there"), HF_ERR_PERMISSION_DENIED);
+	assert_int_equal(encrypt("their"), HF_OK);
+	service_policy(&service, EVERYTHING);
 }
 
 /* T29: Vault's disable_upsert. */
@@ -459,7 +500,7 @@ a_stranger_never_waits_for_a_key(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		struct request rq = { .server = &service.server,
 			.who = service.who,
-			.grant_slot = &service.slot,
+			.slot = &service.slot,
 			.arena = service.arena,
 			.message = least_message(
 			    op_by_name(TEXT("transit.decrypt")), names[i]) };
@@ -507,7 +548,7 @@ a_reload_reaches_open_connections_and_queued_requests(void **state)
 	struct hf_bytes message = least_message(op, "there");
 	struct request rq = { .server = &service.server,
 		.who = service.who,
-		.grant_slot = &service.slot,
+		.slot = &service.slot,
 		.arena = service.arena,
 		.message = message };
 	struct hf_key_info info;
@@ -725,7 +766,7 @@ first_run(const char *op, const void *in)
 	const struct op *o = op_by_name(text_of(op));
 	struct request rq = { .server = &service.server,
 		.who = service.who,
-		.grant_slot = &service.slot,
+		.slot = &service.slot,
 		.arena = service.arena };
 	uint8_t *buf;
 	size_t len;
@@ -881,6 +922,8 @@ main(void)
 		cmocka_unit_test(changes_nothing_before_it_defers),
 		cmocka_unit_test(
 		    encrypt_makes_a_key_only_where_that_is_set_and_allowed),
+		cmocka_unit_test(
+		    what_is_known_of_one_path_is_not_said_of_another),
 		cmocka_unit_test(a_batch_does_not_get_around_parameter_rules),
 		cmocka_unit_test(rules_may_speak_of_the_associated_data),
 		cmocka_unit_test(who_may_not_learns_not_whether_a_key_is_there),

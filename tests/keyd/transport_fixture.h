@@ -34,6 +34,7 @@
 #include <cmocka.h>
 
 #include "../../keyd/pipeline.h"
+#include "../../keyd/request_slot.h"
 #include "../../keyd/transport.h"
 #include "../../lib/bytes.h"
 #include "../../lib/frame.h"
@@ -115,13 +116,13 @@ pipeline_run(struct request *rq)
 	char text[256];
 
 	atomic_fetch_add(&seen.runs, 1);
-	if (rq->grant_slot != NULL && *rq->grant_slot == NULL)
-		*rq->grant_slot = (struct policy_grant *)(void *)&seen;
+	if (rq->slot != NULL && rq->slot->grant == NULL)
+		rq->slot->grant = (struct policy_grant *)(void *)&seen;
 	if (is_deferred(m) && !rq->may_block) {
 		rq->grant = (struct policy_grant *)(void *)&seen;
 		return HF_ERR_DEFER;
 	}
-	if (rq->may_block && (rq->grant == NULL || rq->grant_slot != NULL))
+	if (rq->may_block && (rq->grant == NULL || rq->slot != NULL))
 		return HF_ERR_SYSTEM; /* what the first run left is lost */
 	if (text_is(m, "nomem"))
 		return HF_ERR_NO_MEMORY;
@@ -164,10 +165,10 @@ pipeline_flush(struct server *server, uint64_t ticket, bool sync)
 }
 
 void
-pipeline_connection_closed(struct policy_grant **grant_slot)
+pipeline_connection_closed(struct request_slot *slot)
 {
-	must(*grant_slot != NULL);
-	*grant_slot = NULL;
+	must(slot->grant != NULL);
+	slot->grant = NULL;
 	atomic_fetch_add(&seen.drops, 1);
 }
 
@@ -176,7 +177,8 @@ pipeline_abandon(struct request *rq, enum hf_err result)
 {
 	must(result != HF_OK);
 	if (rq->grant != NULL)
-		pipeline_connection_closed(&rq->grant);
+		atomic_fetch_add(&seen.drops, 1);
+	rq->grant = NULL;
 }
 
 enum hf_err

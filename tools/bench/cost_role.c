@@ -19,6 +19,7 @@
 #include "../../keyd/request.h"
 #include "../../keyd/request_audit.h"
 #include "../../keyd/request_policy.h"
+#include "../../keyd/request_slot.h"
 #include "../../keyd/server.h"
 #include "../../keyd/settings.h"
 #include "../../lib/bytes.h"
@@ -40,7 +41,7 @@ struct parts {
 	struct settings settings;
 	struct server server;
 	struct identity *who;
-	struct policy_grant *slot;
+	struct request_slot slot;
 	struct arena *arena;
 };
 
@@ -75,7 +76,7 @@ request_of(struct parts *p, struct hf_bytes message, bool may_block)
 	return (struct request){
 		.server = &p->server,
 		.who = p->who,
-		.grant_slot = &p->slot,
+		.slot = &p->slot,
 		.arena = p->arena,
 		.message = message,
 		.may_block = may_block,

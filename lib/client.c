@@ -15,6 +15,7 @@ enum {
 	DEFAULT_PATIENCE = 3000,
 	RETRY_PAUSE = 20, /* between attempts to connect */
 	READ_SIZE = 16384,
+	REQUEST_FIRST = 1000, /* most are shorter; malloc() has such at hand */
 	REPLY_MAX = 80 << 20, /* what the service may make us hold */
 	ARENA_FIRST = 4096,
 	LARGE = 32768, /* may be beyond the service's limit */
@@ -61,6 +62,7 @@ struct hf_client {
 	bool reached; /* ever */
 	bool stale;   /* the connection is older than the request at hand */
 	struct buffer input; /* the beginning of a frame, or several */
+	struct buffer spare; /* empty; for the next one */
 	struct hf_reply *reply;
 };
 
@@ -119,6 +121,7 @@ next_to_write(const struct hf_client *c)
 	return p;
 }
 
+/* Most fit at first; what is longer has to be written again. */
 static enum hf_err
 encode_request(enum frame_kind wire, const struct op *op,
     const struct envelope_options *options, const void *in, uint32_t id,
@@ -126,19 +129,24 @@ encode_request(enum frame_kind wire, const struct op *op,
 {
 	size_t head = frame_header_size(wire) + FRAME_ID;
 	size_t body = 0;
-	enum hf_err err;
+	enum hf_err err = buffer_reserve(frame, REQUEST_FIRST);
 
-	err = envelope_request_with(
-	    text_of(op->name), options, op->in, in, NULL, 0, &body);
-	if (err != HF_ERR_BUFFER_TOO_SMALL)
+	if (err != HF_OK)
 		return err;
-	if ((err = buffer_reserve(frame, head + body)) != HF_OK)
-		return err;
+	for (;;) {
+		err = envelope_request_with(text_of(op->name), options, op->in,
+		    in, frame->ptr + head, frame->cap - head, &body);
+		if (err == HF_OK)
+			break;
+		bytes_wipe(frame->ptr, frame->cap); /* what it wrote so far */
+		if (err != HF_ERR_BUFFER_TOO_SMALL ||
+		    (err = buffer_reserve(frame, head + body)) != HF_OK)
+			return err;
+	}
 	frame_header(wire, FRAME_ID + body, frame->ptr);
 	put_u32(frame->ptr + head - FRAME_ID, id);
 	frame->len = head + body;
-	return envelope_request_with(text_of(op->name), options, op->in, in,
-	    frame->ptr + head, body, &body);
+	return HF_OK;
 }
 
 /* 128 bits that nobody has used before, in hexadecimal. */
@@ -337,6 +345,10 @@ read_some(struct hf_client *c)
 	enum hf_err err;
 	size_t n;
 
+	if (in->ptr == NULL) {
+		*in = c->spare;
+		c->spare = (struct buffer){ 0 };
+	}
 	if (in->cap == in->len &&
 	    (err = buffer_reserve(in, in->len + READ_SIZE)) != HF_OK)
 		return err;
@@ -491,12 +503,25 @@ hf_keep(struct hf_client *c)
 	return reply;
 }
 
+/* Wiped, the memory of a reply is there for the next one. */
+static void
+recycle(struct hf_client *c, struct buffer *message)
+{
+	if (c->spare.ptr != NULL || message->cap > READ_SIZE) {
+		buffer_free(message);
+		return;
+	}
+	bytes_wipe(message->ptr, message->len);
+	c->spare = (struct buffer){ message->ptr, message->cap, 0 };
+	*message = (struct buffer){ 0 };
+}
+
 void
 hf_forget(struct hf_client *c)
 {
 	if (c->reply == NULL)
 		return;
-	buffer_free(&c->reply->message);
+	recycle(c, &c->reply->message);
 	arena_reset(c->reply->arena);
 	c->dry_run = (struct hf_dry_run){ 0 };
 }
@@ -707,6 +732,7 @@ hf_close(struct hf_client *c)
 	disconnect(c);
 	client_socket_free(&c->socket);
 	hf_reply_free(c->reply);
+	buffer_free(&c->spare);
 	free(c);
 }
 

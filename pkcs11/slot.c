@@ -165,24 +165,26 @@ client_new(const struct slot *slot, struct hf_client **out, struct hf_why *why)
 	return HF_OK;
 }
 
+/* Takes what the call needs of the slot: its login, and a connection if one is
+ * idle. */
 static enum hf_err
-borrow(struct slot *slot, struct hf_client **out, struct hf_why *why)
+borrow(struct call *call, struct hf_why *why)
 {
-	struct hf_client *client = NULL;
+	struct slot *slot = call->slot;
 	bool refused;
 
 	module_lock();
+	call->login_len = slot->login_len;
+	memcpy(call->login, slot->login, slot->login_len);
 	refused = !slot->reached && slot->refused_until > deadline_now();
 	if (!refused && slot->idle_count > 0)
-		client = slot->idle[--slot->idle_count];
+		call->client = slot->idle[--slot->idle_count];
 	module_unlock();
 	if (refused)
 		return hf_fail(why, HF_ERR_UNREACHABLE,
 		    "the service was not there a moment ago");
-	if (client == NULL)
-		return client_new(slot, out, why);
-	*out = client;
-	return HF_OK;
+	return call->client != NULL ? HF_OK
+				    : client_new(slot, &call->client, why);
 }
 
 static bool
@@ -213,19 +215,22 @@ is_from_here(enum hf_err err)
 	    err == HF_ERR_SYSTEM;
 }
 
+/* Under the lock. */
 static void
-note_outcome(struct slot *slot, enum hf_err err, int64_t began)
+note_outcome(const struct call *call)
 {
-	int64_t now = deadline_now();
-	int64_t took = now - began;
+	struct slot *slot = call->slot;
+	enum hf_err err = call->outcome;
 
-	module_lock();
-	if (err == HF_ERR_UNREACHABLE || err == HF_ERR_TIMEOUT)
+	if (err == HF_ERR_UNREACHABLE || err == HF_ERR_TIMEOUT) {
+		int64_t now = deadline_now();
+		int64_t took = now - call->began;
+
 		slot->refused_until =
 		    now + (took > REFUSAL_MS ? took : REFUSAL_MS);
-	else if (!is_from_here(err))
+	} else if (!is_from_here(err)) {
 		slot->reached = true;
-	module_unlock();
+	}
 }
 
 /* Errors of a daemon that did nothing and will soon be able to. */
@@ -249,15 +254,11 @@ op_by_id(enum op_id id)
 
 /* Tells who has logged in that he has: a field of most requests. */
 static void
-add_login(struct call *call, const struct op *op, void *in)
+add_login(const struct call *call, const struct op *op, void *in)
 {
 	const struct schema *s = op->in;
-	struct hf_bytes login;
+	struct hf_bytes login = bytes_of(call->login, call->login_len);
 
-	module_lock();
-	login = bytes_of(call->login, call->slot->login_len);
-	memcpy(call->login, call->slot->login, login.len);
-	module_unlock();
 	for (size_t i = 0; i < s->count && login.len > 0; i++)
 		if (strcmp(s->fields[i].name, "login") == 0)
 			memcpy((uint8_t *)in + s->fields[i].offset, &login,
@@ -269,21 +270,22 @@ slot_call(struct call *call, struct slot *slot, enum op_id id, void *in,
     void *out, struct hf_why *why)
 {
 	const struct op *op = op_by_id(id);
-	int64_t began = deadline_now();
 	int64_t deadline = deadline_in((int)slot->config.patience_ms);
 	enum hf_err err;
 
-	*call = (struct call){ .slot = slot };
-	add_login(call, op, in);
-	if ((err = borrow(slot, &call->client, why)) != HF_OK)
+	call->slot = slot;
+	call->client = NULL;
+	call->began = deadline_now();
+	if ((err = borrow(call, why)) != HF_OK)
 		return err;
+	add_login(call, op, in);
 	for (;;) {
 		err = client_call(call->client, op, in, out, why);
 		if (!worth_waiting(slot, err) || deadline_now() >= deadline)
 			break;
 		nap_until(deadline, RETRY_MS);
 	}
-	note_outcome(slot, err, began);
+	call->outcome = err;
 	return err;
 }
 
@@ -299,10 +301,12 @@ slot_done(struct call *call)
 	struct slot *slot = call->slot;
 	bool kept;
 
+	bytes_wipe(call->login, call->login_len);
 	if (call->client == NULL)
 		return;
 	hf_forget(call->client);
 	module_lock();
+	note_outcome(call);
 	kept = idle_room(slot);
 	if (kept)
 		slot->idle[slot->idle_count++] = call->client;
@@ -310,5 +314,4 @@ slot_done(struct call *call)
 	if (!kept)
 		hf_close(call->client);
 	call->client = NULL;
-	bytes_wipe(call->login, sizeof(call->login));
 }

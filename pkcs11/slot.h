@@ -68,7 +68,10 @@ void slot_token_info(const struct slot *slot, CK_TOKEN_INFO *out);
 struct call {
 	struct slot *slot;
 	struct hf_client *client;
+	int64_t began; /* ms */
+	enum hf_err outcome;
 	uint8_t login[LOGIN_MAX];
+	size_t login_len;
 };
 
 /* `in` gets the login of the slot, where there is one. */

@@ -58,6 +58,9 @@ enum hf_err change_plan(
  * (key_destroy.c). */
 enum hf_err change_delete_version(
     struct change *c, const struct key *key, const struct key_version *v);
+/* To be called when that is committed. */
+void key_version_forget_uses(
+    const struct key *key, const struct key_version *v);
 
 enum hf_err change_commit(struct change *c);
 

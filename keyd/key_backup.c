@@ -370,7 +370,7 @@ restore_commit(const struct restore *r, const struct key *old)
 	change_free(&c);
 	for (size_t i = 0; old != NULL && i < old->count && err == HF_OK; i++) {
 		if (!comes_back(r, old->versions[i].number))
-			usage_forget(old->usage, old->versions[i].number);
+			key_version_forget_uses(old, &old->versions[i]);
 		keys_version_drop_hsm(r->keys, &old->versions[i]);
 	}
 	return err;

@@ -44,6 +44,23 @@ trim_check(const struct key *key, uint64_t min, struct hf_why *why)
 	return HF_OK;
 }
 
+/*
+ * A key that comes back from a backup must not begin to count from nothing: its
+ * limit holds for all that was ever done with it.
+ */
+static bool
+may_come_back(const struct key *key, const struct key_version *v)
+{
+	return key->allow_plaintext_backup || v->hsm_blob != NULL;
+}
+
+void
+key_version_forget_uses(const struct key *key, const struct key_version *v)
+{
+	if (!may_come_back(key, v))
+		usage_forget(key->usage, v->number);
+}
+
 enum hf_err
 change_delete_version(
     struct change *c, const struct key *key, const struct key_version *v)
@@ -57,7 +74,7 @@ change_delete_version(
 			return err;
 	}
 	usage_store_name(key->id, v->number, name);
-	if ((err = change_delete(c, name)) != HF_OK)
+	if (!may_come_back(key, v) && (err = change_delete(c, name)) != HF_OK)
 		return err;
 	version_store_name(key->id, v->number, name);
 	return change_delete(c, name);
@@ -100,7 +117,7 @@ drop_below(struct keys *keys, const struct key *key, uint64_t below)
 {
 	for (size_t i = 0; i < key->count; i++)
 		if (key->versions[i].number < below) {
-			usage_forget(key->usage, key->versions[i].number);
+			key_version_forget_uses(key, &key->versions[i]);
 			keys_version_drop_hsm(keys, &key->versions[i]);
 		}
 }

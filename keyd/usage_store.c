@@ -218,6 +218,8 @@ found_take(struct usages *all, struct usage_key *key, const struct found *one)
 		return HF_ERR_STORE_DAMAGED;
 	err = hierarchy_unseal(all->hierarchy, text_of(one->name),
 	    bytes_of(one->value, one->len), &plain);
+	if (err == HF_ERR_KEYRING_NOT_FOUND)
+		return HF_OK; /* the key came back into another keyring */
 	if (err != HF_OK)
 		return err;
 	return record_take(key,

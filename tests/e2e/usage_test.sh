@@ -64,5 +64,24 @@ start_daemon
 [ "$(json '.keys[0].made' holdfast key show counted)" -ge 27 ] || fail "a crash forgot"
 ok "not even of what was not written yet"
 
+# -- Backups --
+for key in back inside-back; do
+	options=(--allow-plaintext-backup)
+	[ $key = back ] || options=(--level hsm)
+	quiet holdfast key create $key --deletion-allowed "${options[@]}"
+	holdfast key backup $key >"$T/$key.backup"
+	for _ in 1 2 3; do
+		holdfast encrypt $key <"$T/data" >/dev/null
+	done
+	until_true 10 asleep 3
+	holdfast key delete $key
+	stop_daemon
+	start_daemon
+	quiet holdfast key restore-backup $key "$T/$key.backup"
+	is "$key: a deleted key that comes back was used before" 3 "$(uses $key 1 encrypt count)"
+	[ "$(json '.keys[0].made' holdfast key show $key)" -ge 3 ] || fail "$key: too few"
+	ok "$key: and nears its limit as before"
+done
+
 expect "the audit log of it all is whole" holdfast audit verify "$T/audit.log"
 echo "$checks checks"

@@ -8,7 +8,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "identity.h"
 #include "log.h"
 #include "pipeline.h"
 #include "tls_channel.h"
@@ -22,7 +21,7 @@ enum {
 /* -- Beginning -- */
 
 static enum hf_err
-admit_local(struct connection *c, struct peers *peers)
+admit_local(struct connection *c, struct peers *peers, struct identities *known)
 {
 	struct peer_key key = { .kind = PEER_UID };
 	struct ucred cred;
@@ -37,7 +36,7 @@ admit_local(struct connection *c, struct peers *peers)
 	err = peers_join(peers, &key, &c->peer);
 	if (err != HF_OK)
 		return err;
-	return identity_of_socket(fd, &c->who);
+	return identity_of_socket(known, fd, &c->who);
 }
 
 static enum hf_err
@@ -53,7 +52,7 @@ admit_tls(struct connection *c, struct tls_context *ctx, struct peers *peers)
 
 enum hf_err
 connection_new(const struct listener *listener, int fd, struct peers *peers,
-    struct connection **out)
+    struct identities *known, struct connection **out)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 	struct channel channel = { .fd = fd };
@@ -72,7 +71,7 @@ connection_new(const struct listener *listener, int fd, struct peers *peers,
 	} else {
 		c->kind = FRAME_IPC;
 		c->phase = PHASE_HELLO;
-		err = admit_local(c, peers);
+		err = admit_local(c, peers, known);
 	}
 	if (err != HF_OK) {
 		connection_free(c, peers);

@@ -10,6 +10,7 @@
 
 #include "channel.h"
 #include "deadline.h"
+#include "identity.h"
 #include "io.h"
 #include "io_source.h"
 #include "listener.h"
@@ -71,7 +72,7 @@ struct connection {
  * one too many. HF_ERR_NOT_IDENTIFIED: nobody can say who that is.
  */
 enum hf_err connection_new(const struct listener *listener, int fd,
-    struct peers *peers, struct connection **out);
+    struct peers *peers, struct identities *known, struct connection **out);
 
 /* For one that was never attached, or is closed and has nothing in flight. */
 void connection_free(struct connection *c, struct peers *peers);

@@ -2,7 +2,6 @@
 #include "identity.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "identity_known.h"
 #include "identity_proc.h"
 #include "siphash.h"
 
@@ -34,7 +34,7 @@ identity_new(void)
 void
 identity_free(struct identity *id)
 {
-	if (id == NULL)
+	if (id == NULL || !identities_leave(id))
 		return;
 	if (id->pidfd >= 0)
 		(void)close(id->pidfd);
@@ -145,14 +145,6 @@ open_pidfd(int fd, struct identity *id)
 	return id->pidfd < 0 && errno != ENOSYS ? HF_ERR_NOT_IDENTIFIED : HF_OK;
 }
 
-static bool
-is_alive(int pidfd)
-{
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-
-	return poll(&p, 1, 0) == 0;
-}
-
 static enum hf_err
 read_process(int fd, struct identity *id)
 {
@@ -165,11 +157,11 @@ read_process(int fd, struct identity *id)
 	if ((err = proc_read(id)) != HF_OK)
 		return err;
 	/* Alive afterwards: then /proc/PID was this process all the time. */
-	return is_alive(id->pidfd) ? HF_OK : HF_ERR_NOT_IDENTIFIED;
+	return process_lives(id->pidfd) ? HF_OK : HF_ERR_NOT_IDENTIFIED;
 }
 
 enum hf_err
-identity_of_socket(int fd, struct identity **out)
+identity_of_socket(struct identities *known, int fd, struct identity **out)
 {
 	struct identity *id = identity_new();
 	enum hf_err err;
@@ -184,7 +176,7 @@ identity_of_socket(int fd, struct identity **out)
 	}
 	label_local(id);
 	id->caller = caller_hash(id);
-	*out = id;
+	*out = identities_share(known, id);
 	return HF_OK;
 }
 
@@ -226,5 +218,5 @@ identity_still_valid(const struct identity *id)
 	    (!proc_exe_file(id->pid, &dev, &ino) || dev != id->exe_dev ||
 		ino != id->exe_ino))
 		return false;
-	return is_alive(id->pidfd); /* last: it vouches for the above */
+	return process_lives(id->pidfd); /* last: it vouches for the above */
 }

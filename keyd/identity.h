@@ -19,6 +19,9 @@
  * A process that dies, or that runs another program than at connect, is not
  * the one that was identified: identity_still_valid() tells.
  *
+ * A pidfd is a descriptor for each connection, so connections of one process
+ * share an identity (identity_known.h).
+ *
  * How far each can be trusted:
  *
  * uid, groups   As far as the kernel. They are those of the moment of connect.
@@ -64,20 +67,28 @@ struct identity {
 	uint64_t caller; /* one number a user, unit and program, or a
 			    certificate; for counting (usage.h) */
 	char label[160]; /* for logs, audit: "uid=1000 pid=42 exe=/usr/bin/x" */
+	/* For identity_known.c alone. */
+	struct identities *known; /* NULL: it is not shared */
+	struct identity *next;
+	unsigned users;
 };
 
 /*
  * From a connected AF_UNIX stream socket. HF_ERR_NOT_IDENTIFIED: refuse it; so
  * is a process that ended already, that changed its uid since it connected, or
- * that has more than IDENTITY_GROUPS groups.
+ * that has more than IDENTITY_GROUPS groups. `known` (identity_known.h) may be
+ * NULL: then none is shared.
  */
-enum hf_err identity_of_socket(int fd, struct identity **out);
+struct identities;
+enum hf_err identity_of_socket(
+    struct identities *known, int fd, struct identity **out);
 
 /* From a verified certificate; the strings are copied. */
 enum hf_err identity_of_cert(const char *name, const char *subject,
     const char sha256[65], const char *address, struct identity **out);
 
-/* NULL is fine. */
+/* Each that was given is to be freed; the last of those that are shared takes
+ * it along. NULL is fine. */
 void identity_free(struct identity *id);
 
 /*

@@ -4,7 +4,11 @@
 
 #include "identity.h"
 
-/* What /proc tells about a process; for identity.c and its tests. */
+/* What /proc and a pidfd tell about a process; for identity*.c and their tests.
+ */
+
+/* No: it has ended, reaped or not. */
+bool process_lives(int pidfd);
 
 /*
  * Fills exe and unit of a process with a pidfd, as far as they can be read.

@@ -296,7 +296,8 @@ static void
 welcome(struct io_loop *loop, const struct listener *l, int fd)
 {
 	struct connection *c = NULL;
-	enum hf_err err = connection_new(l, fd, loop->io.peers, &c);
+	enum hf_err err =
+	    connection_new(l, fd, loop->io.peers, loop->group->identities, &c);
 	struct io_loop *owner;
 
 	if (err != HF_OK) {

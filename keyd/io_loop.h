@@ -29,6 +29,7 @@ struct io_group {
 	struct server *server;
 	struct transport_limits limits;
 	struct peers *peers;
+	struct identities *identities;
 	struct workers *workers;
 	struct listener *listeners;
 	size_t listener_count;

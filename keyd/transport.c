@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../lib/frame.h"
+#include "identity_known.h"
 #include "io_loop.h"
 #include "listener.h"
 #include "log.h"
@@ -16,8 +17,9 @@
 
 enum {
 	DESCRIPTORS_ELSE = 128, /* for all that is not a connection */
-	DESCRIPTORS_EACH = 2,   /* a socket, and the pidfd of its process */
-	RESERVE = 8,            /* connections, see struct peers_limits */
+	DESCRIPTORS_EACH =
+	    2,       /* at most: a socket, and a pidfd for each process */
+	RESERVE = 8, /* connections, see struct peers_limits */
 	MEMORY_FACTOR = 32,
 	THREADS_MOST = 64,
 };
@@ -95,8 +97,8 @@ raise_descriptors(const struct transport_limits *limits)
 	(void)getrlimit(RLIMIT_NOFILE, &r);
 	r.rlim_cur = r.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &r);
-	log_warning("%u connections need %llu file descriptors, but "
-		    "RLIMIT_NOFILE allows %llu",
+	log_warning("%u connections, each of another process, need %llu file "
+		    "descriptors, but RLIMIT_NOFILE allows %llu",
 	    limits->connections, (unsigned long long)want,
 	    (unsigned long long)r.rlim_max);
 }
@@ -211,6 +213,8 @@ transport_open(const struct transport_settings *settings, struct server *server,
 		err = make_peers(&t->group);
 	}
 	if (err == HF_OK)
+		err = identities_new(&t->group.identities);
+	if (err == HF_OK)
 		err = make_loops(&t->group, io_threads(settings));
 	if (err == HF_OK)
 		err = open_listeners(settings, &t->group, why);
@@ -266,6 +270,7 @@ transport_close(struct transport *t)
 	for (size_t i = 0; i < group->listener_count; i++)
 		listener_close(&group->listeners[i]);
 	free(group->listeners);
+	identities_free(group->identities);
 	peers_free(group->peers);
 	free(t);
 }

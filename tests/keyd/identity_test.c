@@ -3,15 +3,20 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/filter.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,6 +27,7 @@
 #include <cmocka.h>
 
 #include "../../keyd/identity.h"
+#include "../../keyd/identity_known.h"
 #include "../../keyd/identity_proc.h"
 #include "../../lib/bytes.h"
 
@@ -59,8 +65,14 @@ static int
 teardown(void **state)
 {
 	struct fixture *f = *state;
+	static const char *const copies[] = { "1", "2" };
+	char path[64];
 
 	(void)close(f->listener);
+	for (size_t i = 0; i < 2; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", f->dir, copies[i]);
+		(void)unlink(path);
+	}
 	(void)unlink(f->addr.sun_path);
 	assert_int_equal(rmdir(f->dir), 0);
 	free(f);
@@ -123,7 +135,7 @@ tells_uid_gid_groups_and_pid_of_a_client(void **state)
 	gid_t groups[IDENTITY_GROUPS];
 	int count = getgroups(IDENTITY_GROUPS, groups);
 
-	assert_int_equal(identity_of_socket(fd, &id), HF_OK);
+	assert_int_equal(identity_of_socket(NULL, fd, &id), HF_OK);
 	assert_true(id->local);
 	assert_int_equal(id->uid, geteuid());
 	assert_int_equal(id->gid, getegid());
@@ -150,7 +162,7 @@ tells_the_program_of_a_client(void **state)
 
 	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
 	assert_int_equal(stat(self, &st), 0);
-	assert_int_equal(identity_of_socket(fd, &id), HF_OK);
+	assert_int_equal(identity_of_socket(NULL, fd, &id), HF_OK);
 	assert_string_equal(id->exe, self);
 	assert_int_equal(id->exe_dev, st.st_dev);
 	assert_int_equal(id->exe_ino, st.st_ino);
@@ -180,7 +192,7 @@ tells_another_uid_with_its_groups(void **state)
 		_exit(read(dial(f), &c, 1) == 0 ? 0 : 1);
 	}
 	fd = take(f);
-	assert_int_equal(identity_of_socket(fd, &id), HF_OK);
+	assert_int_equal(identity_of_socket(NULL, fd, &id), HF_OK);
 	assert_int_equal(id->uid, STRANGER);
 	assert_int_equal(id->gid, STRANGER);
 	assert_int_equal(id->group_count, 2);
@@ -212,7 +224,8 @@ refuses_a_process_that_changed_its_uid_since(void **state)
 	}
 	fd = take(f);
 	assert_int_equal(read(ready[0], &c, 1), 1);
-	assert_int_equal(identity_of_socket(fd, &id), HF_ERR_NOT_IDENTIFIED);
+	assert_int_equal(
+	    identity_of_socket(NULL, fd, &id), HF_ERR_NOT_IDENTIFIED);
 	assert_null(id);
 	(void)close(ready[0]);
 	(void)close(ready[1]);
@@ -234,7 +247,8 @@ refuses_a_process_that_ended_before_it_was_asked_about(void **state)
 	}
 	fd = take(f);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_int_equal(identity_of_socket(fd, &id), HF_ERR_NOT_IDENTIFIED);
+	assert_int_equal(
+	    identity_of_socket(NULL, fd, &id), HF_ERR_NOT_IDENTIFIED);
 	assert_null(id);
 	(void)close(fd);
 }
@@ -247,7 +261,7 @@ stays_valid_while_the_process_runs_and_not_after(void **state)
 	int fd = take(f);
 	struct identity *id = NULL;
 
-	assert_int_equal(identity_of_socket(fd, &id), HF_OK);
+	assert_int_equal(identity_of_socket(NULL, fd, &id), HF_OK);
 	assert_true(identity_still_valid(id));
 	reap(pid, fd);
 	assert_false(identity_still_valid(id));
@@ -283,7 +297,7 @@ is_not_valid_once_the_process_runs_another_program(void **state)
 	(void)close(go[0]);
 	(void)close(out[1]);
 	fd = take(f);
-	assert_int_equal(identity_of_socket(fd, &id), HF_OK);
+	assert_int_equal(identity_of_socket(NULL, fd, &id), HF_OK);
 	assert_true(identity_still_valid(id));
 	assert_int_equal(write(go[1], "ge", 2), 2);
 	assert_int_equal(read(out[0], &c, 1), 1); /* cat echoes: it runs */
@@ -292,6 +306,271 @@ is_not_valid_once_the_process_runs_another_program(void **state)
 	(void)close(go[1]);
 	(void)close(out[0]);
 	reap(pid, fd);
+}
+
+/* -- Connections of one process -- */
+
+/* What a child does on command: a letter each, from `control`, and it answers
+ * with the same letter. */
+struct dancer {
+	pid_t pid;
+	int control;
+};
+
+static void
+dancer_exec(const struct fixture *f, char copy, int control)
+{
+	char path[64], number[16];
+
+	(void)snprintf(path, sizeof(path), "%s/%c", f->dir, copy);
+	(void)snprintf(number, sizeof(number), "%d", control);
+	(void)execl(path, "dancer", f->dir, number, (char *)NULL);
+	_exit(102);
+}
+
+/* d: connects once more; u: becomes another user; g: changes groups; 1, 2: runs
+ * a copy of this program; q: ends. */
+static int
+dancer_run(const struct fixture *f, int control)
+{
+	static const gid_t groups[] = { 7003 };
+	char step;
+
+	while (read(control, &step, 1) == 1 && step != 'q') {
+		if (step == 'd')
+			(void)dial(f);
+		if (step == '1' || step == '2')
+			dancer_exec(f, step, control);
+		if ((step == 'u' && setuid(STRANGER) != 0) ||
+		    (step == 'g' && setgroups(1, groups) != 0) ||
+		    write(control, &step, 1) != 1)
+			return 103;
+	}
+	return 0;
+}
+
+/* With a pid of its own choice, where one is given (0: any). */
+static struct dancer
+dancer_start(const struct fixture *f, pid_t pid)
+{
+	struct clone_args how = { .exit_signal = SIGCHLD,
+		.set_tid = (uintptr_t)&pid,
+		.set_tid_size = 1 };
+	struct dancer d;
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	d.pid =
+	    pid == 0 ? fork() : (pid_t)syscall(SYS_clone3, &how, sizeof(how));
+	if (d.pid == 0) {
+		(void)close(ends[0]);
+		_exit(dancer_run(f, ends[1]));
+	}
+	(void)close(ends[1]);
+	d.control = ends[0];
+	return d;
+}
+
+static void
+dance(const struct dancer *d, char step)
+{
+	char answer;
+
+	assert_int_equal(write(d->control, &step, 1), 1);
+	if (step != '1' && step != '2') {
+		assert_int_equal(read(d->control, &answer, 1), 1);
+		assert_int_equal(answer, step);
+	}
+}
+
+static void
+dancer_end(const struct dancer *d)
+{
+	assert_int_equal(write(d->control, "q", 1), 1);
+	reap(d->pid, d->control);
+}
+
+/* A connection of the dancer, and who it is. */
+static struct identity *
+meet(const struct fixture *f, struct identities *known, const struct dancer *d)
+{
+	struct identity *id = NULL;
+	int fd;
+
+	dance(d, 'd');
+	fd = take(f);
+	assert_int_equal(identity_of_socket(known, fd, &id), HF_OK);
+	assert_int_equal(id->pid, d->pid);
+	assert_true(identity_still_valid(id));
+	(void)close(fd);
+	return id;
+}
+
+static size_t
+descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir) != NULL)
+		count++;
+	(void)closedir(dir);
+	return count;
+}
+
+static void
+shares_among_connections_of_one_process(void **state)
+{
+	const struct fixture *f = *state;
+	struct dancer one = dancer_start(f, 0), two = dancer_start(f, 0);
+	struct identity *ids[100], *other;
+	struct identities *known = NULL;
+	size_t before;
+
+	assert_int_equal(identities_new(&known), HF_OK);
+	before = descriptors();
+	for (size_t i = 0; i < 100; i++) {
+		ids[i] = meet(f, known, &one);
+		assert_ptr_equal(ids[i], ids[0]);
+	}
+	other = meet(f, known, &two);
+	assert_ptr_not_equal(other, ids[0]);
+	assert_int_equal(descriptors(), before + 2);
+	/* It stays for as long as one of them does. */
+	for (size_t i = 0; i < 99; i++)
+		identity_free(ids[i]);
+	assert_int_equal(descriptors(), before + 2);
+	assert_true(identity_still_valid(ids[99]));
+	dancer_end(&one);
+	assert_false(identity_still_valid(ids[99]));
+	assert_true(identity_still_valid(other));
+	identity_free(ids[99]);
+	identity_free(other);
+	assert_int_equal(descriptors(), before - 1); /* one's control, too */
+	dancer_end(&two);
+	identities_free(known);
+	identities_free(NULL);
+}
+
+/* This program as another file. */
+static void
+copy_self(const struct fixture *f, char copy)
+{
+	char path[64];
+	struct stat st;
+	int in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), out;
+
+	(void)snprintf(path, sizeof(path), "%s/%c", f->dir, copy);
+	out = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+	assert_true(in >= 0 && out >= 0);
+	assert_int_equal(fstat(in, &st), 0);
+	for (off_t left = st.st_size; left > 0;) {
+		ssize_t n = sendfile(out, in, NULL, (size_t)left);
+
+		assert_true(n > 0);
+		left -= n;
+	}
+	(void)close(in);
+	(void)close(out);
+}
+
+static void
+does_not_share_with_a_program_that_ran_before(void **state)
+{
+	const struct fixture *f = *state;
+	struct dancer d = dancer_start(f, 0);
+	struct identity *before, *after, *again;
+	struct identities *known = NULL;
+
+	copy_self(f, '1');
+	copy_self(f, '2');
+	assert_int_equal(identities_new(&known), HF_OK);
+	dance(&d, '1');
+	before = meet(f, known, &d);
+	dance(&d, '2');
+	after = meet(f, known, &d);
+	assert_ptr_not_equal(before, after);
+	assert_string_not_equal(before->exe, after->exe);
+	assert_false(identity_still_valid(before));
+	assert_true(identity_still_valid(after));
+	again = meet(f, known, &d);
+	assert_ptr_equal(again, after);
+	identity_free(before);
+	identity_free(after);
+	identity_free(again);
+	dancer_end(&d);
+	identities_free(known);
+}
+
+static void
+does_not_share_with_who_the_process_was_before(void **state)
+{
+	const struct fixture *f = *state;
+	struct identity *root, *grouped, *user;
+	struct identities *known = NULL;
+	struct dancer d;
+
+	if (geteuid() != 0)
+		skip();
+	d = dancer_start(f, 0);
+	assert_int_equal(identities_new(&known), HF_OK);
+	root = meet(f, known, &d);
+	dance(&d, 'g');
+	grouped = meet(f, known, &d);
+	assert_ptr_not_equal(grouped, root);
+	assert_int_equal(grouped->group_count, 1);
+	assert_int_equal(grouped->groups[0], 7003);
+	dance(&d, 'u');
+	user = meet(f, known, &d);
+	assert_ptr_not_equal(user, root);
+	assert_ptr_not_equal(user, grouped);
+	assert_int_equal(user->uid, STRANGER);
+	assert_int_equal(root->uid, 0);
+	identity_free(root);
+	identity_free(grouped);
+	identity_free(user);
+	dancer_end(&d);
+	identities_free(known);
+}
+
+static void
+does_not_share_with_a_process_that_had_the_same_pid(void **state)
+{
+	const struct fixture *f = *state;
+	struct dancer old = dancer_start(f, 0), heir;
+	struct identity *dead, *alive, *late = NULL;
+	struct identities *known = NULL;
+	int early;
+
+	assert_int_equal(identities_new(&known), HF_OK);
+	dead = meet(f, known, &old);
+	dance(&old, 'd');
+	early = take(f); /* nobody asked yet who that is */
+	dancer_end(&old);
+	heir = dancer_start(f, old.pid);
+	if (heir.pid < 0) { /* only root may choose a pid */
+		identity_free(dead);
+		identities_free(known);
+		(void)close(early);
+		(void)close(heir.control);
+		skip();
+	}
+	alive = meet(f, known, &heir);
+	assert_int_equal(alive->pid, dead->pid);
+	assert_string_equal(alive->label, dead->label);
+	assert_ptr_not_equal(alive, dead);
+	assert_false(identity_still_valid(dead));
+	assert_true(identity_still_valid(alive));
+	/* A connection of the dead one is not taken for one of the heir. */
+	assert_int_equal(
+	    identity_of_socket(known, early, &late), HF_ERR_NOT_IDENTIFIED);
+	assert_null(late);
+	(void)close(early);
+	identity_free(dead);
+	identity_free(alive);
+	dancer_end(&heir);
+	identities_free(known);
 }
 
 /* From now on the kernel seems not to know SO_PEERPIDFD. */
@@ -318,7 +597,8 @@ forget_peerpidfd(void)
 static int
 identify_without_peerpidfd(int fd, pid_t pid)
 {
-	struct identity *id = NULL;
+	struct identity *id = NULL, *again = NULL;
+	struct identities *known = NULL;
 	socklen_t len = sizeof(int);
 	int pidfd;
 
@@ -326,10 +606,15 @@ identify_without_peerpidfd(int fd, pid_t pid)
 	    getsockopt(fd, SOL_SOCKET, 77, &pidfd, &len) == 0 ||
 	    errno != ENOPROTOOPT)
 		return 2;
-	if (identity_of_socket(fd, &id) != HF_OK || id->pid != pid ||
+	if (identities_new(&known) != HF_OK ||
+	    identity_of_socket(known, fd, &id) != HF_OK || id->pid != pid ||
 	    id->pidfd < 0 || id->exe == NULL || !identity_still_valid(id))
 		return 3;
+	if (identity_of_socket(known, fd, &again) != HF_OK || again != id)
+		return 4;
 	identity_free(id);
+	identity_free(again);
+	identities_free(known);
 	return 0;
 }
 
@@ -357,12 +642,15 @@ refuses_a_socket_that_is_not_local(void **state)
 
 	(void)state;
 	assert_true(fd >= 0);
-	assert_int_equal(identity_of_socket(fd, &id), HF_ERR_NOT_IDENTIFIED);
+	assert_int_equal(
+	    identity_of_socket(NULL, fd, &id), HF_ERR_NOT_IDENTIFIED);
 	(void)close(fd);
-	assert_int_equal(identity_of_socket(-1, &id), HF_ERR_NOT_IDENTIFIED);
+	assert_int_equal(
+	    identity_of_socket(NULL, -1, &id), HF_ERR_NOT_IDENTIFIED);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0); /* not connected */
-	assert_int_equal(identity_of_socket(fd, &id), HF_ERR_NOT_IDENTIFIED);
+	assert_int_equal(
+	    identity_of_socket(NULL, fd, &id), HF_ERR_NOT_IDENTIFIED);
 	(void)close(fd);
 }
 
@@ -672,8 +960,20 @@ refuses_to_be_two_people_at_once(void **state)
 	assert_null(id);
 }
 
+/* As the other program that a dancer runs: FOLDER CONTROL. */
+static int
+dance_on(char **argv)
+{
+	struct fixture f = { .addr = { .sun_family = AF_UNIX } };
+
+	(void)snprintf(f.dir, sizeof(f.dir), "%s", argv[1]);
+	(void)snprintf(
+	    f.addr.sun_path, sizeof(f.addr.sun_path), "%s/s", argv[1]);
+	return dancer_run(&f, atoi(argv[2]));
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
@@ -684,6 +984,10 @@ main(void)
 		T(refuses_a_process_that_ended_before_it_was_asked_about),
 		T(stays_valid_while_the_process_runs_and_not_after),
 		T(is_not_valid_once_the_process_runs_another_program),
+		T(shares_among_connections_of_one_process),
+		T(does_not_share_with_a_program_that_ran_before),
+		T(does_not_share_with_who_the_process_was_before),
+		T(does_not_share_with_a_process_that_had_the_same_pid),
 		T(does_without_peerpidfd_on_older_kernels),
 		T(refuses_a_socket_that_is_not_local),
 		T(finds_the_system_unit_in_both_cgroup_versions),
@@ -700,5 +1004,7 @@ main(void)
 		T(refuses_to_be_two_people_at_once),
 	};
 
+	if (argc == 3)
+		return dance_on(argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,13 +182,13 @@ pipeline_abandon(struct request *rq, enum hf_err result)
 }
 
 enum hf_err
-identity_of_socket(int fd, struct identity **out)
+identity_of_socket(struct identities *known, int fd, struct identity **out)
 {
 	struct identity *id = calloc(1, sizeof(*id));
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
-	must(id != NULL);
+	must(id != NULL && known != NULL);
 	must(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0);
 	id->local = true;
 	id->uid = cred.uid;

@@ -186,15 +186,15 @@ crowd_close(struct crowd *c)
 	*c = (struct crowd){ 0 };
 }
 
-/* As many as this process may have, up to `count`. The daemon, which has the
- * same limit, needs two descriptors for each: it holds on to who it is. */
+/* As many as this process may have, up to `count`; the daemon, which has the
+ * same limit, needs as many. */
 static bool
 crowd_open(struct crowd *c, const char *socket, unsigned count)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		rlim_t most = limit.rlim_max / 2;
+		rlim_t most = limit.rlim_max;
 
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);

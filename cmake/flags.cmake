@@ -52,7 +52,9 @@ if(HOLDFAST_FUZZ)
 	target_link_options(holdfast_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(HOLDFAST_COVERAGE)
-	target_compile_options(holdfast_flags INTERFACE --coverage -O0 -g)
+	# Threads count the same lines.
+	target_compile_options(holdfast_flags INTERFACE --coverage -O0 -g
+		-fprofile-update=atomic)
 	target_compile_definitions(holdfast_flags INTERFACE HOLDFAST_COVERAGE)
 	target_link_options(holdfast_flags INTERFACE --coverage)
 endif()

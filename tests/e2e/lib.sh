@@ -18,6 +18,8 @@ AUDIT=
 MODULE=/usr/lib/softhsm/libsofthsm2.so
 PIN=file:pin
 PRELOAD= # a shim that start_daemon loads into the daemon
+# STOP_SIGNAL: how a daemon ends with its test. By default there is nothing to
+# wait for; one that is built for coverage has figures to write first.
 checks=0
 
 fail() {
@@ -210,7 +212,7 @@ start_service() {
 
 cleanup() {
 	local status=$?
-	stop_daemon -KILL
+	stop_daemon "${STOP_SIGNAL:--KILL}"
 	[ -z "${KEEP:-}" ] || cp -r "$T" "$KEEP" # to look into by hand
 	if declare -F more_cleanup >/dev/null; then more_cleanup; fi
 	rm -rf "$T"

@@ -17,90 +17,12 @@ skip_space(struct hcl_parser *p)
 			p->line++;
 }
 
-/* \uHHHH was read as `high`; a surrogate needs its other half (RFC 8259, 7). */
-static enum hf_err
-put_unicode(struct hcl_parser *p)
-{
-	enum hf_err err;
-	uint32_t high, low;
-
-	if ((err = hcl_hex(p, 4, &high)) != HF_OK)
-		return err;
-	if (high < 0xd800 || high > 0xdbff)
-		return hcl_text_put_rune(p, high);
-	if (!hcl_take(p, '\\') || !hcl_take(p, 'u'))
-		return hcl_refuse(p,
-		    "the second half of a surrogate pair "
-		    "expected");
-	if ((err = hcl_hex(p, 4, &low)) != HF_OK)
-		return err;
-	if (low < 0xdc00 || low > 0xdfff)
-		return hcl_refuse(p,
-		    "the second half of a surrogate pair "
-		    "expected");
-	return hcl_text_put_rune(
-	    p, 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00));
-}
-
-static enum hf_err
-put_escape(struct hcl_parser *p)
-{
-	static const char letters[] = "\"\\/bfnrt";
-	static const char means[] = "\"\\/\b\f\n\r\t";
-	const char *letter;
-
-	if (hcl_take(p, 'u'))
-		return put_unicode(p);
-	letter = p->at == p->end ? NULL
-				 : memchr(letters, *p->at, sizeof(letters) - 1);
-	if (letter == NULL)
-		return hcl_refuse(p, "unknown escape in a string");
-	p->at++;
-	hcl_text_put(p, &means[letter - letters], 1);
-	return HF_OK;
-}
-
-/* Interpolation as in the native syntax, so that both mean the same. */
-static enum hf_err
-put_plain(struct hcl_parser *p)
-{
-	size_t left = (size_t)(p->end - p->at);
-
-	if (left >= 3 && memcmp(p->at, "$${", 3) == 0) {
-		hcl_text_put(p, "${", 2);
-		p->at += 3;
-		return HF_OK;
-	}
-	if (left >= 2 && memcmp(p->at, "${", 2) == 0)
-		return hcl_refuse(p,
-		    "interpolation \"${...}\" is not "
-		    "supported; write \"$${\" for a literal \"${\"");
-	if ((unsigned char)*p->at < 0x20)
-		return hcl_refuse(p,
-		    "the string has no end; '\"' expected on "
-		    "the same line");
-	hcl_text_put(p, p->at, 1);
-	p->at++;
-	return HF_OK;
-}
-
-static enum hf_err
-parse_string(struct hcl_parser *p, struct hf_text *out)
-{
-	enum hf_err err = HF_OK;
-
-	hcl_text_begin(p);
-	p->at++; /* the quote */
-	while (err == HF_OK) {
-		if (p->at == p->end)
-			return hcl_refuse(p, "the string has no end");
-		if (hcl_take(p, '"'))
-			break;
-		err = hcl_take(p, '\\') ? put_escape(p) : put_plain(p);
-	}
-	*out = hcl_text_end(p);
-	return err;
-}
+static const struct hcl_quoting quoting = {
+	.letters = "\"\\/bfnrt",
+	.means = "\"\\/\b\f\n\r\t",
+	.pairs = true,
+	.known = "\\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uHHHH",
+};
 
 static enum hf_err
 parse_list(struct hcl_parser *p, struct hcl_node *list)
@@ -140,7 +62,7 @@ parse_member(struct hcl_parser *p, struct hcl_node *object)
 	if (!hcl_at(p, '"'))
 		return hcl_refuse(p, "a name in quotes expected, got %s",
 		    hcl_next_words(p, buf));
-	if ((err = parse_string(p, &key)) != HF_OK)
+	if ((err = hcl_string(p, &quoting, &key)) != HF_OK)
 		return err;
 	skip_space(p);
 	if (!hcl_take(p, ':'))
@@ -186,7 +108,7 @@ static enum hf_err
 parse_number(struct hcl_parser *p, struct hcl_node *node)
 {
 	struct hf_text all = { p->at, 0 };
-	const char *digits = p->at + (*p->at == '-');
+	const char *digits = p->at + (*p->at == '-'), *point;
 
 	while (p->at < p->end &&
 	    (hcl_digit(*p->at) || memchr("-+.eE", *p->at, 5) != NULL))
@@ -194,6 +116,9 @@ parse_number(struct hcl_parser *p, struct hcl_node *node)
 	all.len = (size_t)(p->at - all.ptr);
 	if (p->at - digits > 1 && digits[0] == '0' && hcl_digit(digits[1]))
 		return hcl_refuse(p, "a number may not begin with 0");
+	point = memchr(all.ptr, '.', all.len);
+	if (point != NULL && (point + 1 == p->at || !hcl_digit(point[1])))
+		return hcl_refuse(p, "a digit expected behind '.'");
 	return hcl_number(p, node, all, 10);
 }
 
@@ -221,7 +146,7 @@ parse_bool(struct hcl_parser *p, struct hcl_node *node)
 static enum hf_err
 parse_text(struct hcl_parser *p, struct hcl_node *node)
 {
-	return parse_string(p, &node->text);
+	return hcl_string(p, &quoting, &node->text);
 }
 
 static enum hcl_kind

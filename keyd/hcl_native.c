@@ -70,87 +70,13 @@ skip_space(struct hcl_parser *p)
 	}
 }
 
-/* Up to three octal digits, the first of which is next. */
-static uint32_t
-octal(struct hcl_parser *p)
-{
-	uint32_t v = 0;
-
-	for (int i = 0;
-	     i < 3 && p->at < p->end && *p->at >= '0' && *p->at <= '7'; i++)
-		v = v << 3 | (uint32_t)(*p->at++ - '0');
-	return v;
-}
-
-static enum hf_err
-put_escape(struct hcl_parser *p)
-{
-	static const char letters[] = "abfnrtv\\\"";
-	static const char means[] = "\a\b\f\n\r\t\v\\\"";
-	const char *letter;
-	enum hf_err err;
-	uint32_t rune;
-	char c;
-
-	if (p->at == p->end)
-		return hcl_refuse(p, "the string has no end");
-	c = *p->at;
-	letter = memchr(letters, c, sizeof(letters) - 1);
-	if (letter != NULL) {
-		p->at++;
-		hcl_text_put(p, &means[letter - letters], 1);
-		return HF_OK;
-	}
-	if (c >= '0' && c <= '7')
-		return hcl_text_put_rune(p, octal(p));
-	if (c != 'x' && c != 'u' && c != 'U')
-		return hcl_refuse(p,
-		    "unknown escape in a string; one of "
-		    "\\n \\t \\\\ \\\" \\xHH \\uHHHH \\UHHHHHHHH expected");
-	p->at++;
-	err = hcl_hex(p, c == 'x' ? 2 : c == 'u' ? 4 : 8, &rune);
-	return err != HF_OK ? err : hcl_text_put_rune(p, rune);
-}
-
-/* One byte of a string or heredoc; "$${" is "${", and "${" is refused. */
-static enum hf_err
-put_plain(struct hcl_parser *p)
-{
-	size_t left = (size_t)(p->end - p->at);
-
-	if (left >= 3 && memcmp(p->at, "$${", 3) == 0) {
-		hcl_text_put(p, "${", 2);
-		p->at += 3;
-		return HF_OK;
-	}
-	if (left >= 2 && memcmp(p->at, "${", 2) == 0)
-		return hcl_refuse(p,
-		    "interpolation \"${...}\" is not "
-		    "supported; write \"$${\" for a literal \"${\"");
-	hcl_text_put(p, p->at, 1);
-	p->at++;
-	return HF_OK;
-}
-
-static enum hf_err
-parse_string(struct hcl_parser *p, struct hf_text *out)
-{
-	enum hf_err err = HF_OK;
-
-	hcl_text_begin(p);
-	p->at++; /* the quote */
-	while (err == HF_OK) {
-		if (p->at == p->end || *p->at == '\n')
-			return hcl_refuse(p,
-			    "the string has no end; '\"' "
-			    "expected on the same line");
-		if (hcl_take(p, '"'))
-			break;
-		err = hcl_take(p, '\\') ? put_escape(p) : put_plain(p);
-	}
-	*out = hcl_text_end(p);
-	return err;
-}
+static const struct hcl_quoting quoting = {
+	.letters = "abfnrtv\\\"",
+	.means = "\a\b\f\n\r\t\v\\\"",
+	.numbers = true,
+	.controls = true,
+	.known = "\\n \\t \\\\ \\\" \\xHH \\uHHHH \\UHHHHHHHH",
+};
 
 static bool
 is_word_start(char c)
@@ -250,7 +176,7 @@ put_heredoc_line(struct hcl_parser *p, size_t strip)
 
 	p->at += strip < line.len ? strip : line.len;
 	while (p->at < stop)
-		if ((err = put_plain(p)) != HF_OK)
+		if ((err = hcl_put_plain(p)) != HF_OK)
 			return err;
 	hcl_text_put(p, "\n", 1);
 	p->at = next;
@@ -405,7 +331,7 @@ parse_text(struct hcl_parser *p, struct hcl_node *node)
 	char buf[24];
 
 	if (*p->at == '"')
-		return parse_string(p, &node->text);
+		return hcl_string(p, &quoting, &node->text);
 	if (p->end - p->at >= 2 && memcmp(p->at, "<<", 2) == 0)
 		return parse_heredoc(p, &node->text);
 	return hcl_refuse(
@@ -447,7 +373,7 @@ parse_key(struct hcl_parser *p, struct hf_text *out)
 	struct hf_text word;
 
 	if (*p->at == '"')
-		return parse_string(p, out);
+		return hcl_string(p, &quoting, out);
 	word = take_word(p);
 	hcl_text_begin(p);
 	hcl_text_put(p, word.ptr, word.len);

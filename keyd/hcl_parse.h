@@ -53,6 +53,24 @@ enum hf_err hcl_hex(struct hcl_parser *p, unsigned digits, uint32_t *out);
 enum hf_err hcl_number(struct hcl_parser *p, struct hcl_node *node,
     struct hf_text spelling, int base);
 
+/* -- hcl_string.c -- */
+
+/* What may stand between quotes. */
+struct hcl_quoting {
+	const char *letters, *means; /* of \n and the like */
+	const char *known;           /* all escapes, for messages */
+	bool numbers;                /* \101 \x41 \U0001F600 */
+	bool pairs;    /* \ud83d\ude00 is one character (RFC 8259) */
+	bool controls; /* control characters stand for themselves */
+};
+
+/* The string whose quote is next. */
+enum hf_err hcl_string(
+    struct hcl_parser *p, const struct hcl_quoting *q, struct hf_text *out);
+
+/* One byte of a string or heredoc; "$${" is "${", and "${" is refused. */
+enum hf_err hcl_put_plain(struct hcl_parser *p);
+
 static inline bool
 hcl_at(const struct hcl_parser *p, char c)
 {

@@ -101,12 +101,73 @@ reads_every_escape_of_a_string(void **state)
 }
 
 static void
+reads_every_escape_of_json(void **state)
+{
+	(void)state;
+	expect_tree("{\"a\": \"\\\"\\\\\\/\\b\\f\\n\\r\\t\"}",
+	    "{ a:'\"\\/\b\f\n\r\t' } ");
+	expect_tree("{\"a\": \"\\u0041\\u00E9\\u20ac\"}",
+	    "{ a:'A\xc3\xa9\xe2\x82\xac' } ");
+	expect_tree("{\"\\ud83d\\uDE00\": 1}", "{ \xf0\x9f\x98\x80:1 } ");
+	expect_refused("{\"a\": \"\\u0000\"}", "NUL");
+	expect_refused("{\"a\": \"\\u12\"}", "4 hexadecimal digits");
+	expect_refused("{\"a\": \"\\", "the string has no end");
+}
+
+/* One syntax's escapes mean nothing in the other. */
+static void
+keeps_the_escapes_of_the_syntaxes_apart(void **state)
+{
+	static const char *const of_hcl[] = { "\\a", "\\v", "\\x41", "\\101",
+		"\\U0001F600", "\\q" };
+	char text[40];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(of_hcl) / sizeof(of_hcl[0]); i++) {
+		(void)snprintf(
+		    text, sizeof(text), "{\"a\": \"%s\"}", of_hcl[i]);
+		expect_refused(text, "unknown escape in a string; one of");
+	}
+	expect_refused("a = \"\\/\"", "unknown escape");
+	expect_refused("a = \"\\ud83d\\ude00\"", "U+D83D is not a character");
+}
+
+static void
+refuses_half_a_surrogate_pair(void **state)
+{
+	static const char *const halves[] = { "", "x", "\\n", "\\u0041",
+		"\\ud83d", "\\ue000" };
+	char text[40];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(halves) / sizeof(halves[0]); i++) {
+		(void)snprintf(
+		    text, sizeof(text), "{\"a\": \"\\ud83d%s\"}", halves[i]);
+		expect_refused(text, "the second half of a surrogate pair");
+	}
+	expect_refused("{\"a\": \"\\ud83d\\u12\"}", "4 hexadecimal digits");
+	expect_refused("{\"a\": \"\\ude00\"}", "U+DE00 is not a character");
+}
+
+static void
+refuses_control_characters_in_json_only(void **state)
+{
+	(void)state;
+	expect_refused("{\"a\": \"\t\"}", "the byte 0x09 must be escaped");
+	expect_refused("{\"a\": \"\x01\"}", "the byte 0x01 must be escaped");
+	expect_refused("{\"\n\": 1}", "the string has no end");
+	expect_tree("{\"a\": \"\x7f\"}", "{ a:'\x7f' } ");
+	expect_tree("a = \"\t\"", "{ a:'\t' } ");
+}
+
+static void
 refuses_interpolation_but_not_templates(void **state)
 {
 	(void)state;
 	expect_refused("\na = \"x${y}\"", "f:2: interpolation");
 	expect_refused("{\"a\": \"${y}\"}", "f:1: interpolation");
 	expect_tree("a = \"$${y} $5 $$ $\"", "{ a:'${y} $5 $$ $' } ");
+	expect_tree("{\"a\": \"$${y} $5\"}", "{ a:'${y} $5' } ");
 	expect_tree("a = \"{{identity.entity.id}}\"",
 	    "{ a:'{{identity.entity.id}}' } ");
 }
@@ -175,6 +236,15 @@ reads_numbers(void **state)
 	expect_refused("a = 1.2.3", "not a number");
 	expect_refused("a = 08", "not a number");
 	expect_refused("{\"a\": 0660}", "may not begin with 0");
+	expect_refused("{\"a\": -07}", "may not begin with 0");
+	expect_refused("{\"a\": -}", "\"-\" is not a number");
+	expect_refused("{\"a\": 1-2}", "\"1-2\" is not a number");
+	expect_refused("{\"a\": 1.5.2}", "\"1.5.2\" is not a number");
+	expect_refused("{\"a\": .5}", "a value expected");
+	expect_refused("{\"a\": 1.}", "a digit expected behind '.'");
+	expect_refused("{\"a\": 1.e5}", "a digit expected behind '.'");
+	expect_refused("{\"a\": 1e}", "\"1e\" is not a number");
+	expect_refused("{\"a\": 0x1f}", "',' or '}' expected, got 'x'");
 }
 
 static void
@@ -259,6 +329,51 @@ says_what_was_expected(void **state)
 	expect_refused("{} x", "something follows");
 	expect_refused("{\"a\": null}", "a value expected");
 	expect_refused("{\"a\": 1 // c\n}", "',' or '}' expected");
+}
+
+static void
+reads_every_kind_of_json_value(void **state)
+{
+	(void)state;
+	expect_tree("{ \"a\" : [ true , false , [ ] , { } , \"\" ] }",
+	    "{ a:[ true false [ ] { } '' ] } ");
+}
+
+static void
+says_what_json_lacks_and_where(void **state)
+{
+	(void)state;
+	expect_refused("{", "a name in quotes expected, got the end");
+	expect_refused("{a: 1}", "a name in quotes expected, got 'a'");
+	expect_refused("{\"a\": 1,\n}", "f:2: a name in quotes expected");
+	expect_refused("{\"a", "f:1: the string has no end");
+	expect_refused("{\"a\":", "a value expected, got the end");
+	expect_refused("{\"a\": tru}", "a value expected");
+	expect_refused("{\"a\": truex}", "',' or '}' expected, got 'x'");
+	expect_refused("{\"a\": [1 2]}", "',' or ']' expected, got '2'");
+	expect_refused("{\"a\": [1", "',' or ']' expected, got the end");
+	expect_refused("{\"a\": [1, \"", "the string has no end");
+	expect_refused("{\"a\": 1, \"b\": 2,\n \"a\": 3}",
+	    "f:2: \"a\" is given twice, first on line 1");
+	expect_refused("{\"a\": {\"b\": 1, \"b\": 2}}", "given twice");
+	expect_refused("\n\n{}\n{}", "f:4: something follows");
+}
+
+static void
+counts_values_of_all_lists_together(void **state)
+{
+	static char big[4 * HCL_NODES_MAX];
+	size_t n = 0;
+
+	(void)state;
+	for (int list = 0; list < 9; list++) {
+		n += (size_t)snprintf(
+		    big + n, sizeof(big) - n, "%c\"%d\":[0", ",{"[!list], list);
+		for (int i = 1; i < HCL_MEMBERS_MAX; i++)
+			n += (size_t)snprintf(big + n, sizeof(big) - n, ",0");
+		n += (size_t)snprintf(big + n, sizeof(big) - n, "]");
+	}
+	expect_refused(big, "more than 65536 values");
 }
 
 static void
@@ -354,6 +469,10 @@ main(void)
 		cmocka_unit_test(reads_an_empty_file_as_an_empty_object),
 		cmocka_unit_test(skips_comments_of_all_three_kinds),
 		cmocka_unit_test(reads_every_escape_of_a_string),
+		cmocka_unit_test(reads_every_escape_of_json),
+		cmocka_unit_test(keeps_the_escapes_of_the_syntaxes_apart),
+		cmocka_unit_test(refuses_half_a_surrogate_pair),
+		cmocka_unit_test(refuses_control_characters_in_json_only),
 		cmocka_unit_test(refuses_interpolation_but_not_templates),
 		cmocka_unit_test(refuses_a_string_without_end),
 		cmocka_unit_test(reads_heredocs),
@@ -367,6 +486,9 @@ main(void)
 		cmocka_unit_test(reads_several_labels),
 		cmocka_unit_test(refuses_a_plain_member_given_twice),
 		cmocka_unit_test(says_what_was_expected),
+		cmocka_unit_test(reads_every_kind_of_json_value),
+		cmocka_unit_test(says_what_json_lacks_and_where),
+		cmocka_unit_test(counts_values_of_all_lists_together),
 		cmocka_unit_test(refuses_what_is_not_text),
 		cmocka_unit_test(refuses_nesting_beyond_the_limit),
 		cmocka_unit_test(refuses_too_many_members_and_too_large_a_file),

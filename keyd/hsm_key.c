@@ -204,6 +204,8 @@ key_wrap(struct hsm_call *call, struct key_work *w, CK_OBJECT_HANDLE wrap,
 		return not_wrappable(call, w);
 	if (err != HF_OK)
 		return err;
+	if (len > WRAPPED_MAX)
+		return HF_ERR_HSM_REFUSED; /* it claims to have overrun */
 	err = call_check(call,
 	    key_unwrap(call, call->session, w->type, wrap,
 		bytes_of(w->wrapped, len), &back));

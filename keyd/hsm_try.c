@@ -230,6 +230,8 @@ wrap_round_trip(struct probe *p, CK_MECHANISM *m, CK_OBJECT_HANDLE wrap,
 	template_number(&t, CKA_KEY_TYPE, CKK_AES);
 	template_bool(&t, CKA_TOKEN, false);
 	template_bool(&t, CKA_DECRYPT, true);
+	if (err == HF_OK && len > sizeof(wrapped))
+		return wrong(p, "the wrapped key is longer than asked for");
 	if (err == HF_OK)
 		err = call_check(call,
 		    call->fn->C_UnwrapKey(call->session, m, unwrap, wrapped,

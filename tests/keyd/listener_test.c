@@ -3,6 +3,8 @@
 
 #include <sys/wait.h>
 
+#include "../../keyd/leave.h"
+
 static void
 makes_the_socket_with_its_mode(void **state)
 {
@@ -101,6 +103,111 @@ refuses_a_path_that_no_socket_can_have(void **state)
 	assert_int_equal(try_open(f, &t), HF_ERR_BAD_SETTINGS);
 }
 
+static void
+refuses_a_folder_where_no_socket_can_be(void **state)
+{
+	static const char *const bad[] = { "", "/dev/null/socket",
+		"/nonexistent/socket", "/proc/socket" };
+	struct fixture *f = *state;
+	struct transport *t = NULL;
+	struct hf_why why;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		f->settings.socket = bad[i];
+		assert_int_equal(transport_open(&f->settings, NULL, &t, &why),
+		    i == 0 ? HF_ERR_BAD_SETTINGS : HF_ERR_SYSTEM);
+		assert_non_null(strstr(why.text, bad[i]));
+	}
+}
+
+/* Where root serves, others must not be able to choose whom it replaces. */
+static void
+leaves_the_socket_of_somebody_else(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int stale = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct transport *t = NULL;
+	struct hf_why why;
+
+	(void)strcpy(address.sun_path, f->socket);
+	assert_int_equal(
+	    bind(stale, (const struct sockaddr *)&address, sizeof(address)), 0);
+	(void)close(stale);
+	if (lchown(f->socket, 4711, 4711) != 0)
+		skip(); /* root alone can give it away */
+	assert_int_equal(
+	    transport_open(&f->settings, NULL, &t, &why), HF_ERR_BAD_SETTINGS);
+	assert_non_null(strstr(why.text, "belongs to somebody else"));
+	assert_int_equal(access(f->socket, F_OK), 0);
+}
+
+/* It is neither followed nor removed, wherever it leads. */
+static void
+leaves_a_symlink(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture aim = *f;
+	struct transport *t = NULL;
+
+	(void)snprintf(aim.socket, sizeof(aim.socket), "%s/x", f->folder);
+	assert_int_equal(symlink(aim.socket, f->socket), 0);
+	assert_int_equal(try_open(f, &t), HF_ERR_BAD_SETTINGS);
+	assert_int_equal(access(aim.socket, F_OK), -1);
+	assert_int_equal(unlink(f->socket), 0);
+}
+
+/* With `fd` as descriptor 3, in a child. */
+static enum hf_err
+open_as_systemd_would(struct fixture *f, const char *count, int fd)
+{
+	struct hf_why why = { "" };
+	char pid[16];
+
+	if (fd >= 0 && dup2(fd, 3) != 3)
+		leave(1);
+	(void)snprintf(pid, sizeof(pid), "%d", getpid());
+	(void)setenv("LISTEN_PID", pid, 1);
+	(void)setenv("LISTEN_FDS", count, 1);
+	return transport_open(&f->settings, NULL, &f->transport, &why);
+}
+
+static void
+expect_refused_from_systemd(struct fixture *f, const char *count, int fd)
+{
+	int status;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0)
+		leave(
+		    open_as_systemd_would(f, count, fd) != HF_ERR_BAD_SETTINGS);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void
+refuses_what_else_systemd_passes(void **state)
+{
+	struct fixture *f = *state;
+	int pair[2], file = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int unheard = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int datagram = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	expect_refused_from_systemd(f, "1", file);
+	expect_refused_from_systemd(f, "1", pair[0]);
+	expect_refused_from_systemd(f, "1", unheard);
+	expect_refused_from_systemd(f, "1", datagram);
+	expect_refused_from_systemd(f, "2", pair[0]);
+	expect_refused_from_systemd(f, "x", -1);
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+	(void)close(file);
+	(void)close(unheard);
+	(void)close(datagram);
+}
+
 /* In a child, because the socket must be descriptor 3. */
 static int
 serve_as_systemd_would(struct fixture *f)
@@ -143,7 +250,7 @@ takes_the_socket_that_systemd_passes(void **state)
 
 	assert_true(child >= 0);
 	if (child == 0)
-		_exit(serve_as_systemd_would(f));
+		leave(serve_as_systemd_would(f));
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
@@ -154,9 +261,10 @@ takes_the_socket_that_systemd_passes(void **state)
 int
 main(void)
 {
-	/* The one that forks is first: nothing else has threads yet. */
+	/* Those that fork are first: nothing else has threads yet. */
 	const struct CMUnitTest tests[] = {
 		TEST(takes_the_socket_that_systemd_passes),
+		TEST(refuses_what_else_systemd_passes),
 		TEST(makes_the_socket_with_its_mode),
 		TEST(removes_the_socket_when_it_stops),
 		TEST(leaves_a_socket_that_is_not_its_own),
@@ -164,6 +272,9 @@ main(void)
 		TEST(leaves_the_socket_of_a_daemon_that_runs),
 		TEST(leaves_a_file_that_is_no_socket),
 		TEST(refuses_a_path_that_no_socket_can_have),
+		TEST(refuses_a_folder_where_no_socket_can_be),
+		TEST(leaves_the_socket_of_somebody_else),
+		TEST(leaves_a_symlink),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -623,6 +623,47 @@ refuses_addresses_that_are_none(void **state)
 	}
 }
 
+static void
+listens_on_an_ipv6_address(void **state)
+{
+	struct fixture *f = *state;
+	struct files *files = tls_settings(f);
+	struct sockaddr_in6 a = { .sin6_family = AF_INET6,
+		.sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	unsigned port = free_port();
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0)
+		skip(); /* a machine without IPv6 */
+	(void)close(fd);
+	(void)snprintf(
+	    files->address, sizeof(files->address), "[::1]:%u", port);
+	start(f);
+	a.sin6_port = htons((uint16_t)port);
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	(void)close(fd);
+	wait_until(stats(f).accepted == 1);
+}
+
+static void
+refuses_a_port_that_is_taken(void **state)
+{
+	struct fixture *f = *state;
+	struct transport *second = NULL;
+	struct hf_why why = { "" };
+	char socket[100];
+
+	(void)tls_settings(f);
+	start(f);
+	(void)snprintf(socket, sizeof(socket), "%s.2", f->socket);
+	f->settings.socket = socket;
+	assert_int_equal(
+	    transport_open(&f->settings, NULL, &second, &why), HF_ERR_SYSTEM);
+	assert_non_null(strstr(why.text, f->settings.tls->address));
+	assert_int_equal(access(socket, F_OK), -1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -642,6 +683,8 @@ main(void)
 		TEST(refuses_files_that_do_not_serve),
 		TEST(refuses_a_key_that_others_may_read),
 		TEST(refuses_addresses_that_are_none),
+		TEST(listens_on_an_ipv6_address),
+		TEST(refuses_a_port_that_is_taken),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN); /* of the clients' own sockets */

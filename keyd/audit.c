@@ -13,6 +13,7 @@
 #include "../lib/bytes.h"
 #include "audit_log.h"
 #include "crypto.h"
+#include "lock.h"
 #include "log.h"
 
 /* What a line has around its members, at most. */
@@ -499,7 +500,7 @@ audit_new(
 		return NULL;
 	a->fd = -1;
 	(void)pthread_mutex_init(&a->keeping, NULL);
-	(void)pthread_mutex_init(&a->lock, NULL);
+	lock_init(&a->lock);
 	(void)pthread_cond_init(&a->change, NULL);
 	(void)pthread_rwlock_init(&a->hash_lock, NULL);
 	a->settings = *settings;

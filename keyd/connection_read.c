@@ -91,6 +91,7 @@ run_request(
 	struct request rq = { .server = io->server,
 		.who = c->who,
 		.slot = &c->slot,
+		.lane = io->lane,
 		.arena = current->arena,
 		.message = message };
 	enum hf_err err;

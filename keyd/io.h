@@ -44,7 +44,8 @@ struct io {
 	struct workers *workers;
 	void (*done)(struct exchange *ex); /* brings it back to this thread */
 	int epoll;
-	uint64_t now; /* of this turn, in ms */
+	unsigned lane; /* of server.h */
+	uint64_t now;  /* of this turn, in ms */
 	bool stopping;
 	unsigned in_flight; /* exchanges that workers have */
 

@@ -20,6 +20,7 @@
 #include "inbox.h"
 #include "io.h"
 #include "log.h"
+#include "server.h"
 
 enum {
 	EVENTS = 128,            /* of one turn */
@@ -476,6 +477,7 @@ io_loop_start(struct io_loop *loop, unsigned number)
 	int rc;
 
 	loop->io.workers = loop->group->workers;
+	loop->io.lane = number + 1 < SERVER_LANES ? number + 1 : 0;
 	(void)sigfillset(&all); /* signals are the main thread's business */
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(&loop->thread, NULL, loop_main, loop);

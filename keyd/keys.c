@@ -7,6 +7,7 @@
 
 #include "../lib/bytes.h"
 #include "keys_internal.h"
+#include "lock.h"
 #include "newborn.h"
 #include "siphash.h"
 
@@ -87,7 +88,7 @@ keys_open(struct store *store, struct hierarchy *h, size_t capacity,
 	keys->capacity = capacity / KEYS_SHARDS + 1;
 	for (size_t i = 0; i < KEYS_SHARDS; i++) {
 		(void)pthread_mutex_init(&keys->changing[i], NULL);
-		(void)pthread_mutex_init(&keys->shards[i].lock, NULL);
+		lock_init(&keys->shards[i].lock);
 	}
 	if ((err = usages_new(store, h, &keys->usages)) != HF_OK ||
 	    (err = newborns_list(keys, &keys->newborns)) != HF_OK ||
@@ -330,7 +331,8 @@ cache_get(struct keys *keys, struct hf_text name, struct key **key,
 	*drops = s->drops;
 	e = *slot_of(s, hash, name);
 	if (e != NULL) {
-		e->used = true;
+		if (!e->used) /* a write costs the other cores its line */
+			e->used = true;
 		if (e->key != NULL) {
 			*key = key_ref(e->key);
 			found = FOUND_KEY;

@@ -46,9 +46,9 @@ add_operations(struct page *p, struct server *s)
 			const char *outcome;
 			uint64_t count;
 		} rows[] = {
-			{ "ok", s->op_ok[i] },
-			{ "refused", s->op_refused[i] },
-			{ "failed", s->op_failed[i] },
+			{ "ok", server_counted(s, i, OUTCOME_OK) },
+			{ "refused", server_counted(s, i, OUTCOME_REFUSED) },
+			{ "failed", server_counted(s, i, OUTCOME_FAILED) },
 		};
 
 		for (size_t k = 0; k < 3; k++)

@@ -390,17 +390,12 @@ static void
 count(struct request *rq, enum hf_err result)
 {
 	struct server *s = rq->server;
-	size_t i = op_index(rq);
+	bool ok = result == HF_OK || result == HF_ERR_DRY_RUN;
 
-	if (result == HF_OK || result == HF_ERR_DRY_RUN)
-		(void)atomic_fetch_add_explicit(
-		    &s->op_ok[i], 1, memory_order_relaxed);
-	else if (hf_err_status(result) < 500)
-		(void)atomic_fetch_add_explicit(
-		    &s->op_refused[i], 1, memory_order_relaxed);
-	else
-		(void)atomic_fetch_add_explicit(
-		    &s->op_failed[i], 1, memory_order_relaxed);
+	server_count(s, rq->lane, op_index(rq),
+	    ok                                ? OUTCOME_OK
+		: hf_err_status(result) < 500 ? OUTCOME_REFUSED
+					      : OUTCOME_FAILED);
 	/* What the service could not do is its operator's business. */
 	if (result != HF_OK && hf_err_status(result) >= 500 && may_warn(s))
 		log_warning("%s for %s: %s%s%s", rq->op->name, rq->who->label,

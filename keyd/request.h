@@ -39,6 +39,7 @@ struct request {
 	struct arena *arena;
 	struct hf_bytes message; /* the CBOR of the request */
 	bool may_block;
+	unsigned lane; /* of server.h: that of the I/O thread, or 0 */
 
 	/* For the transport: valid when pipeline_run() returned HF_OK. */
 	struct hf_bytes reply; /* the CBOR of the reply, in the arena */

@@ -378,7 +378,7 @@ request_audit_intent(struct request *rq)
 
 	if (rq->intent_written)
 		return HF_OK;
-	rq->audit_id = atomic_fetch_add(&rq->server->audit_ids, 1) + 1;
+	rq->audit_id = server_audit_id(rq->server, rq->lane);
 	line_start(rq, buf, "request", &line);
 	if (!audit_describe(rq, &line))
 		return hf_fail(&rq->why, HF_ERR_TOO_LARGE,
@@ -407,7 +407,7 @@ request_audit_outcome(struct request *rq, enum hf_err result)
 		audit_line_uint(&line, "id", rq->audit_id);
 		audit_line_word(&line, "op", text_of(rq->op->name));
 	} else {
-		rq->audit_id = atomic_fetch_add(&rq->server->audit_ids, 1) + 1;
+		rq->audit_id = server_audit_id(rq->server, rq->lane);
 		line_start(rq, buf, "refused", &line);
 		(void)audit_describe(rq, &line);
 	}

@@ -27,6 +27,22 @@ enum {
 #undef OP
 };
 
+enum server_outcome { OUTCOME_OK, OUTCOME_REFUSED, OUTCOME_FAILED, OUTCOMES };
+
+/*
+ * What each request counts. Two cores that write to one cache line wait for
+ * each other, so each I/O thread has a lane of its own; the first is for all
+ * other threads, and for I/O threads beyond the last.
+ */
+enum { SERVER_LANES = 16 };
+
+struct server_lane {
+	char apart[128]; /* from the lines of the lane before, and the next */
+	/* Of an I/O thread: the audit ids that it may give out. */
+	uint64_t id, id_end;
+	_Atomic uint64_t counts[SERVER_OPS][OUTCOMES];
+};
+
 /* The parts of a running daemon, for handlers to reach. Made in main.c. */
 struct server {
 	const struct settings *settings;
@@ -58,13 +74,22 @@ struct server {
 	struct chores *chores;    /* NULL: nobody does them */
 	uint64_t lately;          /* seconds: a version used since is in use */
 	_Atomic bool stopping;
+	struct server_lane lanes[SERVER_LANES];
 	_Atomic uint64_t audit_ids;
-	/* Counted for metrics: by operation (index in ops[]) and by outcome. */
-	_Atomic uint64_t op_ok[SERVER_OPS], op_refused[SERVER_OPS],
-	    op_failed[SERVER_OPS];
 	_Atomic uint64_t warned_at; /* a second, and how many lines in it */
 	_Atomic unsigned warnings;
 };
+
+/* The next number that joins the two lines of a request in the audit log. */
+uint64_t server_audit_id(struct server *server, unsigned lane);
+
+/* An operation (index in ops[]) came to its end. */
+void server_count(struct server *server, unsigned lane, size_t op,
+    enum server_outcome outcome);
+
+/* How often that was, in all lanes. */
+uint64_t server_counted(
+    const struct server *server, size_t op, enum server_outcome outcome);
 
 /* Seconds since the start; the clock may have been set back meanwhile. */
 uint64_t server_uptime(const struct server *server);

@@ -126,6 +126,7 @@ main(int argc, char **argv)
 	(void)printf("taken %ld p50 %ld p99 %ld max %ld\n", taken,
 	    took[requests / 2], took[requests * 99 / 100], took[requests - 1]);
 	(void)fflush(stdout);
+	free(took);
 	if (getchar() == EOF) /* until the one who started us has looked */
 		return 0;
 	return 0;

@@ -319,9 +319,9 @@ connection_complete(struct connection *c, struct exchange *ex)
 	}
 	if (size > TURN_LARGEST) {
 		exchange_set_reply(ex, c->kind, ex->id, ex->rq.reply);
-		connection_reply_exchange(c, ex);
+		connection_reply_large(c, ex);
 	} else {
-		connection_reply(c, ex->id, ex->rq.reply, true);
+		connection_reply(c, ex->id, ex->rq.reply, ex->audited);
 		exchange_give(ex);
 	}
 	connection_review(c);

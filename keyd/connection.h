@@ -58,6 +58,7 @@ struct connection {
 	size_t skip;           /* bytes to come of a frame that was refused */
 	enum hf_err refused;   /* ... why, and which request it was */
 	uint8_t refused_id[FRAME_ID];
+	bool awaits;     /* its requests use an HSM, of late */
 	unsigned budget; /* requests that it may run in this turn */
 
 	unsigned in_flight; /* requests that workers have */
@@ -116,6 +117,10 @@ void connection_reply_current(
 void connection_reply_error(
     struct connection *c, const uint8_t id[FRAME_ID], enum hf_err err);
 
+/* The same for a large one, from where it lies: with the turn, or at once if
+ * it is audited; takes the exchange. */
+void connection_reply_large(struct connection *c, struct exchange *ex);
+
 /* Sends a reply from where it lies; takes the exchange. */
 void connection_reply_exchange(struct connection *c, struct exchange *ex);
 
@@ -134,6 +139,28 @@ void connection_discard_all(struct io *io);
 
 /* Runs what was read before. */
 void connection_run_held(struct connection *c);
+
+/* -- connection_await.c: what waits for an HSM, without a thread -- */
+
+/*
+ * Runs a request in an exchange of its own, whose message is in its arena:
+ * replies, or lets it wait for the HSM, or for a worker. `first` as for
+ * exchange_set_request(). Takes the exchange.
+ */
+void connection_await(struct connection *c, struct exchange *ex,
+    const struct request *first, struct hf_bytes message);
+
+/* Goes on with those that have their answer. */
+void connection_resume_all(struct io *io);
+
+/* Whether there is one with an answer. */
+bool connection_has_answer(const struct io *io);
+
+/* There will be no answers any more. */
+void connection_abandon_all(struct io *io);
+
+/* To the workers. When they have enough to do, says so; takes the exchange. */
+void connection_to_workers(struct connection *c, struct exchange *ex);
 
 /* -- connection.c -- */
 

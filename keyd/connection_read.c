@@ -7,8 +7,9 @@
 #include "pipeline.h"
 
 enum {
-	HELD_FIRST = 4 * 1024, /* the first buffer of a half frame */
-	HELD_FREE = 64 * 1024, /* a larger one is charged to the peer */
+	HELD_FIRST = 4 * 1024,    /* the first buffer of a half frame */
+	HELD_FREE = 64 * 1024,    /* a larger one is charged to the peer */
+	AWAIT_MESSAGE = 6 * 1024, /* a larger one has no room in hsm_ring.h */
 };
 
 /* -- A request -- */
@@ -41,45 +42,59 @@ exchange_for(struct connection *c, struct hf_bytes *message)
 	return ex;
 }
 
-/* To the workers; HF_ERR_BUSY when they have enough to do. */
-static enum hf_err
-submit(
-    struct connection *c, const uint8_t id[FRAME_ID], const struct request *rq)
-{
-	struct hf_bytes message = rq->message;
-	struct exchange *ex = exchange_for(c, &message);
-	enum hf_err err;
-
-	if (ex == NULL)
-		return HF_ERR_NO_MEMORY;
-	exchange_set_request(ex, rq, message);
-	memcpy(ex->id, id, FRAME_ID);
-	ex->work.run = exchange_run;
-	ex->done = c->io->done;
-	err = workers_submit(c->io->workers, &ex->work);
-	if (err != HF_OK)
-		exchange_give(ex);
-	return err;
-}
-
+/* It cannot be run at all, for now. */
 static void
-defer(struct connection *c, const uint8_t id[FRAME_ID], struct request *rq)
+refuse(struct connection *c, const uint8_t id[FRAME_ID], struct request *rq,
+    enum hf_err err)
 {
-	uint8_t copy[FRAME_ID];
-	enum hf_err err;
-
-	memcpy(copy, id, FRAME_ID); /* the exchange may be gone in a moment */
-	err = submit(c, copy, rq);
-	if (err == HF_OK) {
-		c->in_flight++;
-		c->io->in_flight++;
-		io_count(&c->io->counters.deferred, 1);
-		return;
-	}
 	pipeline_abandon(rq, err);
 	turn_want_flush(&c->io->turn, rq->audit_ticket, rq->audit_sync);
 	io_count(&c->io->counters.busy, 1);
-	connection_reply_error(c, copy, err);
+	connection_reply_error(c, id, err);
+}
+
+/* To where it may wait. */
+static void
+defer(struct connection *c, const uint8_t id[FRAME_ID], struct request *rq)
+{
+	bool awaits = rq->await != NULL && rq->await->state == AWAIT_WANTED;
+	struct hf_bytes message = rq->message;
+	uint8_t copy[FRAME_ID];
+	struct exchange *ex;
+
+	memcpy(copy, id, FRAME_ID); /* it may go with the buffer it is in */
+	ex = exchange_for(c, &message);
+	if (ex == NULL) {
+		refuse(c, copy, rq, HF_ERR_NO_MEMORY);
+		return;
+	}
+	memcpy(ex->id, copy, FRAME_ID);
+	if (awaits) {
+		connection_await(c, ex, rq, message);
+		return;
+	}
+	exchange_set_request(ex, rq, message);
+	connection_to_workers(c, ex);
+}
+
+/* Where the request before used an HSM, this one will: not first in vain. */
+static bool
+run_awaiting(
+    struct connection *c, const uint8_t id[FRAME_ID], struct hf_bytes message)
+{
+	const struct request first = { .server = c->io->server, .who = c->who };
+	uint8_t copy[FRAME_ID];
+	struct exchange *ex;
+
+	if (!c->awaits || message.len > AWAIT_MESSAGE)
+		return false;
+	memcpy(copy, id, FRAME_ID);
+	ex = exchange_for(c, &message);
+	if (ex == NULL)
+		return false;
+	memcpy(ex->id, copy, FRAME_ID);
+	connection_await(c, ex, &first, message);
+	return true;
 }
 
 static void
@@ -88,6 +103,7 @@ run_request(
 {
 	struct io *io = c->io;
 	struct exchange *current = io->current;
+	struct hsm_await offer = { .state = AWAIT_OFFERED };
 	struct request rq = { .server = io->server,
 		.who = c->who,
 		.slot = &c->slot,
@@ -98,6 +114,10 @@ run_request(
 
 	c->budget--;
 	io_count(&io->counters.requests, 1);
+	if (run_awaiting(c, id, message))
+		return;
+	if (io->awaits && message.len <= AWAIT_MESSAGE)
+		rq.await = &offer;
 	err = pipeline_run(&rq);
 	if (err == HF_ERR_DEFER) {
 		defer(c, id, &rq);

@@ -99,6 +99,17 @@ connection_reply(struct connection *c, const uint8_t id[FRAME_ID],
 	c->unsent += size;
 }
 
+void
+connection_reply_large(struct connection *c, struct exchange *ex)
+{
+	if (ex->audited) {
+		connection_reply_exchange(c, ex);
+		return;
+	}
+	turn_add_large(&c->io->turn, ex);
+	c->unsent += ex->head_len + ex->body.len;
+}
+
 /* A large one takes the arena along; the next request gets another. */
 void
 connection_reply_current(
@@ -120,8 +131,7 @@ connection_reply_current(
 	io->current = next;
 	ex->conn = c;
 	exchange_set_reply(ex, c->kind, id, body);
-	turn_add_large(&io->turn, ex);
-	c->unsent += ex->head_len + body.len;
+	connection_reply_large(c, ex);
 }
 
 void

@@ -117,6 +117,7 @@ exchange_set_request(
 		.arena = ex->arena,
 		.message = message,
 		.may_block = true,
+		.await = first->await == &ex->await ? &ex->await : NULL,
 		.audit_ticket = first->audit_ticket,
 		.audit_sync = first->audit_sync,
 		.grant = first->grant,
@@ -151,6 +152,7 @@ exchange_run(struct work *work, bool cancelled)
 	if (cancelled)
 		pipeline_abandon(&ex->rq, HF_ERR_SHUTTING_DOWN);
 	ex->err = cancelled ? HF_ERR_SHUTTING_DOWN : run_and_flush(ex);
+	ex->audited = true;
 	ex->done(ex);
 }
 

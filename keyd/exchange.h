@@ -8,6 +8,7 @@
 
 #include "../lib/arena.h"
 #include "../lib/frame.h"
+#include "hsm_await.h"
 #include "peers.h"
 #include "pipeline.h"
 #include "workers.h"
@@ -37,6 +38,8 @@ struct exchange {
 	/* The request, for a worker. */
 	struct request rq;
 	enum hf_err err;
+	bool audited; /* its audit lines were flushed */
+	struct hsm_await await;
 	void (*done)(struct exchange *ex); /* called on the worker's thread */
 
 	/* The reply: a frame's head, and a body in the arena or in `small`. */

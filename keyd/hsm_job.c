@@ -28,6 +28,7 @@ struct ask_head {
 	uint32_t how_scheme, how_encoding, how_hash, how_prehashed;
 	int32_t how_salt;
 	uint32_t aes_mode, aes_encrypt, aes_bits;
+	uint32_t reserved; /* where there would be a gap */
 	uint64_t number;
 	uint8_t id[HSM_ID], wrap_id[HSM_ID];
 	uint32_t wrapped;
@@ -87,8 +88,8 @@ pieces_send(int fd, struct iovec *v, size_t count)
 	return true;
 }
 
-bool
-job_send(int fd, const struct hsm_job *job, unsigned budget_ms)
+static struct ask_head
+head_of(const struct hsm_job *job, unsigned budget_ms)
 {
 	struct ask_head head = { .op = job->op,
 		.budget_ms = budget_ms,
@@ -105,17 +106,25 @@ job_send(int fd, const struct hsm_job *job, unsigned budget_ms)
 		.aes_bits = job->aes.ctr_bits,
 		.number = job->number,
 		.wrapped = (uint32_t)job->key.wrapped.len };
-	struct iovec v[2 + JOB_INS] = { piece(&head, sizeof(head)),
-		piece(job->key.wrapped.ptr, job->key.wrapped.len) };
 
 	memcpy(head.id, job->key.id, HSM_ID);
 	memcpy(head.wrap_id, job->key.wrap_id, HSM_ID);
-	for (size_t i = 0; i < JOB_INS; i++) {
+	for (size_t i = 0; i < JOB_INS; i++)
 		head.in[i] = (uint32_t)job->in[i].len;
-		v[2 + i] = piece(job->in[i].ptr, job->in[i].len);
-	}
 	for (size_t i = 0; i < JOB_OUTS; i++)
 		head.room[i] = (uint32_t)job->room[i];
+	return head;
+}
+
+bool
+job_send(int fd, const struct hsm_job *job, unsigned budget_ms)
+{
+	struct ask_head head = head_of(job, budget_ms);
+	struct iovec v[2 + JOB_INS] = { piece(&head, sizeof(head)),
+		piece(job->key.wrapped.ptr, job->key.wrapped.len) };
+
+	for (size_t i = 0; i < JOB_INS; i++)
+		v[2 + i] = piece(job->in[i].ptr, job->in[i].len);
 	return pieces_send(fd, v, sizeof(v) / sizeof(v[0]));
 }
 
@@ -204,6 +213,90 @@ job_result(int fd, struct hsm_job *job, uint64_t limit, enum hf_err *err)
 	job->found = head.found != 0;
 	*err = (enum hf_err)head.err;
 	return JOB_DONE;
+}
+
+/* -- The daemon's side, in memory that both have -- */
+
+/* What lies there: the reply's head, the question's head, the inputs, the
+ * outputs. */
+enum { CELL_HEADS = sizeof(struct reply_head) + sizeof(struct ask_head) };
+
+static size_t
+job_bytes_in(const struct hsm_job *job)
+{
+	size_t sum = job->key.wrapped.len;
+
+	for (size_t i = 0; i < JOB_INS; i++)
+		sum += job->in[i].len;
+	return sum;
+}
+
+size_t
+job_size(const struct hsm_job *job)
+{
+	size_t sum = CELL_HEADS + job_bytes_in(job);
+
+	for (size_t i = 0; i < JOB_OUTS; i++)
+		sum += job->room[i];
+	return sum;
+}
+
+static uint8_t *
+put(uint8_t *to, struct hf_bytes from)
+{
+	if (from.len > 0)
+		memcpy(to, from.ptr, from.len);
+	return to + from.len;
+}
+
+void
+job_write(uint8_t *cell, const struct hsm_job *job, unsigned budget_ms)
+{
+	struct ask_head head = head_of(job, budget_ms);
+	uint8_t *p = put(cell + sizeof(struct reply_head),
+	    bytes_of((const uint8_t *)&head, sizeof(head)));
+
+	p = put(p, job->key.wrapped);
+	for (size_t i = 0; i < JOB_INS; i++)
+		p = put(p, job->in[i]);
+}
+
+bool
+job_is(const uint8_t *cell, const struct hsm_job *job)
+{
+	const uint8_t *p = cell + CELL_HEADS + job->key.wrapped.len;
+	struct ask_head was, head;
+
+	memcpy(&was, cell + sizeof(struct reply_head), sizeof(was));
+	head = head_of(job, was.budget_ms);
+	if (memcmp(&was, &head, sizeof(head)) != 0)
+		return false;
+	for (size_t i = 0; i < JOB_INS; i++) {
+		if (!bytes_equal(bytes_of(p, job->in[i].len), job->in[i]))
+			return false;
+		p += job->in[i].len;
+	}
+	return true;
+}
+
+bool
+job_read(const uint8_t *cell, struct hsm_job *job, enum hf_err *err)
+{
+	const uint8_t *p = cell + CELL_HEADS + job_bytes_in(job);
+	struct reply_head head;
+
+	memcpy(&head, cell, sizeof(head)); /* once: it may change meanwhile */
+	if (!reply_fits(&head, job))
+		return false;
+	for (size_t i = 0; i < JOB_OUTS; i++) {
+		if (head.len[i] > 0)
+			memcpy(job->out[i], p, head.len[i]);
+		job->len[i] = head.len[i];
+		p += job->room[i];
+	}
+	job->found = head.found != 0;
+	*err = (enum hf_err)head.err;
+	return true;
 }
 
 /* -- What a worker does -- */
@@ -599,4 +692,25 @@ job_serve(int fd, struct hsm *hsm)
 		secret_free(&r.large);
 	}
 	(void)shutdown(fd, SHUT_RDWR);
+}
+
+/* Sums of 32-bit lengths do not overflow. */
+void
+job_run(uint8_t *cell, size_t room, struct hsm *hsm)
+{
+	struct reply_head reply = { .err = HF_ERR_OUT_OF_BOUNDS };
+	struct ask_head h;
+	struct hsm_job job;
+
+	memcpy(&h, cell + sizeof(reply), sizeof(h));
+	if (h.op < JOB_OPS &&
+	    CELL_HEADS + bytes_in(&h) + bytes_out(&h) <= room) {
+		job_lay_out(&job, &h, cell + CELL_HEADS);
+		hsm_deadline_set(clock_ms() + h.budget_ms);
+		reply.err = rows[job.op].run(hsm, &job);
+		reply.found = job.found;
+		for (size_t i = 0; i < JOB_OUTS && reply.err == HF_OK; i++)
+			reply.len[i] = (uint32_t)job.len[i];
+	}
+	memcpy(cell, &reply, sizeof(reply));
 }

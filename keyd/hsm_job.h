@@ -79,9 +79,26 @@ enum job_outcome { JOB_DONE, JOB_LATE, JOB_LOST };
 enum job_outcome job_result(
     int fd, struct hsm_job *job, uint64_t limit, enum hf_err *err);
 
+/* -- The same in memory that both sides have (hsm_ring.h) -- */
+
+/* Bytes that a job takes there, with its results. */
+size_t job_size(const struct hsm_job *job);
+
+/* job_size() bytes of room are there. */
+void job_write(uint8_t *cell, const struct hsm_job *job, unsigned budget_ms);
+
+/* Whether what was written there is this job. */
+bool job_is(const uint8_t *cell, const struct hsm_job *job);
+
+/* What came of it. False: that is no result of this job. */
+bool job_read(const uint8_t *cell, struct hsm_job *job, enum hf_err *err);
+
 /* -- The worker's side -- */
 
 /* Serves the jobs that come in, until the connection ends. */
 void job_serve(int fd, struct hsm *hsm);
+
+/* Does the job that lies in `room` bytes, and leaves its results there. */
+void job_run(uint8_t *cell, size_t room, struct hsm *hsm);
 
 #endif

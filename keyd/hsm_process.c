@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "hsm_await.h"
 #include "hsm_internal.h"
 #include "log.h"
 
@@ -51,7 +52,8 @@ struct hsm_process {
 	hsm_watch_fn *watch;
 	void *watch_ctx;
 	pthread_t thread;
-	int wake; /* eventfd: closing */
+	int wake;              /* eventfd: closing */
+	struct hsm_ring *ring; /* NULL: none */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* state, first news, the last job came back */
@@ -208,7 +210,7 @@ order_start(int host, const int *fds, size_t count)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE((HSM_LANES_MAX + 1) * sizeof(int))];
+		char bytes[CMSG_SPACE(HSM_FDS_MAX * sizeof(int))];
 	} control;
 	char order = HOST_START;
 	struct iovec v = { &order, 1 };
@@ -237,6 +239,7 @@ order_settings(struct hsm_process *p)
 		.keepalive_ms = p->keepalive_ms,
 		.log_level = (uint32_t)log_threshold(),
 		.cautious = p->epoch > 0 && !p->served,
+		.ring = p->ring != NULL,
 		.uri = (uint32_t)strlen(p->uri),
 		.pin = (uint32_t)p->pin.len };
 	AUTO_SECRET message = { 0 };
@@ -265,6 +268,7 @@ lane_make(int ends[2])
 	    0;
 }
 
+/* All of `theirs` are to be closed here. */
 static bool
 sockets_make(struct hsm_process *p, int *theirs, size_t *count)
 {
@@ -275,6 +279,11 @@ sockets_make(struct hsm_process *p, int *theirs, size_t *count)
 		return false;
 	p->control = ends[0];
 	theirs[(*count)++] = ends[1];
+	if (p->ring != NULL) {
+		if (!hsm_ring_fds(p->ring, theirs + *count))
+			return false;
+		*count += RING_FDS;
+	}
 	for (unsigned i = 0; i < p->lane_count; i++) {
 		if (!lane_make(ends))
 			return false;
@@ -287,7 +296,7 @@ sockets_make(struct hsm_process *p, int *theirs, size_t *count)
 static bool
 worker_launch(struct hsm_process *p)
 {
-	int theirs[HSM_LANES_MAX + 1];
+	int theirs[HSM_FDS_MAX];
 	size_t count;
 	bool good;
 
@@ -305,6 +314,8 @@ worker_launch(struct hsm_process *p)
 	p->epoch++;
 	p->killing = false;
 	p->serving = good;
+	if (p->ring != NULL)
+		hsm_ring_begin(p->ring, p->epoch);
 	(void)pthread_mutex_unlock(&p->lock);
 	return good;
 }
@@ -416,6 +427,14 @@ worker_kill(struct hsm_process *p, uint64_t epoch, const char *fmt, ...)
 }
 
 static void
+ring_late(void *ctx, uint64_t epoch, const char *name, unsigned ms)
+{
+	worker_kill(ctx, epoch,
+	    "the HSM's library did not come back from %s within %u ms", name,
+	    ms);
+}
+
+static void
 death_reason(const struct hsm_process *p, int status, char *out, size_t cap)
 {
 	bool crashed = WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL;
@@ -453,6 +472,8 @@ worker_bury(struct hsm_process *p, int status)
 		    p->info.state == HSM_ABSENT ? HSM_ABSENT : HSM_RECOVERING,
 		    reason);
 	}
+	if (p->ring != NULL)
+		hsm_ring_end(p->ring);
 	for (unsigned i = 0; i < p->lane_count; i++)
 		(void)shutdown(p->lanes[i].fd, SHUT_RDWR);
 	while (p->in_flight > 0)
@@ -791,12 +812,33 @@ lane_talk(struct hsm_process *p, const struct lane *lane, uint64_t epoch,
 	return outcome;
 }
 
+/* What would have to wait is for a worker. */
+static enum hf_err
+do_awaited(struct hsm_process *p, struct hsm_job *job, struct hsm_await *await)
+{
+	const struct job_row *row = job_row(job->op);
+	unsigned patience = job_patience(p, row, clock_ms() + p->deadline_ms);
+	uint64_t epoch;
+	bool good, wait;
+
+	if (p->ring == NULL)
+		return HF_ERR_DEFER;
+	(void)pthread_mutex_lock(&p->lock);
+	good = state_gate(p, &wait) == HF_OK && p->serving && !p->killing &&
+	    !row->once && !row->slow;
+	epoch = p->epoch;
+	(void)pthread_mutex_unlock(&p->lock);
+	return hsm_await_do(await, p->ring, job, epoch, patience, good);
+}
+
 enum hf_err
 hsm_process_do(struct hsm_process *p, struct hsm_job *job)
 {
 	const struct job_row *row = job_row(job->op);
 	uint64_t deadline = clock_ms() + p->deadline_ms;
 
+	if (hsm_await_now() != NULL)
+		return do_awaited(p, job, hsm_await_now());
 	for (unsigned try = 1;; try++) {
 		enum job_outcome outcome;
 		struct lane *lane;
@@ -848,6 +890,7 @@ static void
 process_free(struct hsm_process *p)
 {
 	host_end(p);
+	hsm_ring_close(p->ring);
 	descriptor_close(&p->wake);
 	secret_free(&p->pin);
 	free(p->uri);
@@ -889,6 +932,9 @@ hsm_process_open(const struct hsm_settings *settings, struct secret *pin,
 	process_init(p, settings, pin);
 	p->watch = watch;
 	p->watch_ctx = ctx;
+	if (hsm_ring_open(ring_late, p, &p->ring) != HF_OK)
+		log_info("HSM: no memory can be shared with its process: "
+			 "slower");
 	p->uri = strdup(settings->uri);
 	if (p->uri == NULL || p->wake < 0 || host_start(p) != HF_OK ||
 	    pthread_create(&p->thread, NULL, process_main, p) != 0) {
@@ -944,6 +990,12 @@ unsigned
 hsm_process_can(struct hsm_process *p)
 {
 	return atomic_load(&p->can);
+}
+
+struct hsm_ring *
+hsm_process_ring(const struct hsm_process *p)
+{
+	return p->ring;
 }
 
 void

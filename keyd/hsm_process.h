@@ -4,6 +4,7 @@
 
 #include "hsm.h"
 #include "hsm_job.h"
+#include "hsm_ring.h"
 
 /*
  * The HSM's client in a process of its own, as the daemon sees it. A vendor's
@@ -11,6 +12,7 @@
  * nobody, cannot reach the daemon's keys, and is killed and replaced.
  *
  *	daemon ── lanes (a socket for each job under way) ──┐
+ *	   │  ├── ring (jobs that no thread waits for) ─────┤
  *	   │  └── control (its state, signs of life) ───────┤
  *	   └── host ── fork ───────────────────────────── worker
  *
@@ -51,24 +53,31 @@ void hsm_process_close(struct hsm_process *p);
 
 /*
  * Does a job, with the errors of hsm.h, and HF_ERR_HSM_STUCK when it did not
- * come back.
+ * come back. Between hsm_await_begin() and hsm_await_end() it does not wait.
  */
 enum hf_err hsm_process_do(struct hsm_process *p, struct hsm_job *job);
 
 enum hf_err hsm_process_wait_ready(struct hsm_process *p, unsigned ms);
 void hsm_process_info(struct hsm_process *p, struct hsm_info *out);
 unsigned hsm_process_can(struct hsm_process *p);
+/* Where jobs go that nobody waits for (hsm_ring.h); NULL: nowhere. */
+struct hsm_ring *hsm_process_ring(const struct hsm_process *p);
 
 /* -- The other side: `holdfast-keyd --hsm-host`, on descriptor 3 -- */
 
-enum { HSM_HOST_FD = 3, HSM_LANES_MAX = 64 };
+enum {
+	HSM_HOST_FD = 3,
+	HSM_LANES_MAX = 64,
+	HSM_FDS_MAX = 1 + RING_FDS + HSM_LANES_MAX,
+};
 
 /* Until the daemon is gone. Returns the exit status. */
 int hsm_host_run(void);
 
 /* -- Between the two -- */
 
-/* To the host. A start comes with descriptors: control, then lanes. */
+/* To the host. A start comes with descriptors: control, those of the ring if
+ * there is one, then lanes. */
 enum host_order { HOST_START = 's', HOST_KILL = 'k' };
 /* From it, when a worker has ended. */
 struct host_report {
@@ -86,6 +95,7 @@ struct worker_order {
 	uint32_t sessions, deadline_ms, keepalive_ms;
 	uint32_t log_level;
 	uint32_t cautious;
+	uint32_t ring;   /* there is one */
 	char serial[17]; /* that the token must have; empty: any */
 	uint32_t uri, pin;
 };

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <time.h>
 
+#include "hsm_await.h"
 #include "hsm_internal.h"
 #include "log.h"
 
@@ -423,6 +424,8 @@ hsm_run(struct hsm *hsm, enum run_kind kind, hsm_work_fn *work, void *arg)
 	 * idle sessions does all of that at once. */
 	enum { TRIES = 4 };
 
+	if (hsm_await_now() != NULL)
+		return HF_ERR_DEFER; /* this thread is not to wait */
 	for (unsigned try = 1;; try++) {
 		enum hf_err err = session_take(&call);
 		bool again;

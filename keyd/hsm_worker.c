@@ -23,8 +23,6 @@
  * their sockets say so, and the kernel kills a child whose parent died.
  */
 
-enum { FDS_MAX = HSM_LANES_MAX + 1 };
-
 /* -- The worker -- */
 
 struct lane_thread {
@@ -37,8 +35,9 @@ struct worker {
 	/* Of what is said: so that nothing old comes after what is newer. */
 	pthread_mutex_t lock;
 	struct hsm *hsm;
+	const int *fds; /* of the ring if there is one, and of the lanes */
+	size_t count;
 	struct lane_thread lane[HSM_LANES_MAX];
-	size_t lanes;
 };
 
 /* A news that nobody takes says that the daemon is gone or stopped. */
@@ -82,11 +81,19 @@ lane_main(void *arg)
 }
 
 static bool
-lanes_start(struct worker *w)
+lanes_start(struct worker *w, const struct worker_order *order)
 {
-	for (size_t i = 0; i < w->lanes; i++) {
+	size_t ring = order->ring != 0 ? RING_FDS : 0;
+
+	if (w->count < ring ||
+	    (ring > 0 &&
+		!hsm_ring_serve(
+		    w->fds, w->hsm, hsm_sessions_wanted(order->sessions))))
+		return false;
+	for (size_t i = 0; i < w->count - ring && i < HSM_LANES_MAX; i++) {
 		pthread_t thread;
 
+		w->lane[i].fd = w->fds[ring + i];
 		w->lane[i].hsm = w->hsm;
 		if (pthread_create(&thread, NULL, lane_main, &w->lane[i]) != 0)
 			return false;
@@ -154,7 +161,7 @@ worker_begin(struct worker *w)
 		return false;
 	log_set_level((enum log_level)order.log_level);
 	err = worker_open(w, &order, buffer.ptr + sizeof(order), &news.why);
-	if (err == HF_OK && !lanes_start(w))
+	if (err == HF_OK && !lanes_start(w, &order))
 		err = HF_ERR_SYSTEM;
 	news.err = err;
 	if (err != HF_OK)
@@ -189,14 +196,13 @@ asked_again(const struct worker *w)
 
 /* Until there is an order to stop, or nobody to give one. */
 static void
-worker_run(int control, const int *lanes, size_t count)
+worker_run(int control, const int *fds, size_t count)
 {
 	struct worker w = { .control = control,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
-		.lanes = count };
+		.fds = fds,
+		.count = count };
 
-	for (size_t i = 0; i < count; i++)
-		w.lane[i].fd = lanes[i];
 	if (!worker_begin(&w))
 		return;
 	do
@@ -242,7 +248,7 @@ order_take(char *order, int *fds, size_t *count)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+		char bytes[CMSG_SPACE(HSM_FDS_MAX * sizeof(int))];
 	} control;
 	struct iovec v = { order, 1 };
 	struct msghdr m = { .msg_iov = &v,
@@ -264,7 +270,7 @@ order_take(char *order, int *fds, size_t *count)
 static bool
 host_obey(struct host *h)
 {
-	int fds[FDS_MAX];
+	int fds[HSM_FDS_MAX];
 	size_t count;
 	char order;
 	ssize_t n = order_take(&order, fds, &count);

@@ -47,7 +47,12 @@ struct io {
 	unsigned lane; /* of server.h */
 	uint64_t now;  /* of this turn, in ms */
 	bool stopping;
-	unsigned in_flight; /* exchanges that workers have */
+	unsigned in_flight; /* exchanges that workers or HSMs have */
+
+	unsigned port;             /* see hsm_await.h */
+	bool awaits;               /* there is such a port */
+	struct exchange *awaiting; /* the answers of HSMs, a list */
+	uint64_t look_again;       /* when, if no answer comes */
 
 	uint8_t *read; /* IO_READ bytes, for whoever reads just now */
 	struct turn turn;

@@ -17,6 +17,7 @@
 
 #include "../lib/arena.h"
 #include "connection.h"
+#include "hsm_await.h"
 #include "inbox.h"
 #include "io.h"
 #include "log.h"
@@ -42,6 +43,7 @@ struct io_loop {
 	struct io io; /* first: found again from there */
 	struct io_group *group;
 	struct inbox inbox;
+	struct io_source answers;
 	struct arena *buffers;     /* of io.read and io.turn.buf */
 	struct arena_cache *cache; /* of the pools */
 	int reserve;               /* a descriptor, see listener_accept */
@@ -353,6 +355,8 @@ take_event(struct io_loop *loop, const struct epoll_event *ev)
 		    (struct connection *)(void *)source, ev->events);
 	else if (source->kind == SOURCE_WAKE)
 		empty_inbox(loop);
+	else if (source->kind == SOURCE_ANSWER)
+		return; /* they are looked for in each turn */
 	else if (loop->listening)
 		accept_some(loop, (struct listener *)(void *)source);
 }
@@ -412,12 +416,40 @@ timeout(const struct io_loop *loop)
 	for (size_t i = 0; i < DEADLINES; i++)
 		if (deadline_first(&io->deadlines[i]) < first)
 			first = deadline_first(&io->deadlines[i]);
+	if (io->awaiting != NULL && io->look_again < first)
+		first = io->look_again;
 	if (first == UINT64_MAX)
 		return -1;
 	now = now_ms();
 	if (first <= now)
 		return 0;
 	return first - now > 60000 ? 60000 : (int)(first - now);
+}
+
+static void
+answers_awake(struct io_loop *loop)
+{
+	const struct server *s = loop->io.server;
+
+	if (loop->io.awaiting == NULL)
+		return;
+	for (size_t i = 0; i < s->hsm_count; i++)
+		hsm_await_wake(s->hsms[i], loop->io.port);
+}
+
+/* How long the thread may sleep: not at all when an answer came before it said
+ * that it would. */
+static int
+rest(struct io_loop *loop)
+{
+	const struct server *s = loop->io.server;
+	int ms = timeout(loop);
+
+	if (loop->io.awaiting == NULL || ms == 0)
+		return ms;
+	for (size_t i = 0; i < s->hsm_count; i++)
+		hsm_await_sleep(s->hsms[i], loop->io.port);
+	return connection_has_answer(&loop->io) ? 0 : ms;
 }
 
 static bool
@@ -436,8 +468,9 @@ take_turn(struct io_loop *loop)
 {
 	struct epoll_event events[EVENTS];
 	struct io *io = &loop->io;
-	int n = epoll_wait(io->epoll, events, EVENTS, timeout(loop));
+	int n = epoll_wait(io->epoll, events, EVENTS, rest(loop));
 
+	answers_awake(loop);
 	io->now = now_ms();
 	if (io->stopping || io->now < loop->listen_again)
 		listen_on_all(loop, false);
@@ -447,6 +480,7 @@ take_turn(struct io_loop *loop)
 	for (int i = 0; i < n; i++)
 		take_event(loop, &events[i]);
 	run_ready(io);
+	connection_resume_all(io);
 	connection_settle_turn(io);
 	connection_discard_all(io);
 	expire(io);
@@ -465,8 +499,29 @@ loop_main(void *arg)
 	listen_on_all(loop, false);
 	while (!TAILQ_EMPTY(&loop->io.open))
 		connection_close(TAILQ_FIRST(&loop->io.open));
+	connection_abandon_all(&loop->io);
 	bury(loop);
 	return NULL;
+}
+
+/* For the HSMs whose answers can be had without waiting for them. */
+static void
+listen_for_answers(struct io_loop *loop, unsigned number)
+{
+	const struct server *s = loop->io.server;
+	/* By edges: then nobody has to read what woke us. */
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET,
+		.data.ptr = &loop->answers };
+
+	loop->answers.kind = SOURCE_ANSWER;
+	loop->io.port = number;
+	for (size_t i = 0; s != NULL && i < s->hsm_count; i++) {
+		int fd = hsm_await_fd(s->hsms[i], number);
+
+		if (fd >= 0 &&
+		    epoll_ctl(loop->io.epoll, EPOLL_CTL_ADD, fd, &ev) == 0)
+			loop->io.awaits = true;
+	}
 }
 
 enum hf_err
@@ -478,6 +533,7 @@ io_loop_start(struct io_loop *loop, unsigned number)
 
 	loop->io.workers = loop->group->workers;
 	loop->io.lane = number + 1 < SERVER_LANES ? number + 1 : 0;
+	listen_for_answers(loop, number);
 	(void)sigfillset(&all); /* signals are the main thread's business */
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(&loop->thread, NULL, loop_main, loop);

@@ -6,6 +6,7 @@
 #include "../lib/bytes.h"
 #include "crypto_mode.h"
 #include "crypto_wrap.h"
+#include "hsm_await.h"
 #include "key_commit.h"
 #include "key_derive.h"
 
@@ -144,14 +145,34 @@ hsm_of(const struct keyuse *use, const struct key_version *v,
 	return hierarchy_hsm_of_key(use->server->hierarchy, k, v->hsm_home);
 }
 
+/*
+ * The same for a function of hsm.h, which is to be left by leave(). On an I/O
+ * thread it is not waited for: must_defer() let nothing else through.
+ */
+static struct hsm *
+enter(const struct keyuse *use, const struct key_version *v,
+    const struct hsm_key *k)
+{
+	if (!use->may_block)
+		hsm_await_begin(use->await);
+	return hsm_of(use, v, k);
+}
+
+static enum hf_err
+leave(enum hf_err err)
+{
+	hsm_await_end();
+	return err;
+}
+
 static enum hf_err
 hsm_seal_with(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
     struct hf_bytes in, uint8_t *out)
 {
 	(void)key;
-	return hsm_key_encrypt(
-	    hsm_of(use, v, &v->hsm), &v->hsm, nonce, aad, in, out);
+	return leave(hsm_key_encrypt(
+	    enter(use, v, &v->hsm), &v->hsm, nonce, aad, in, out));
 }
 
 static enum hf_err
@@ -160,31 +181,31 @@ hsm_open_with(const struct keyuse *use, const struct key *key,
     struct hf_bytes in, uint8_t *out)
 {
 	(void)key;
-	return hsm_key_decrypt(
-	    hsm_of(use, v, &v->hsm), &v->hsm, nonce, aad, in, out);
+	return leave(hsm_key_decrypt(
+	    enter(use, v, &v->hsm), &v->hsm, nonce, aad, in, out));
 }
 
 static enum hf_err
 hsm_decrypt_rsa_with(const struct keyuse *use, const struct key_version *v,
     struct hf_bytes in, uint8_t *out, size_t *len)
 {
-	return hsm_key_decrypt_rsa(
-	    hsm_of(use, v, &v->hsm), &v->hsm, in, out, len);
+	return leave(
+	    hsm_key_decrypt_rsa(enter(use, v, &v->hsm), &v->hsm, in, out, len));
 }
 
 static enum hf_err
 hsm_rsa_raw_with(const struct keyuse *use, const struct key_version *v,
     struct hf_bytes in, uint8_t *out)
 {
-	return hsm_key_rsa_raw(hsm_of(use, v, &v->hsm), &v->hsm, in, out);
+	return leave(hsm_key_rsa_raw(enter(use, v, &v->hsm), &v->hsm, in, out));
 }
 
 static enum hf_err
 hsm_sign_with(const struct keyuse *use, const struct key_version *v,
     const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
 {
-	return hsm_key_sign(
-	    hsm_of(use, v, &v->hsm), &v->hsm, how, in, out, len);
+	return leave(
+	    hsm_key_sign(enter(use, v, &v->hsm), &v->hsm, how, in, out, len));
 }
 
 static enum hf_err
@@ -197,28 +218,29 @@ hsm_hmac_with(const struct keyuse *use, const struct key *key,
 
 	if (k->type == NULL)
 		return HF_ERR_NO_PRIVATE_PART;
-	return hsm_key_hmac(hsm_of(use, v, k), k, hash, in, out);
+	return leave(hsm_key_hmac(enter(use, v, k), k, hash, in, out));
 }
 
 static enum hf_err
 hsm_cmac_with(const struct keyuse *use, const struct key_version *v,
     struct hf_bytes in, uint8_t *out)
 {
-	return hsm_key_cmac(hsm_of(use, v, &v->hsm), &v->hsm, in, out);
+	return leave(hsm_key_cmac(enter(use, v, &v->hsm), &v->hsm, in, out));
 }
 
 static enum hf_err
 hsm_aes_with(const struct keyuse *use, const struct key_version *v,
     const struct aes_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
 {
-	return hsm_key_aes(hsm_of(use, v, &v->hsm), &v->hsm, how, in, out, len);
+	return leave(
+	    hsm_key_aes(enter(use, v, &v->hsm), &v->hsm, how, in, out, len));
 }
 
 static enum hf_err
 hsm_ecdh_with(const struct keyuse *use, const struct key_version *v,
     struct hf_bytes point, struct secret *out)
 {
-	return hsm_key_ecdh(hsm_of(use, v, &v->hsm), &v->hsm, point, out);
+	return leave(hsm_key_ecdh(enter(use, v, &v->hsm), &v->hsm, point, out));
 }
 
 static enum hf_err
@@ -238,6 +260,20 @@ static const struct level_ops levels[] = {
 	    hsm_hkdf_with },
 };
 
+/* Whether the HSM's answer can come later. */
+static bool
+may_await(const struct keyuse *use, const struct key_version *v)
+{
+	struct hsm_await *a = use->await;
+
+	if (a == NULL || !hsm_await_offered(hsm_of(use, v, &v->hsm)))
+		return false;
+	if (a->state == AWAIT_OFFERED)
+		a->state = AWAIT_WANTED;
+	return a->state == AWAIT_READY || a->state == AWAIT_ANSWERED ||
+	    a->state == AWAIT_LATE;
+}
+
 /* Whether the level, or the private operation itself, takes a worker. */
 static bool
 must_defer(const struct keyuse *use, const struct key *key,
@@ -245,7 +281,9 @@ must_defer(const struct keyuse *use, const struct key *key,
 {
 	if (use->may_block)
 		return false;
-	return levels[v->level].blocks || (private_op && key->type->slow);
+	if (levels[v->level].blocks)
+		return !may_await(use, v);
+	return private_op && key->type->slow;
 }
 
 size_t
@@ -268,6 +306,9 @@ keyuse_of(const struct request *rq, struct hf_bytes context)
 {
 	return (struct keyuse){ .server = rq->server,
 		.may_block = rq->may_block,
+		.await = rq->awaits && !rq->options.dry_run && rq->once == NULL
+		    ? rq->await
+		    : NULL,
 		.context = context,
 		.caller = rq->who->caller,
 		.moving = rq->moving,
@@ -297,7 +338,36 @@ static enum hf_err
 take(const struct keyuse *use, const struct key *key,
     const struct key_version *v)
 {
-	return usage_take(v->usage, key->use_limit, use->may_block);
+	struct hsm_await *a = use->await;
+	enum hf_err err;
+
+	if (a != NULL && a->counted == v->usage)
+		return HF_OK; /* the request is run again */
+	err = usage_take(v->usage, key->use_limit, use->may_block);
+	if (err == HF_OK && a != NULL)
+		a->counted = v->usage;
+	return err;
+}
+
+/* -- Nonces: one for a request, however often it is run -- */
+
+static enum hf_err
+nonce_draw(const struct keyuse *use, const struct key_version *v, uint8_t *out,
+    size_t len)
+{
+	struct hsm_await *a = use->await;
+	enum hf_err err;
+
+	if (a == NULL || use->may_block || v->level != LEVEL_HSM ||
+	    len != sizeof(a->nonce))
+		return crypto_random(out, len);
+	if (!a->has_nonce) {
+		if ((err = crypto_random(a->nonce, len)) != HF_OK)
+			return err;
+		a->has_nonce = true;
+	}
+	memcpy(out, a->nonce, len);
+	return HF_OK;
 }
 
 /* -- Derived keys: always here -- */
@@ -376,7 +446,7 @@ committing_seal(const struct keyuse *use, const struct key *key,
 		return HF_ERR_NO_MEMORY;
 	if (in.len > 0)
 		memcpy(padded + COMMIT_PAD, in.ptr, in.len);
-	if ((err = crypto_random(out, nonce)) != HF_OK)
+	if ((err = nonce_draw(use, v, out, nonce)) != HF_OK)
 		return err;
 	return levels[v->level].seal(use, key, v, bytes_of(out, nonce), aad,
 	    bytes_of(padded, COMMIT_PAD + in.len), out + nonce);
@@ -428,7 +498,7 @@ keyuse_encrypt(const struct keyuse *use, const struct key *key,
 		err = committing_seal(use, key, v, aad, in, out);
 	else if (key->derived)
 		err = derived_seal(use, key, v, aad, in, out);
-	else if ((err = crypto_random(out, type->nonce)) == HF_OK)
+	else if ((err = nonce_draw(use, v, out, type->nonce)) == HF_OK)
 		err = levels[v->level].seal(use, key, v,
 		    bytes_of(out, type->nonce), aad, in, out + type->nonce);
 	return counted(use, v, USAGE_ENCRYPT, err);

@@ -249,6 +249,7 @@ op_transit_encrypt(struct request *rq, const struct hf_encrypt_in *in,
 		return err;
 	if ((err = must_encrypt(rq, "encryption")) != HF_OK)
 		return err;
+	rq->awaits = in->batch_input == NULL;
 	return batch_run(rq,
 	    BATCH(encrypt_one, in, in, out, given,
 		"plaintext: missing plaintext to encrypt"));
@@ -279,6 +280,7 @@ op_transit_decrypt(struct request *rq, const struct hf_decrypt_in *in,
 
 	if ((err = must_encrypt(rq, "decryption")) != HF_OK)
 		return err;
+	rq->awaits = in->batch_input == NULL;
 	return batch_run(rq,
 	    BATCH(decrypt_one, in, in, out, given,
 		"ciphertext: missing ciphertext to decrypt"));

@@ -202,6 +202,7 @@ op_p11_sign(struct request *rq, const struct hf_p11_use_in *in,
 	const struct key_version *v;
 	enum hf_err err = p11_version_new(rq, in->key_version, "signing", &v);
 
+	rq->awaits = true;
 	return err != HF_OK ? err : p11_sign_with(rq, in, v, out);
 }
 

@@ -207,6 +207,7 @@ op_transit_sign(
 	if ((err = must_sign(rq, "signing")) != HF_OK ||
 	    (err = read_how(rq, &words, &sc.how, &rq->why)) != HF_OK)
 		return err;
+	rq->awaits = in->batch_input == NULL;
 	return batch_run(rq,
 	    BATCH(sign_one, &sc, in, out, in->item.input.ptr != NULL,
 		"input: missing input to sign"));
@@ -272,6 +273,7 @@ op_transit_hmac(
 		return HF_ERR_ENC_KEY_NOT_FOUND;
 	if (hc.hash == NULL)
 		return HF_ERR_BAD_ALGORITHM;
+	rq->awaits = in->batch_input == NULL;
 	return batch_run(rq,
 	    BATCH(hmac_one, &hc, in, out, in->item.input.ptr != NULL,
 		"input: missing input"));
@@ -345,6 +347,7 @@ op_transit_cmac(
 	if ((err = must_cmac(rq)) != HF_OK ||
 	    (err = cmac_length(in->mac_length, &cc.length, &rq->why)) != HF_OK)
 		return err;
+	rq->awaits = in->batch_input == NULL;
 	return batch_run(rq,
 	    BATCH(cmac_one, &cc, in, out, in->item.input.ptr != NULL,
 		"input: missing input"));

@@ -16,6 +16,7 @@
 #include "audit.h"
 #include "effects.h"
 #include "handlers.h"
+#include "hsm_await.h"
 #include "key.h"
 #include "key_purpose.h"
 #include "log.h"
@@ -437,23 +438,45 @@ request_place(const struct request *rq)
 	return blocks && !rq->may_block ? HF_ERR_DEFER : HF_OK;
 }
 
-enum hf_err
-pipeline_run(struct request *rq)
+/* Only the answer of the HSM is missing: all else stays as it is. */
+static bool
+is_awaiting(const struct request *rq)
 {
-	enum hf_err result, err;
+	return rq->await != NULL && rq->await->state == AWAIT_SENT;
+}
 
-	if ((result = request_decode(rq)) == HF_OK &&
-	    (result = request_identify(rq)) == HF_OK &&
-	    (result = request_find_key(rq)) == HF_OK &&
-	    (result = request_once_find(rq)) == HF_OK &&
-	    (result = request_allow(rq)) == HF_OK &&
-	    (result = request_login(rq)) == HF_OK &&
-	    (result = request_purpose(rq)) == HF_OK &&
-	    (result = request_place(rq)) == HF_OK &&
-	    (result = request_audit_intent(rq)) == HF_OK)
-		result = request_perform(rq);
-	if (result == HF_ERR_DEFER)
+/* What stands in the slot of the connection may be another request's soon. */
+static bool
+request_stay(struct request *rq)
+{
+	struct request_memo *memo;
+
+	rq->slot = NULL;
+	if (rq->memo == NULL)
+		return true;
+	memo = request_alloc(rq, sizeof(*memo));
+	if (memo == NULL)
+		return false;
+	*memo = *rq->memo;
+	rq->memo = memo;
+	rq->path = memo->path;
+	return true;
+}
+
+/* From what came of the operation to the reply. */
+static enum hf_err
+request_settle(struct request *rq, enum hf_err result)
+{
+	enum hf_err err;
+
+	if (result == HF_ERR_DEFER) {
+		if (!is_awaiting(rq))
+			return request_defer(rq);
+		if (request_stay(rq))
+			return HF_ERR_DEFER;
+		hsm_await_drop(rq->await);
 		return request_defer(rq);
+	}
 	if (result == HF_ERR_HSM_UNAVAILABLE || result == HF_ERR_HSM_PIN ||
 	    result == HF_ERR_HSM_STUCK || result == HF_ERR_HSM_UNINITIALIZED)
 		request_name_hsm(rq);
@@ -473,6 +496,33 @@ pipeline_run(struct request *rq)
 	}
 	request_release(rq);
 	return result;
+}
+
+enum hf_err
+pipeline_run(struct request *rq)
+{
+	enum hf_err result;
+
+	if ((result = request_decode(rq)) == HF_OK &&
+	    (result = request_identify(rq)) == HF_OK &&
+	    (result = request_find_key(rq)) == HF_OK &&
+	    (result = request_once_find(rq)) == HF_OK &&
+	    (result = request_allow(rq)) == HF_OK &&
+	    (result = request_login(rq)) == HF_OK &&
+	    (result = request_purpose(rq)) == HF_OK &&
+	    (result = request_place(rq)) == HF_OK &&
+	    (result = request_audit_intent(rq)) == HF_OK)
+		result = request_perform(rq);
+	return request_settle(rq, result);
+}
+
+/* The handler once more: this time its call to the HSM has a result. */
+enum hf_err
+pipeline_resume(struct request *rq)
+{
+	memset(rq->out, 0, rq->op->out->size);
+	rq->why.text[0] = '\0';
+	return request_settle(rq, request_perform(rq));
 }
 
 void

@@ -7,10 +7,17 @@
 /*
  * Runs a request from its bytes to the bytes of its reply. HF_OK: rq->reply is
  * there, be it a result or an error for the caller. HF_ERR_DEFER: run it again
- * with may_block (only when it was false). HF_ERR_NO_MEMORY: not even an error
+ * with may_block (only when it was false), or resume it (await is AWAIT_SENT),
+ * in which case it keeps what it has. HF_ERR_NO_MEMORY: not even an error
  * reply fits; close the connection.
  */
 enum hf_err pipeline_run(struct request *rq);
+
+/*
+ * Goes on with a request that was deferred while its `await` was sent, when
+ * that is over. As pipeline_run().
+ */
+enum hf_err pipeline_resume(struct request *rq);
 
 /*
  * The reply that goes out instead of `rq->reply` when its audit line could not

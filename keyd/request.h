@@ -14,6 +14,7 @@
 #include "identity.h"
 #include "policy.h"
 
+struct hsm_await;
 struct key;
 struct once;
 struct request_memo;
@@ -29,7 +30,8 @@ struct server;
  * Where that is not the place (HSM, disk, long computation) pipeline_run()
  * answers HF_ERR_DEFER before anything was changed, and the transport runs it
  * again on a worker with may_block true, with a copy of the message and an
- * arena of its own.
+ * arena of its own. Where only the answer of an HSM is missing, it stays as it
+ * is, and pipeline_resume() goes on when the answer has come (hsm_await.h).
  */
 struct request {
 	/* From the transport. */
@@ -39,7 +41,8 @@ struct request {
 	struct arena *arena;
 	struct hf_bytes message; /* the CBOR of the request */
 	bool may_block;
-	unsigned lane; /* of server.h: that of the I/O thread, or 0 */
+	unsigned lane;           /* of server.h: that of the I/O thread, or 0 */
+	struct hsm_await *await; /* NULL: the HSM is to be waited for */
 
 	/* For the transport: valid when pipeline_run() returned HF_OK. */
 	struct hf_bytes reply; /* the CBOR of the reply, in the arena */
@@ -65,6 +68,7 @@ struct request {
 	struct key *spent;  /* reached its limit, if it is not `key`; a
 			       reference */
 	bool moving;        /* what is decrypted is encrypted anew */
+	bool awaits;        /* the handler, run again, does the same again */
 	struct hf_why why;
 	uint64_t audit_id;    /* joins intent and outcome */
 	uint64_t key_version; /* used, for the audit; 0: none */

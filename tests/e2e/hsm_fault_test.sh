@@ -195,7 +195,8 @@ is "it is found" ok "$(how holdfast keyring create late)"
 stop_daemon
 faults 'vanish *'
 start_daemon
-is "without any of them at the start" incomplete "$(status state)"
+until_true 10 is_state incomplete || fail "without any of them at the start: $(status state)"
+ok "without any of them at the start: incomplete"
 is "nothing opens" hsm_uninitialized "$(how holdfast decrypt payments "$T/payments")"
 calm "all is back"
 until_true 15 holdfast decrypt payments "$T/payments" || fail "not opened again: $(holdfast status)"

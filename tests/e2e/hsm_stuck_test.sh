@@ -78,6 +78,21 @@ done
 has "the log says which operation" "did not come back from hsm_key_sign within" "$T/keyd.log"
 has "or that it was connecting" "did not come back from connecting within" "$T/keyd.log"
 
+# -- One of them holds up nobody else in the HSM, also where one thread had been
+# enough for what is short --
+for i in $(seq 60); do
+	holdfast encrypt sealed "$T/data"
+done >/dev/null
+faults 'C_Sign 1 hang'
+timeout 60 holdfast sign inside "$T/data" >"$T/hung" 2>&1 &
+hung=$!
+until_true 10 grep -q ' C_Sign hang ' "$P11_LOG" || fail "nothing hangs"
+is "beside a call that hangs, others go on" data "$(holdfast decrypt sealed "$T/sealed")"
+kill -0 "$hung" || fail "not while it hung: $(cat "$T/hung")"
+wait "$hung" || true
+rm "$P11_FAULTS"
+whole "one that hung"
+
 # -- While calls hang, on all sessions and then on all threads that wait --
 faults 'C_Sign * hang'
 for i in $(seq 12); do

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "proc.h"
+
 enum { THREADS_MAX = 128 };
 
 struct crew {
@@ -36,14 +38,20 @@ clock_ns(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
-uint64_t
-clock_cpu_ns(pid_t pid)
+static double
+cpu_of(pid_t pid)
 {
 	clockid_t clock;
 
-	if (pid == 0)
-		return read_clock(CLOCK_PROCESS_CPUTIME_ID);
-	return clock_getcpuclockid(pid, &clock) == 0 ? read_clock(clock) : 0;
+	return clock_getcpuclockid(pid, &clock) == 0 ? (double)read_clock(clock)
+						     : 0;
+}
+
+uint64_t
+clock_cpu_ns(pid_t pid)
+{
+	return pid == 0 ? read_clock(CLOCK_PROCESS_CPUTIME_ID)
+			: (uint64_t)proc_family(pid, cpu_of);
 }
 
 /* The crew of a member: a struct member begins with its public part. */

@@ -52,7 +52,8 @@ struct sample crew_sample(const struct crew_result *r, double per_operation);
 /* CLOCK_MONOTONIC */
 uint64_t clock_ns(void);
 
-/* CPU time of a process, in ns; 0: ours. 0 when it is gone. */
+/* CPU time of a process and its children, in ns; 0: ours alone. 0 when it is
+ * gone. */
 uint64_t clock_cpu_ns(pid_t pid);
 
 #endif

@@ -49,9 +49,9 @@ idle_wakeups(struct bench *b, const struct work *work, struct sample *out)
 	if (s == NULL)
 		return CELL_FAILED;
 	began = clock_ns();
-	before = proc_sleeps(s->child.pid);
+	before = proc_family(s->child.pid, proc_sleeps);
 	wait_for(seconds);
-	out->value = (proc_sleeps(s->child.pid) - before) /
+	out->value = (proc_family(s->child.pid, proc_sleeps) - before) /
 	    ((double)(clock_ns() - began) / 1e9);
 	return CELL_MEASURED;
 }

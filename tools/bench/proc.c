@@ -44,21 +44,22 @@ proc_private(pid_t pid)
 
 /* Of the processes whose numbers stand in that file. */
 static double
-sleeps_of_children(const char *path)
+listed(const char *path, proc_fn *of)
 {
 	FILE *f = fopen(path, "r");
 	char pid[16];
 	double sum = 0;
 
 	while (f != NULL && fscanf(f, "%15s", pid) == 1)
-		sum += proc_sleeps((pid_t)strtol(pid, NULL, 10));
+		sum += proc_family((pid_t)strtol(pid, NULL, 10), of);
 	if (f != NULL)
 		(void)fclose(f);
 	return sum;
 }
 
-double
-proc_sleeps(pid_t pid)
+/* Of each thread, the file of that name. */
+static double
+threads(pid_t pid, const char *name, proc_fn *of)
 {
 	char path[64], file[128];
 	DIR *tasks;
@@ -70,14 +71,24 @@ proc_sleeps(pid_t pid)
 	while (tasks != NULL && (entry = readdir(tasks)) != NULL) {
 		if (entry->d_name[0] == '.')
 			continue;
-		(void)snprintf(
-		    file, sizeof(file), "%s/%.20s/status", path, entry->d_name);
-		sum += sum_of(file, "voluntary_ctxt_switches:");
-		(void)snprintf(file, sizeof(file), "%s/%.20s/children", path,
-		    entry->d_name);
-		sum += sleeps_of_children(file);
+		(void)snprintf(file, sizeof(file), "%s/%.20s/%s", path,
+		    entry->d_name, name);
+		sum += of != NULL ? listed(file, of)
+				  : sum_of(file, "voluntary_ctxt_switches:");
 	}
 	if (tasks != NULL)
 		(void)closedir(tasks);
 	return sum;
+}
+
+double
+proc_family(pid_t pid, proc_fn *of)
+{
+	return of(pid) + threads(pid, "children", of);
+}
+
+double
+proc_sleeps(pid_t pid)
+{
+	return threads(pid, "status", NULL);
 }

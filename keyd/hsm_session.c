@@ -92,7 +92,10 @@ session_take(struct hsm_call *call)
 		err = state_gate(hsm, &wait);
 		if (err != HF_OK && (late || !wait))
 			break;
-		call->slot = err == HF_OK ? session_unused(hsm) : NULL;
+		/* Not before those that wait: who gives one back would often
+		 * be the next to take it. */
+		if (err == HF_OK && (counted || hsm->waiters == 0))
+			call->slot = session_unused(hsm);
 		if (call->slot != NULL)
 			break;
 		if (err == HF_OK && late)
@@ -114,6 +117,8 @@ session_take(struct hsm_call *call)
 		call->slot->taken = true;
 		call->generation = hsm->info.generation;
 		hsm->in_flight++;
+		if (hsm->waiters > 0) /* there may be another one free */
+			(void)pthread_cond_broadcast(&hsm->freed);
 	}
 	(void)pthread_mutex_unlock(&hsm->lock);
 	return err;
@@ -131,7 +136,9 @@ session_give(struct hsm_call *call)
 	/* For a recovery or an end that waits, and not after each call. */
 	if (hsm->in_flight == 0 && (hsm->closing || !state_serves(hsm->state)))
 		(void)pthread_cond_broadcast(&hsm->changed);
-	(void)pthread_cond_signal(&hsm->freed);
+	/* All, since one who waits for the anchor might be the one. */
+	if (hsm->waiters > 0)
+		(void)pthread_cond_broadcast(&hsm->freed);
 	(void)pthread_mutex_unlock(&hsm->lock);
 }
 

@@ -46,6 +46,7 @@ struct connection {
 	bool is_unread;   /* likewise */
 	bool ended;       /* the peer sends no more, but may read */
 	bool more;        /* `held` was not looked at to its end */
+	bool several;     /* requests came at once, when last read from */
 
 	struct identity *who;
 	struct request_slot slot;

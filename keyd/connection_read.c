@@ -399,10 +399,24 @@ connection_discard_all(struct io *io)
 	}
 }
 
+/* See channel_peek(): by the time that a lone request is answered, its sender
+ * just is awake from it; for several at once that takes too long. */
+static bool
+should_peek(const struct connection *c)
+{
+	struct io *io = c->io;
+	bool others = io->busy || (io->last != c && io->last_at == io->now);
+
+	io->last = c;
+	io->last_at = io->now;
+	return others || c->several;
+}
+
 void
 connection_read(struct connection *c)
 {
 	uint8_t *buf = c->io->read;
+	unsigned budget = c->budget;
 	size_t used;
 	ssize_t n;
 
@@ -410,13 +424,17 @@ connection_read(struct connection *c)
 		read_held(c);
 		return;
 	}
-	n = c->io->busy ? channel_peek(&c->channel, buf, IO_READ)
-			: channel_read(&c->channel, buf, IO_READ);
-	if (n > 0 && c->io->busy)
-		note_unread(c);
+	if (should_peek(c)) {
+		n = channel_peek(&c->channel, buf, IO_READ);
+		if (n > 0)
+			note_unread(c);
+	} else {
+		n = channel_read(&c->channel, buf, IO_READ);
+	}
 	if (read_failed(c, n))
 		return;
 	used = consume(c, buf, (size_t)n);
+	c->several = budget - c->budget > 1;
 	if (used < (size_t)n && c->phase != PHASE_CLOSED)
 		hold(c, buf + used, (size_t)n - used);
 	bytes_wipe(buf, (size_t)n);

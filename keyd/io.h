@@ -65,7 +65,9 @@ struct io {
 	struct connection_list ready; /* have something to do without epoll */
 	unsigned ready_count;
 	struct connection_list unread; /* see channel_peek() */
-	bool busy; /* others wait besides the one whose turn it is */
+	bool busy;        /* others wait besides the one whose turn it is */
+	const void *last; /* connection that was read from, which may be gone */
+	uint64_t last_at; /* ... and when: `now` of that turn */
 	struct connection_list dead; /* closed, freed at the end of the turn */
 	struct io_counters counters;
 };

@@ -7,6 +7,7 @@
 #include <holdfast/stream.h>
 
 #include "context.h"
+#include "secret.h"
 #include "stream_crypto.h"
 
 /*
@@ -17,6 +18,7 @@
  *	stream_keys.c     the keys of a file, and chunks under them
  *	stream_seal.c     sealing, chunk by chunk
  *	stream_open.c     opening, chunk by chunk
+ *	stream_lane.c     the same from several threads at one file
  *	stream_rewrap.c   another wrapped key in a header
  *	stream_fd.c       both, from one descriptor to another; random access
  *	stream_crypto.c   the door to OpenSSL
@@ -81,6 +83,7 @@ bool stream_chunk_size_ok(uint64_t size);
 
 struct stream_keys {
 	struct stream_cipher *cipher; /* NULL: no file */
+	struct secret derived;        /* what it was made of, for copies */
 	uint8_t prefix[STREAM_PREFIX];
 	pid_t pid; /* who may go on with the file */
 };
@@ -93,6 +96,11 @@ enum hf_err stream_keys_derive(struct hf_bytes data_key, struct hf_bytes bound,
     struct hf_bytes salt, bool seal, struct stream_keys *keys,
     uint8_t commitment[STREAM_COMMITMENT]);
 
+/* The same keys with a cipher of their own, for another thread. `to` must be
+ * empty. HF_ERR_BAD_INPUT in a child of the process that derived them. */
+enum hf_err stream_keys_copy(
+    const struct stream_keys *from, bool seal, struct stream_keys *to);
+
 /* Wipes, frees and empties; fine when it is empty. */
 void stream_keys_free(struct stream_keys *keys);
 
@@ -100,6 +108,42 @@ enum hf_err stream_keys_seal(const struct stream_keys *keys, uint32_t index,
     bool last, struct hf_bytes in, uint8_t *out);
 enum hf_err stream_keys_open(const struct stream_keys *keys, uint32_t index,
     bool last, struct hf_bytes in, uint8_t *out);
+
+/* -- Several threads at one file: for the command line, not exported -- */
+
+/* Whoever has a file, and a thread: chunks in any order. Free it as any. */
+enum hf_err stream_opener_copy(
+    const struct hf_opener *from, struct hf_opener **out, struct hf_why *why);
+
+/*
+ * Takes the next `count` chunks of the present file, none of which is the last
+ * one, away from hf_seal_chunk and from everybody else; *first is the index of
+ * their first. HF_ERR_BAD_INPUT as there. Thread-safe.
+ */
+enum hf_err stream_seal_take(struct hf_sealer *sealer, uint64_t count,
+    uint64_t *first, struct hf_why *why);
+
+/*
+ * Seals chunks of the present file of a sealer that it takes there: so no two
+ * lanes, and no lane twice, can use a nonce. One thread at a time; the sealer
+ * must neither begin a file nor be freed meanwhile.
+ */
+struct stream_lane;
+enum hf_err stream_lane_new(
+    struct hf_sealer *sealer, struct stream_lane **out, struct hf_why *why);
+void stream_lane_free(struct stream_lane *lane); /* wipes; NULL is fine */
+size_t stream_lane_chunk_size(const struct stream_lane *lane);
+
+/* Takes so many chunks; what is left of those before is lost. */
+enum hf_err stream_lane_take(struct stream_lane *lane, uint64_t count,
+    uint64_t *first, struct hf_why *why);
+
+/* Seals the next of them, as hf_seal_chunk does. */
+enum hf_err stream_lane_seal(struct stream_lane *lane, struct hf_bytes in,
+    uint8_t *out, struct hf_why *why);
+
+/* What lanes are made of; stream_seal.c. */
+const struct stream_keys *stream_seal_keys(const struct hf_sealer *sealer);
 
 /* -- For tests: what the service and chance would give -- */
 

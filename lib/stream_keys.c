@@ -16,35 +16,62 @@ enum {
 	DERIVED = AT_PREFIX + STREAM_PREFIX,
 };
 
+/* Takes over what was derived, and makes the cipher of it. */
+static enum hf_err
+keys_take(struct stream_keys *keys, bool seal, struct secret *derived)
+{
+	struct stream_cipher *cipher;
+	enum hf_err err =
+	    stream_cipher_new(seal, derived->ptr + AT_KEY, &cipher);
+
+	if (err != HF_OK)
+		return err;
+	keys->cipher = cipher;
+	keys->pid = getpid();
+	memcpy(keys->prefix, derived->ptr + AT_PREFIX, STREAM_PREFIX);
+	secret_move(&keys->derived, derived);
+	return HF_OK;
+}
+
 enum hf_err
 stream_keys_derive(struct hf_bytes data_key, struct hf_bytes bound,
     struct hf_bytes salt, bool seal, struct stream_keys *keys,
     uint8_t commitment[STREAM_COMMITMENT])
 {
 	AUTO_SECRET derived = { 0 };
-	struct stream_cipher *cipher;
 	enum hf_err err = secret_alloc(&derived, DERIVED);
 
 	if (err != HF_OK)
 		return err;
 	err = stream_derive(
 	    data_key, salt, label, bound, derived.ptr, derived.len);
+	if (err == HF_OK)
+		err = keys_take(keys, seal, &derived);
 	if (err != HF_OK)
 		return err;
-	err = stream_cipher_new(seal, derived.ptr + AT_KEY, &cipher);
-	if (err != HF_OK)
-		return err;
-	keys->cipher = cipher;
-	keys->pid = getpid();
-	memcpy(keys->prefix, derived.ptr + AT_PREFIX, STREAM_PREFIX);
-	memcpy(commitment, derived.ptr, STREAM_COMMITMENT);
+	memcpy(commitment, keys->derived.ptr, STREAM_COMMITMENT);
 	return HF_OK;
+}
+
+enum hf_err
+stream_keys_copy(
+    const struct stream_keys *from, bool seal, struct stream_keys *to)
+{
+	AUTO_SECRET derived = { 0 };
+	enum hf_err err;
+
+	/* Locked memory is wiped in a child: the key would be all zero. */
+	if (from->cipher == NULL || from->pid != getpid())
+		return HF_ERR_BAD_INPUT;
+	err = secret_copy(&derived, secret_view(&from->derived));
+	return err == HF_OK ? keys_take(to, seal, &derived) : err;
 }
 
 void
 stream_keys_free(struct stream_keys *keys)
 {
 	stream_cipher_free(keys->cipher);
+	secret_free(&keys->derived);
 	*keys = (struct stream_keys){ 0 };
 }
 

@@ -141,6 +141,25 @@ stream_opener_with(struct hf_bytes data_key, struct hf_bytes header,
 	return HF_OK;
 }
 
+enum hf_err
+stream_opener_copy(
+    const struct hf_opener *from, struct hf_opener **out, struct hf_why *why)
+{
+	struct hf_opener *o;
+	enum hf_err err = opener_prepare(
+	    bytes_of(from->bytes, sizeof(from->bytes)), NULL, &o, why);
+
+	if (err != HF_OK)
+		return err;
+	/* That it belongs to its data key was proved of the other. */
+	if ((err = stream_keys_copy(&from->keys, false, &o->keys)) != HF_OK) {
+		hf_opener_free(o);
+		return hf_fail(why, err, "%s", hf_err_sentence(err));
+	}
+	*out = o;
+	return HF_OK;
+}
+
 void
 hf_opener_free(struct hf_opener *o)
 {

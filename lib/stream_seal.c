@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,7 +33,7 @@ struct hf_sealer {
 	struct data_key data_key;
 	/* The present file. */
 	struct stream_keys keys;
-	uint64_t index;
+	_Atomic uint64_t index; /* of the chunk that comes next */
 	uint8_t header[HF_STREAM_HEADER_MAX];
 };
 
@@ -189,7 +190,7 @@ begin(struct hf_sealer *s, const uint8_t salt[STREAM_SALT],
 	    bytes_of(salt, STREAM_SALT), true, &s->keys, commitment);
 	if (err != HF_OK)
 		return hf_fail(why, err, "%s", hf_err_sentence(err));
-	s->index = 0;
+	atomic_store(&s->index, 0);
 	d->files_left--;
 	if (d->files_left == 0)
 		secret_free(&d->key);
@@ -224,20 +225,34 @@ stream_seal_begin_with(struct hf_sealer *s, struct hf_bytes data_key,
 	return begin(s, salt, header, why);
 }
 
-/* What stands against sealing this as the next chunk; NULL: nothing. */
+/* What stands against going on with the present file; NULL: nothing. */
 static const char *
-objection(const struct hf_sealer *s, size_t len, bool last)
+file_objection(const struct hf_sealer *s)
 {
 	if (s->keys.cipher == NULL)
 		return "no file was begun, or it is finished";
 	if (s->keys.pid != getpid())
 		return "the file was begun by the parent of this process";
-	if (s->index >= STREAM_CHUNKS)
-		return "the file has as many chunks as there can be; larger "
-		       "chunks make longer files";
+	return NULL;
+}
+
+static const char too_many[] =
+    "the file has as many chunks as there can be; larger chunks make longer "
+    "files";
+
+/* The same for sealing this as the chunk of that index. */
+static const char *
+objection(const struct hf_sealer *s, uint64_t index, size_t len, bool last)
+{
+	const char *wrong = file_objection(s);
+
+	if (wrong != NULL)
+		return wrong;
+	if (index >= STREAM_CHUNKS)
+		return too_many;
 	if (len > s->chunk_size || (len < s->chunk_size && !last))
 		return "only the last chunk may have another size";
-	if (len == 0 && s->index > 0)
+	if (len == 0 && index > 0)
 		return "only the one chunk of an empty file may be empty";
 	return NULL;
 }
@@ -246,17 +261,45 @@ enum hf_err
 hf_seal_chunk(struct hf_sealer *s, struct hf_bytes in, bool last, uint8_t *out,
     struct hf_why *why)
 {
-	const char *wrong = objection(s, in.len, last);
+	uint64_t index = atomic_load(&s->index);
+	const char *wrong = objection(s, index, in.len, last);
 	enum hf_err err;
 
 	if (wrong != NULL)
 		return hf_fail(why, HF_ERR_BAD_INPUT, "%s", wrong);
-	err = stream_keys_seal(&s->keys, (uint32_t)s->index, last, in, out);
-	s->index++;
+	atomic_store(&s->index, index + 1);
+	err = stream_keys_seal(&s->keys, (uint32_t)index, last, in, out);
 	/* After an error too: a nonce is never used a second time. */
 	if (err != HF_OK || last)
 		stream_keys_free(&s->keys);
 	if (err != HF_OK)
 		return hf_fail(why, err, "%s", hf_err_sentence(err));
+	return HF_OK;
+}
+
+/* -- Several threads at one file -- */
+
+const struct stream_keys *
+stream_seal_keys(const struct hf_sealer *s)
+{
+	return &s->keys;
+}
+
+enum hf_err
+stream_seal_take(
+    struct hf_sealer *s, uint64_t count, uint64_t *first, struct hf_why *why)
+{
+	const char *wrong = file_objection(s);
+	uint64_t index = atomic_load(&s->index);
+
+	if (wrong != NULL)
+		return hf_fail(why, HF_ERR_BAD_INPUT, "%s", wrong);
+	do {
+		/* One must be left, to be the last. */
+		if (count >= STREAM_CHUNKS - index)
+			return hf_fail(why, HF_ERR_BAD_INPUT, "%s", too_many);
+	} while (
+	    !atomic_compare_exchange_weak(&s->index, &index, index + count));
+	*first = index;
 	return HF_OK;
 }

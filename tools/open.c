@@ -4,6 +4,7 @@
 
 #include "../lib/buffer.h"
 #include "../lib/bytes.h"
+#include "../lib/stream.h"
 #include "progress.h"
 #include "sealed.h"
 
@@ -61,7 +62,7 @@ parse(struct opening *p, int argc, char **argv)
 	return STATUS_OK;
 }
 
-/* -- All of it -- */
+/* -- Block by block -- */
 
 static enum hf_err
 work(void *ctx, struct hf_bytes in, bool last, uint8_t *out, size_t *len,
@@ -96,6 +97,84 @@ progress(void *ctx, uint64_t bytes)
 	bar_move(&p->job.bar, bytes);
 }
 
+/* -- The same from several threads -- */
+
+static enum hf_err
+lane_open(void *ctx, void **lane, struct hf_why *why)
+{
+	const struct opening *p = ctx;
+	struct hf_opener *own;
+	enum hf_err err = stream_opener_copy(p->opener, &own, why);
+
+	if (err == HF_OK)
+		*lane = own;
+	return err;
+}
+
+static void
+lane_close(void *lane)
+{
+	hf_opener_free(lane);
+}
+
+static enum hf_err
+lane_next(void *ctx, void *lane, uint64_t *block, struct hf_why *why)
+{
+	struct opening *p = ctx;
+	size_t units = job_units(hf_opener_info(p->opener)->chunk_size);
+
+	(void)lane;
+	(void)why;
+	*block = p->index / units;
+	p->index += units;
+	return HF_OK;
+}
+
+/* None of these chunks is the last one: something comes after them. */
+static enum hf_err
+lane_work(void *lane, uint64_t block, struct hf_bytes in, uint8_t *out,
+    struct hf_why *why)
+{
+	size_t chunk = hf_opener_info(lane)->chunk_size;
+	size_t unit = chunk + HF_STREAM_TAG;
+	uint64_t index = block * job_units(chunk);
+	enum hf_err err = HF_OK;
+
+	for (size_t at = 0; at < in.len && err == HF_OK; at += unit) {
+		err = hf_open_chunk(lane, index++, false,
+		    bytes_of(in.ptr + at, unit), out, why);
+		out += chunk;
+	}
+	return err;
+}
+
+/* -- All of it -- */
+
+static enum hf_err
+open_data(struct opening *p, struct hf_why *why)
+{
+	size_t chunk = hf_opener_info(p->opener)->chunk_size;
+	size_t units = job_units(chunk);
+	struct lanes lanes = { .block = units * (chunk + HF_STREAM_TAG),
+		.result = units * chunk,
+		.open = lane_open,
+		.close = lane_close,
+		.next = lane_next,
+		.work = lane_work,
+		.progress = progress,
+		.ctx = p };
+	struct pump pump = { .in = p->job.in,
+		.out = p->job.out.fd,
+		.block = lanes.block,
+		.result = lanes.result,
+		.work = work,
+		.progress = progress,
+		.ctx = p };
+	enum hf_err err = job_run_lanes(&p->job, &lanes, &pump.before, why);
+
+	return err == HF_OK ? pump_run(&pump, why) : err;
+}
+
 static enum hf_err
 ask(struct opening *p, struct hf_client *client, struct hf_bytes header,
     struct hf_why *why)
@@ -112,23 +191,14 @@ static enum hf_err
 open_all(struct opening *p, struct hf_client *client, struct hf_why *why)
 {
 	uint8_t header[HF_STREAM_HEADER_MAX];
-	struct pump pump = { .in = p->job.in,
-		.out = p->job.out.fd,
-		.work = work,
-		.progress = progress,
-		.ctx = p };
-	size_t len, chunk, units;
+	size_t len;
 	enum hf_err err = job_read_header(&p->job, header, &len, why);
 
 	if (err != HF_OK ||
 	    (err = ask(p, client, bytes_of(header, len), why)) != HF_OK)
 		return err;
-	chunk = hf_opener_info(p->opener)->chunk_size;
-	units = job_units(chunk);
-	pump.block = units * (chunk + HF_STREAM_TAG);
-	pump.result = units * chunk;
 	bar_start(&p->job.bar, "opening", p->job.size, p->job.quiet);
-	return pump_run(&pump, why);
+	return open_data(p, why);
 }
 
 /* -- A part of it -- */

@@ -113,7 +113,7 @@ write_slot(struct flow *f, struct slot *s, struct hf_why *why)
 	}
 	f->total += s->in_len;
 	if (f->pump->progress != NULL)
-		f->pump->progress(f->pump->ctx, f->total);
+		f->pump->progress(f->pump->ctx, f->pump->before + f->total);
 	return HF_OK;
 }
 

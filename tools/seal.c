@@ -7,6 +7,7 @@
 
 #include "../lib/buffer.h"
 #include "../lib/bytes.h"
+#include "../lib/stream.h"
 #include "json.h"
 #include "progress.h"
 #include "sealed.h"
@@ -118,18 +119,85 @@ progress(void *ctx, uint64_t bytes)
 	bar_move(&s->job.bar, bytes);
 }
 
+/* -- The same from several threads -- */
+
 static enum hf_err
-seal_all(struct seal *s, struct hf_why *why)
+lane_open(void *ctx, void **lane, struct hf_why *why)
+{
+	const struct seal *s = ctx;
+	struct stream_lane *own;
+	enum hf_err err = stream_lane_new(s->sealer, &own, why);
+
+	if (err == HF_OK)
+		*lane = own;
+	return err;
+}
+
+static void
+lane_close(void *lane)
+{
+	stream_lane_free(lane);
+}
+
+static enum hf_err
+lane_next(void *ctx, void *lane, uint64_t *block, struct hf_why *why)
+{
+	const struct seal *s = ctx;
+	size_t units = job_units(hf_sealer_chunk_size(s->sealer));
+	uint64_t first;
+	enum hf_err err = stream_lane_take(lane, units, &first, why);
+
+	if (err == HF_OK)
+		*block = first / units;
+	return err;
+}
+
+static enum hf_err
+lane_work(void *lane, uint64_t block, struct hf_bytes in, uint8_t *out,
+    struct hf_why *why)
+{
+	size_t chunk = stream_lane_chunk_size(lane);
+	enum hf_err err = HF_OK;
+
+	(void)block; /* those that it took */
+	for (size_t at = 0; at < in.len && err == HF_OK; at += chunk) {
+		err = stream_lane_seal(
+		    lane, bytes_of(in.ptr + at, chunk), out, why);
+		out += chunk + HF_STREAM_TAG;
+	}
+	return err;
+}
+
+/* -- All of it -- */
+
+static enum hf_err
+seal_data(struct seal *s, struct hf_why *why)
 {
 	size_t chunk = hf_sealer_chunk_size(s->sealer);
 	size_t units = job_units(chunk);
+	struct lanes lanes = { .block = units * chunk,
+		.result = units * (chunk + HF_STREAM_TAG),
+		.open = lane_open,
+		.close = lane_close,
+		.next = lane_next,
+		.work = lane_work,
+		.progress = progress,
+		.ctx = s };
 	struct pump pump = { .in = s->job.in,
 		.out = s->job.out.fd,
-		.block = units * chunk,
-		.result = units * (chunk + HF_STREAM_TAG),
+		.block = lanes.block,
+		.result = lanes.result,
 		.work = work,
 		.progress = progress,
 		.ctx = s };
+	enum hf_err err = job_run_lanes(&s->job, &lanes, &pump.before, why);
+
+	return err == HF_OK ? pump_run(&pump, why) : err;
+}
+
+static enum hf_err
+seal_all(struct seal *s, struct hf_why *why)
+{
 	struct hf_bytes header;
 	enum hf_err err;
 
@@ -139,7 +207,7 @@ seal_all(struct seal *s, struct hf_why *why)
 	if (err != HF_OK || (err = job_write(&s->job, header, why)) != HF_OK)
 		return err;
 	bar_start(&s->job.bar, "sealing", s->job.size, s->job.quiet);
-	return pump_run(&pump, why);
+	return seal_data(s, why);
 }
 
 static int

@@ -15,6 +15,9 @@
 /* Large enough to hide system calls, small enough for a core's cache. */
 enum { BLOCK = 256 << 10 };
 
+/* Blocks that are worth another thread. */
+enum { LEAST = 4 };
+
 /* -- Options -- */
 
 static int
@@ -189,6 +192,48 @@ size_t
 job_units(size_t unit)
 {
 	return unit < BLOCK ? BLOCK / unit : 1;
+}
+
+/* How many blocks surely have something behind them, from `at` on. */
+static uint64_t
+blocks_before_end(const struct job *job, uint64_t at, size_t block)
+{
+	uint64_t n;
+
+	if (job->out.in_place || job->size <= at)
+		return 0;
+	n = (job->size - at - 1) / block;
+	return n < LEAST ? 0 : n;
+}
+
+enum hf_err
+job_run_lanes(const struct job *job, struct lanes *lanes, uint64_t *done,
+    struct hf_why *why)
+{
+	off_t in_at, out_at;
+	enum hf_err err;
+
+	*done = 0;
+	/* What cannot be sought in says so here. */
+	if ((in_at = lseek(job->in, 0, SEEK_CUR)) < 0 ||
+	    (out_at = lseek(job->out.fd, 0, SEEK_CUR)) < 0)
+		return HF_OK;
+	lanes->blocks = blocks_before_end(job, (uint64_t)in_at, lanes->block);
+	if (lanes->blocks == 0)
+		return HF_OK;
+	lanes->in = job->in;
+	lanes->out = job->out.fd;
+	lanes->in_at = (uint64_t)in_at;
+	lanes->out_at = (uint64_t)out_at;
+	if ((err = lanes_run(lanes, why)) != HF_OK)
+		return err;
+	*done = lanes->blocks * lanes->block;
+	out_at += (off_t)(lanes->blocks * lanes->result);
+	if (lseek(job->in, in_at + (off_t)*done, SEEK_SET) < 0 ||
+	    lseek(job->out.fd, out_at, SEEK_SET) < 0)
+		return hf_fail(
+		    why, HF_ERR_SYSTEM, "seeking: %s", strerror(errno));
+	return HF_OK;
 }
 
 int

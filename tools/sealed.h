@@ -5,6 +5,7 @@
 #include <holdfast/stream.h>
 
 #include "bar.h"
+#include "lanes.h"
 #include "option.h"
 #include "outfile.h"
 #include "pump.h"
@@ -48,6 +49,16 @@ enum hf_err job_write(
 
 /* So many units of `unit` bytes that a block of the pump is worth it. */
 size_t job_units(size_t unit);
+
+/*
+ * Works on the blocks at the front of the input with several threads, and puts
+ * both ends behind them. It does nothing unless both ends are files, the output
+ * one that nobody sees yet, and there is something to gain; at least a byte is
+ * left for the pump, which knows where the file ends, and goes on from *done
+ * bytes. Of `lanes` the caller sets sizes, functions and ctx.
+ */
+enum hf_err job_run_lanes(const struct job *job, struct lanes *lanes,
+    uint64_t *done, struct hf_why *why);
 
 /* Gives the output its name if all went well; else says what did not. */
 int job_end(struct job *job, enum hf_err err, const struct hf_why *why);

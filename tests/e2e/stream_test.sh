@@ -216,6 +216,85 @@ refuse "no service" 3 "unreachable" holdfast seal payments small --out never --s
 [ ! -e never ] || fail "a refusal left a file"
 is "no temporary file is left" "" "$(find "$T" -name '.holdfast-*')"
 
+# -- Files by several threads: both ends are files, of more than a few blocks --
+expect "one core is enough" taskset -c "$(taskset -cp $$ | grep -oE '[0-9]+$')" \
+	"$BUILD_DIR/bin/holdfast" seal payments big --out one.sealed
+expect "and to open" taskset -c "$(taskset -cp $$ | grep -oE '[0-9]+$')" \
+	"$BUILD_DIR/bin/holdfast" open one.sealed --out one.plain
+expect "what one core sealed" cmp -s big one.plain
+{
+	dd bs=1000 count=1 status=none of=/dev/null
+	holdfast seal payments --out rest.sealed
+} <big
+expect "the rest of a file that was begun" cmp -s <(tail -c +1001 big) <(holdfast open rest.sealed)
+{
+	dd bs=1000 count=1 status=none of=/dev/null
+	holdfast open --out rest.plain
+} < <(head -c 1000 /dev/zero && cat big.sealed)
+expect "and of a pipe" cmp -s big rest.plain
+for size in 1048576 1048577 1114112 1310720 1310721 2097151; do
+	head -c $size big >edge
+	holdfast seal payments edge --out edge.sealed --force
+	holdfast open edge.sealed --out edge.plain --force
+	expect "$size bytes come back" cmp -s edge edge.plain
+	expect "and to the peer" cmp -s edge <(peer open <edge.sealed)
+done
+flip $((512 + 30 * 65552))
+cp bad big.bad
+printf x | dd of=big.bad bs=1 seek=$((512 + 11 * 65552 + 9)) conv=notrunc status=none
+refuse "of two damaged chunks the first is told" 2 "chunk 11 " holdfast open big.bad --out never
+
+# What ends the writer: a limit on the size of files, a full file system.
+limited() { # limited KIBIBYTES COMMAND...
+	(
+		ulimit -f "$1"
+		trap '' XFSZ
+		shift
+		"$@"
+	)
+}
+for kib in 100 1500; do
+	refuse "sealing ends at $kib KiB" 1 "writing: File too large" \
+		limited $kib holdfast seal payments big --out never
+	refuse "opening ends at $kib KiB" 1 "writing: File too large" \
+		limited $kib holdfast open big.sealed --out never
+	[ ! -e never ] || fail "a file is left"
+done
+mkdir tiny
+if unshare -rm true 2>/dev/null; then
+	refuse "a file system that is full" 1 "writing: No space left" unshare -rm bash -c '
+		mount -t tmpfs -o size=2M tiny tiny && cd tiny || exit 9
+		"$0" seal payments ../big --out here
+		status=$?
+		[ -z "$(ls -A)" ] || exit 8
+		exit $status' "$BUILD_DIR/bin/holdfast"
+else
+	echo "# not tried: a full file system takes a namespace of one's own"
+fi
+
+# Interrupted in the middle of a file that is larger than could be sealed
+# before.
+truncate -s 8G endless
+# A shell has its children in the background ignore this signal.
+env --default-signal=INT "$BUILD_DIR/bin/holdfast" seal payments endless --out never &
+interrupted=$!
+written() { # bytes that it wrote so far
+	local n
+	n=$(sed -n 's/^wchar: //p' "/proc/$interrupted/io" 2>/dev/null)
+	echo "${n:-0}"
+}
+for ((i = 0; i < 2000; i++)); do
+	[ "$(written)" -lt 5000000 ] || break
+	sleep 0.01
+done
+kill -INT "$interrupted"
+got=0
+wait "$interrupted" || got=$?
+is "interrupted: the status" 130 "$got"
+[ ! -e never ] || fail "interrupted: a file is left"
+is "interrupted: nothing is left" "" "$(find "$T" -name '.holdfast-*')"
+rm endless
+
 # -- Memory, and one request a file --
 head -c 100000000 /dev/zero >large
 # peak COMMAND...: kilobytes of resident memory at most

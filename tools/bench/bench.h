@@ -130,7 +130,7 @@ cell_fn module_holdfast, module_softhsm, module_p11_kit;
 cell_fn tls_handshakes;
 
 /* seal.c: a large file. */
-cell_fn seal_cp, seal_holdfast, seal_memory;
+cell_fn seal_write, seal_cp, seal_holdfast, seal_memory;
 
 /* scale.c: many keys, many connections. */
 cell_fn scale_encrypt, scale_start, scale_key_memory, scale_beside,

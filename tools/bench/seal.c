@@ -10,15 +10,45 @@
 
 #include "../program.h"
 #include "bench.h"
+#include "child.h"
 #include "crew.h"
 #include "place.h"
 
 enum { MIB = 1 << 20, QUICK_MIB = 16, USUAL_MIB = 512, FULL_MIB = 4096 };
 
 struct files {
-	char dir[64], in[96], out[96];
+	char dir[96], in[128], out[128];
 	double bytes;
+	struct child host; /* of a file system of huge pages; or none */
 };
+
+/* -- Where -- */
+
+static const char shared[] = "/dev/shm";
+
+/*
+ * A file system in memory whose pages are as large as can be, which a child
+ * has for itself: mounting takes a namespace of one's own. We reach it through
+ * the child's root.
+ */
+static bool
+mount_huge(struct files *f, char *root, size_t cap)
+{
+	static const char script[] =
+	    "mount -t tmpfs -o huge=always none /dev/shm && read -r mount && "
+	    "echo mounted && read -r end";
+	char program[PATH_ROOM * 2], answer[16];
+	const char *const argv[] = { program, "--user", "--map-root-user",
+		"--mount", "--", "/bin/sh", "-c", script, NULL };
+
+	if (!program_find_other("unshare", program, sizeof(program)) ||
+	    !child_start(
+		&f->host, argv, &(struct child_options){ .talks = true }))
+		return false;
+	(void)snprintf(root, cap, "/proc/%d/root%s", (int)f->host.pid, shared);
+	return child_ask(&f->host, "mount", answer, sizeof(answer)) &&
+	    strncmp(answer, "mounted", 7) == 0;
+}
 
 /* Room for both files, with some to spare. */
 static bool
@@ -46,28 +76,50 @@ fill(const char *path, double bytes)
 }
 
 static void
-files_remove(const struct files *f)
+files_remove(struct files *f)
 {
 	(void)unlink(f->in);
 	(void)unlink(f->out);
 	(void)rmdir(f->dir);
+	child_stop(&f->host);
+}
+
+/*
+ * Writes the input, and before it as much as both will take, which goes again:
+ * a virtual machine asks its host for memory when a page is first used, and
+ * that is not what is measured.
+ */
+static bool
+fill_both(const struct files *f)
+{
+	bool ok = fill(f->out, f->bytes) && fill(f->in, f->bytes);
+
+	return unlink(f->out) == 0 && ok;
 }
 
 static bool
-files_make(const struct bench *b, struct files *f)
+files_make(const struct bench *b, bool huge, struct files *f)
 {
 	unsigned size = b->quick ? QUICK_MIB : b->full ? FULL_MIB : USUAL_MIB;
+	char root[64];
 
-	f->bytes = (double)size * MIB;
-	(void)snprintf(
-	    f->dir, sizeof(f->dir), "/dev/shm/holdfast-bench-XXXXXX");
-	if (!has_room("/dev/shm", f->bytes) || mkdtemp(f->dir) == NULL)
-		return false;
-	(void)snprintf(f->in, sizeof(f->in), "%s/in", f->dir);
-	(void)snprintf(f->out, sizeof(f->out), "%s/out", f->dir);
-	if (fill(f->in, f->bytes))
-		return true;
-	files_remove(f);
+	*f = (struct files){ .bytes = (double)size * MIB };
+	(void)snprintf(root, sizeof(root), "%s", shared);
+	if ((!huge || mount_huge(f, root, sizeof(root))) &&
+	    has_room(root, f->bytes)) {
+		(void)snprintf(
+		    f->dir, sizeof(f->dir), "%s/holdfast-bench-XXXXXX", root);
+		if (mkdtemp(f->dir) != NULL) {
+			(void)snprintf(f->in, sizeof(f->in), "%s/in", f->dir);
+			(void)snprintf(
+			    f->out, sizeof(f->out), "%s/out", f->dir);
+			if (fill_both(f))
+				return true;
+			files_remove(f);
+			return false;
+		}
+	}
+	child_stop(&f->host);
 	return false;
 }
 
@@ -93,8 +145,31 @@ time_program(struct bench *b, const char *const *argv, const struct files *f,
 	return CELL_MEASURED;
 }
 
+/* The kernel's part of it: nothing is read, nothing computed. */
 static enum cell_state
-with_files(struct bench *b, bool copies, struct sample *out)
+time_writing(const struct files *f, struct sample *out)
+{
+	enum { BLOCK = 256 << 10 }; /* as the command line writes */
+	int fd = open(f->out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	char *block = malloc(BLOCK);
+	bool ok = fd >= 0 && block != NULL;
+	uint64_t began;
+
+	if (block != NULL)
+		memset(block, 'x', BLOCK);
+	began = clock_ns();
+	for (double done = 0; ok && done < f->bytes; done += BLOCK)
+		ok = write(fd, block, BLOCK) == BLOCK;
+	out->value = f->bytes / 1e6 / ((double)(clock_ns() - began) / 1e9);
+	free(block);
+	return fd >= 0 && close(fd) == 0 && ok ? CELL_MEASURED : CELL_FAILED;
+}
+
+enum doing { WRITE, COPY, SEAL };
+
+static enum cell_state
+with_files(struct bench *b, enum doing doing, const struct work *work,
+    struct sample *out)
 {
 	char program[PATH_ROOM * 2];
 	struct files f;
@@ -102,32 +177,40 @@ with_files(struct bench *b, bool copies, struct sample *out)
 		NULL };
 	const char *const seal[] = { program, "seal", "bench-aes", f.in,
 		"--out", f.out, "--quiet", NULL };
-	enum cell_state state = CELL_FAILED;
+	enum cell_state state;
 
-	if (copies ? !program_find_other("cp", program, sizeof(program))
-		   : !program_find("holdfast", program, sizeof(program)))
+	if (doing == COPY ? !program_find_other("cp", program, sizeof(program))
+			  : !program_find("holdfast", program, sizeof(program)))
 		return CELL_NOT_INSTALLED;
-	if (!files_make(b, &f)) {
-		(void)snprintf(b->note, sizeof(b->note), "no room in /dev/shm");
+	if (!files_make(b, work->what != NULL, &f)) {
+		(void)snprintf(b->note, sizeof(b->note),
+		    work->what != NULL ? "no file system of huge pages"
+				       : "no room in /dev/shm");
 		return CELL_REFUSED;
 	}
-	state = time_program(b, copies ? cp : seal, &f, out);
+	state = doing == WRITE
+	    ? time_writing(&f, out)
+	    : time_program(b, doing == COPY ? cp : seal, &f, out);
 	files_remove(&f);
 	return state;
 }
 
 enum cell_state
+seal_write(struct bench *b, const struct work *work, struct sample *out)
+{
+	return with_files(b, WRITE, work, out);
+}
+
+enum cell_state
 seal_cp(struct bench *b, const struct work *work, struct sample *out)
 {
-	(void)work;
-	return with_files(b, true, out);
+	return with_files(b, COPY, work, out);
 }
 
 enum cell_state
 seal_holdfast(struct bench *b, const struct work *work, struct sample *out)
 {
-	(void)work;
-	return with_files(b, false, out);
+	return with_files(b, SEAL, work, out);
 }
 
 /* A file of its own, so that the row stands alone. */
@@ -135,9 +218,8 @@ enum cell_state
 seal_memory(struct bench *b, const struct work *work, struct sample *out)
 {
 	struct sample unused = { 0 };
-	enum cell_state state = with_files(b, false, &unused);
+	enum cell_state state = with_files(b, SEAL, work, &unused);
 
-	(void)work;
 	out->value = b->place->seal_peak / 1024;
 	return state;
 }

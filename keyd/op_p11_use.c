@@ -292,6 +292,13 @@ op_p11_cmac(struct request *rq, const struct hf_p11_use_in *in,
 
 /* -- Verification -- */
 
+/*
+ * Who may verify but not make a MAC could have a short one guessed right, and
+ * then ask with a byte more, 256 guesses a byte, until it is whole. Eight bytes
+ * are what SP 800-38B wants of a MAC; transit.cmac makes none shorter.
+ */
+enum { MAC_LEAST = 8 };
+
 static enum hf_err
 verify_mac(struct request *rq, const struct hf_p11_verify_in *in,
     const struct key_version *v)
@@ -299,9 +306,12 @@ verify_mac(struct request *rq, const struct hf_p11_verify_in *in,
 	uint8_t buf[CRYPTO_HASH_MAX];
 	size_t len;
 	struct keyuse use = p11_keyuse(rq);
-	enum hf_err err =
-	    mac(rq, HF_P11_VERIFY, v, &in->how, in->data, buf, &len);
+	enum hf_err err;
 
+	if (in->how.output_bytes != 0 && in->how.output_bytes < MAC_LEAST)
+		return p11_refuse(
+		    rq, "a MAC of less than 8 bytes is not verified");
+	err = mac(rq, HF_P11_VERIFY, v, &in->how, in->data, buf, &len);
 	if (err == HF_OK && !bytes_equal_ct(bytes_of(buf, len), in->signature))
 		err = HF_ERR_SIGNATURE_WRONG;
 	if (err == HF_OK)

@@ -10,6 +10,8 @@
 #include "../../lib/bytes.h"
 #include "../fake/service.h"
 
+#undef tag_bits /* p11-kit's header has a macro of that name */
+
 /* What the operations of PKCS#11 promise, asked without the module: it is the
  * daemon that must refuse. */
 
@@ -150,6 +152,391 @@ each_kind_of_mac_has_its_operation(void **state)
 	    HF_ERR_PERMISSION_DENIED);
 }
 
+static enum hf_err
+verify_mac(const char *key, const char *mechanism, const char *hash,
+    uint64_t length, struct hf_bytes code, bool *valid)
+{
+	struct hf_p11_verify_in in = { .name = text_of(key),
+		.key_version = 1,
+		.how = { .mechanism = text_of(mechanism),
+		    .hash = text_of(hash),
+		    .output_bytes = length },
+		.data = BYTES(key16),
+		.signature = code };
+	struct hf_p11_verify_out out = { false };
+	enum hf_err err = service_call(&service, "p11.verify", &in, &out, &why);
+
+	*valid = out.valid;
+	return err;
+}
+
+/* Else who may only verify had the MAC of anything, byte by byte. */
+static void
+a_mac_is_never_verified_in_pieces(void **state)
+{
+	static const struct {
+		const char *key, *type, *mechanism, *hash;
+		size_t size;
+	} rows[] = {
+		{ "pieces-c", "aes256-cmac", "aes-cmac", NULL, 16 },
+		{ "pieces-h", "hmac", "hmac", "sha2-256", 32 },
+	};
+
+	(void)state;
+	service_policy(&service, "path \"*\" { " ALL " }");
+	for (size_t i = 0; i < 2; i++) {
+		struct hf_p11_use_in in = { .name = text_of(rows[i].key),
+			.key_version = 1,
+			.how = { .mechanism = text_of(rows[i].mechanism),
+			    .hash = text_of(rows[i].hash) },
+			.data = BYTES(key16) };
+		struct hf_p11_use_out out;
+		uint8_t code[32];
+		bool valid;
+
+		assert_int_equal(bring(rows[i].key, rows[i].type,
+				     HF_P11_SIGN | HF_P11_VERIFY, BYTES(key32)),
+		    HF_OK);
+		assert_int_equal(
+		    service_call(&service, i == 0 ? "p11.cmac" : "p11.mac", &in,
+			&out, &why),
+		    HF_OK);
+		assert_int_equal(out.data.len, rows[i].size);
+		memcpy(code, out.data.ptr, rows[i].size);
+		for (size_t n = 1; n <= rows[i].size; n++) {
+			enum hf_err err =
+			    verify_mac(rows[i].key, rows[i].mechanism,
+				rows[i].hash, n, bytes_of(code, n), &valid);
+
+			assert_int_equal(
+			    err, n < 8 ? HF_ERR_BAD_ALGORITHM : HF_OK);
+			assert_int_equal(valid, n >= 8);
+		}
+		/* What is not said to be short is whole. */
+		assert_int_equal(
+		    verify_mac(rows[i].key, rows[i].mechanism, rows[i].hash, 0,
+			bytes_of(code, rows[i].size - 1), &valid),
+		    HF_OK);
+		assert_false(valid);
+		assert_int_equal(
+		    verify_mac(rows[i].key, rows[i].mechanism, rows[i].hash, 9,
+			bytes_of(code, 8), &valid),
+		    HF_OK);
+		assert_false(valid);
+		code[0] ^= 1;
+		assert_int_equal(
+		    verify_mac(rows[i].key, rows[i].mechanism, rows[i].hash, 8,
+			bytes_of(code, 8), &valid),
+		    HF_OK);
+		assert_false(valid);
+	}
+}
+
+/* -- Session keys -- */
+
+static struct hf_bytes
+session_key(const char *type, uint64_t uses, uint8_t *spki, size_t *spki_len)
+{
+	static uint8_t sealed[8][4096];
+	static size_t turn;
+	uint8_t *out = sealed[turn++ % 8];
+	struct hf_p11_session_in in = {
+		.make = { .type = text_of(type),
+		    .key_size = strcmp(type, "hmac") == 0 ? 32 : 0,
+		    .uses = uses }
+	};
+	struct hf_p11_made made;
+
+	assert_int_equal(
+	    service_call(&service, "p11.session", &in, &made, &why), HF_OK);
+	assert_true(made.session_key.len <= sizeof(sealed[0]));
+	memcpy(out, made.session_key.ptr, made.session_key.len);
+	if (spki != NULL) {
+		memcpy(spki, made.public_key.ptr, made.public_key.len);
+		*spki_len = made.public_key.len;
+	}
+	return bytes_of(out, made.session_key.len);
+}
+
+static enum hf_err
+use_session(struct hf_bytes key, const char *operation,
+    const struct hf_p11_how *how, struct hf_bytes data,
+    struct hf_bytes signature, struct hf_p11_session_use_out *out)
+{
+	struct hf_p11_session_use_in in = { .operation = text_of(operation),
+		.session_key = key,
+		.how = *how,
+		.data = data,
+		.signature = signature };
+
+	return service_call(&service, "p11.session_use", &in, out, &why);
+}
+
+static enum hf_err
+use_public(const char *type, struct hf_bytes key, const char *operation,
+    const struct hf_p11_how *how, struct hf_bytes data,
+    struct hf_bytes signature, struct hf_p11_session_use_out *out)
+{
+	struct hf_p11_session_use_in in = { .operation = text_of(operation),
+		.type = text_of(type),
+		.public_key = key,
+		.how = *how,
+		.data = data,
+		.signature = signature };
+
+	return service_call(&service, "p11.session_use", &in, out, &why);
+}
+
+static const struct hf_bytes none = { NULL, 0 };
+static const struct hf_p11_how ecdsa = { .mechanism = { "ecdsa", 5 } },
+			       gcm = { .mechanism = { "aes-gcm", 7 },
+				       .tag_bits = 128 },
+			       hmac = { .mechanism = { "hmac", 4 },
+				       .hash = { "sha2-256", 8 } };
+
+static void
+session_keys_do_what_they_were_made_for(void **state)
+{
+	struct hf_p11_session_use_out out;
+	struct hf_p11_how open = gcm;
+	uint8_t spki[1024], made[256], other[256];
+	size_t spki_len, n;
+	struct hf_bytes key;
+
+	(void)state;
+	service_policy(&service, "path \"*\" { " ALL " }");
+	key = session_key("ecdsa-p256", 0, spki, &spki_len);
+	assert_int_equal(
+	    use_session(key, "sign", &ecdsa, BYTES(key32), none, &out), HF_OK);
+	assert_int_equal(n = out.data.len, 64);
+	memcpy(made, out.data.ptr, n);
+	assert_int_equal(use_session(key, "verify", &ecdsa, BYTES(key32),
+			     bytes_of(made, n), &out),
+	    HF_OK);
+	assert_true(out.valid);
+	assert_int_equal(use_session(key, "verify", &ecdsa, BYTES(key16),
+			     bytes_of(made, n), &out),
+	    HF_OK);
+	assert_false(out.valid);
+	assert_int_equal(
+	    use_public("ecdsa-p256", bytes_of(spki, spki_len), "verify", &ecdsa,
+		BYTES(key32), bytes_of(made, n), &out),
+	    HF_OK);
+	assert_true(out.valid);
+
+	key = session_key("aes256-gcm96", 0, NULL, NULL);
+	assert_int_equal(
+	    use_session(key, "encrypt", &gcm, BYTES(key32), none, &out), HF_OK);
+	memcpy(made, out.data.ptr, n = out.data.len);
+	open.iv = bytes_of(made, 12);
+	assert_int_equal(use_session(key, "decrypt", &open,
+			     bytes_of(made + 12, n - 12), none, &out),
+	    HF_OK);
+	assert_int_equal(out.data.len, sizeof(key32));
+	assert_memory_equal(out.data.ptr, key32, sizeof(key32));
+
+	key = session_key("hmac", 0, NULL, NULL);
+	assert_int_equal(
+	    use_session(key, "mac", &hmac, BYTES(key32), none, &out), HF_OK);
+	memcpy(other, out.data.ptr, n = out.data.len);
+	assert_int_equal(use_session(key, "verify", &hmac, BYTES(key32),
+			     bytes_of(other, n), &out),
+	    HF_OK);
+	assert_true(out.valid);
+}
+
+static void
+session_keys_do_nothing_else(void **state)
+{
+	struct hf_p11_session_use_out out;
+	struct hf_bytes sign, check;
+
+	(void)state;
+	service_policy(&service, "path \"*\" { " ALL " }");
+	sign = session_key("hmac", HF_P11_SIGN, NULL, NULL);
+	check = session_key("hmac", HF_P11_VERIFY, NULL, NULL);
+	assert_int_equal(
+	    use_session(sign, "mac", &hmac, BYTES(key32), none, &out), HF_OK);
+	assert_int_equal(use_session(sign, "verify", &hmac, BYTES(key32),
+			     BYTES(key32), &out),
+	    HF_ERR_KEY_PURPOSE);
+	assert_int_equal(
+	    use_session(check, "mac", &hmac, BYTES(key32), none, &out),
+	    HF_ERR_KEY_PURPOSE);
+	assert_int_equal(
+	    use_session(sign, "encrypt", &gcm, BYTES(key32), none, &out),
+	    HF_ERR_KEY_PURPOSE);
+	assert_int_equal(
+	    use_session(sign, "sign", &ecdsa, BYTES(key32), none, &out),
+	    HF_ERR_KEY_TYPE);
+	assert_int_equal(
+	    use_session(sign, "export", &hmac, BYTES(key32), none, &out),
+	    HF_ERR_BAD_VALUE);
+}
+
+static void
+session_keys_open_for_their_caller_unchanged(void **state)
+{
+	struct identity *mine = service.who, yours = *service.who;
+	struct hf_p11_session_use_out out;
+	uint8_t changed[4096];
+	struct hf_bytes key;
+
+	(void)state;
+	service_policy(&service,
+	    "path \"*\" { " ALL " }\nbind { subjects = [\"uid:4712\"] }");
+	key = session_key("hmac", 0, NULL, NULL);
+	for (size_t i = 0; i < key.len; i++) {
+		memcpy(changed, key.ptr, key.len);
+		changed[i] ^= 1;
+		assert_int_equal(use_session(bytes_of(changed, key.len), "mac",
+				     &hmac, BYTES(key32), none, &out),
+		    HF_ERR_SESSION_KEY);
+	}
+	assert_int_equal(use_session(bytes_of(key.ptr, key.len - 1), "mac",
+			     &hmac, BYTES(key32), none, &out),
+	    HF_ERR_SESSION_KEY);
+	yours.uid = 4712;
+	service.who = &yours;
+	assert_int_not_equal(
+	    use_session(key, "mac", &hmac, BYTES(key32), none, &out), HF_OK);
+	service.who = mine;
+	assert_int_equal(
+	    use_session(key, "mac", &hmac, BYTES(key32), none, &out), HF_OK);
+}
+
+static void
+public_keys_verify_and_encrypt_only(void **state)
+{
+	struct hf_p11_session_use_in in = { .operation = TEXT("verify"),
+		.how = ecdsa,
+		.data = BYTES(key32),
+		.signature = BYTES(key32) };
+	struct hf_p11_session_use_out out;
+	uint8_t spki[1024];
+	size_t len;
+	struct hf_bytes key, public;
+
+	(void)state;
+	service_policy(&service, "path \"*\" { " ALL " }");
+	key = session_key("ecdsa-p256", 0, spki, &len);
+	public = bytes_of(spki, len);
+	assert_int_equal(use_public("ecdsa-p256", public, "sign", &ecdsa,
+			     BYTES(key32), none, &out),
+	    HF_ERR_KEY_PURPOSE);
+	assert_int_equal(use_public("ecdsa-p384", public, "verify", &ecdsa,
+			     BYTES(key32), BYTES(key32), &out),
+	    HF_ERR_KEY_TYPE);
+	assert_int_equal(use_public("aes256-gcm96", BYTES(key32), "encrypt",
+			     &gcm, BYTES(key32), none, &out),
+	    HF_ERR_BAD_VALUE);
+	assert_int_equal(use_public("nonsense", public, "verify", &ecdsa,
+			     BYTES(key32), BYTES(key32), &out),
+	    HF_ERR_BAD_VALUE);
+	assert_int_equal(
+	    service_call(&service, "p11.session_use", &in, &out, &why),
+	    HF_ERR_MISSING_FIELD);
+	in.session_key = key;
+	in.public_key = public;
+	in.type = TEXT("ecdsa-p256");
+	assert_int_equal(
+	    service_call(&service, "p11.session_use", &in, &out, &why),
+	    HF_ERR_MISSING_FIELD);
+}
+
+static void
+policy_that_demands_the_hsm_gives_no_session_keys(void **state)
+{
+	struct hf_p11_session_in in = { .make = { .type = TEXT("ed25519") } };
+	struct hf_p11_made made;
+
+	(void)state;
+	service_policy(&service,
+	    "path \"transit/session-keys\" { capabilities = [\"update\"]\n"
+	    "  min_level = \"hsm\" }");
+	assert_int_equal(
+	    service_call(&service, "p11.session", &in, &made, &why),
+	    HF_ERR_KEY_LEVEL);
+}
+
+static void
+a_session_key_is_of_a_type_and_size_that_there_is(void **state)
+{
+	static const struct {
+		const char *type;
+		uint64_t size;
+		enum hf_err err;
+	} rows[] = {
+		{ "hmac", 0, HF_ERR_BAD_INPUT },
+		{ "hmac", 1, HF_OK },
+		{ "hmac", 512, HF_OK },
+		{ "aes256-gcm96", 32, HF_ERR_BAD_VALUE },
+		{ "rot13", 0, HF_ERR_BAD_VALUE },
+	};
+
+	(void)state;
+	service_policy(&service, "path \"*\" { " ALL " }");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct hf_p11_session_in in = {
+			.make = { .type = text_of(rows[i].type),
+			    .key_size = rows[i].size }
+		};
+		struct hf_p11_made made;
+
+		assert_int_equal(
+		    service_call(&service, "p11.session", &in, &made, &why),
+		    rows[i].err);
+	}
+}
+
+/* -- What changes -- */
+
+static enum hf_err
+destroy(const char *name, uint64_t version)
+{
+	struct hf_p11_destroy_in in = { .name = text_of(name),
+		.key_version = version };
+	struct hf_empty out;
+
+	return service_call(&service, "p11.destroy", &in, &out, &why);
+}
+
+static void
+rotate(const char *name)
+{
+	struct hf_name_in in = { .name = text_of(name) };
+	struct hf_key_info out;
+
+	assert_int_equal(
+	    service_call(&service, "key.rotate", &in, &out, &why), HF_OK);
+}
+
+static void
+destruction_takes_what_is_not_in_use(void **state)
+{
+	struct hf_key_create_in in = { .name = TEXT("gone"),
+		.type = TEXT("ed25519"),
+		.deletion_allowed = true };
+	struct hf_alias alias = { .name = TEXT("by-alias"),
+		.target = TEXT("gone") };
+	struct hf_key_info info;
+	struct hf_alias set;
+
+	(void)state;
+	service_policy(&service, "path \"*\" { " ALL " }");
+	assert_int_equal(
+	    service_call(&service, "key.create", &in, &info, &why), HF_OK);
+	rotate("gone");
+	assert_int_equal(destroy("gone", 3), HF_ERR_VERSION_NOT_FOUND);
+	assert_int_equal(destroy("nothing", 1), HF_ERR_KEY_NOT_FOUND);
+	assert_int_equal(destroy("gone", 2), HF_ERR_DELETE_REFUSED);
+	assert_non_null(strstr(why.text, "is in use and there are others"));
+	assert_int_equal(
+	    service_call(&service, "alias.set", &alias, &set, &why), HF_OK);
+	assert_int_equal(destroy("by-alias", 1), HF_ERR_BAD_NAME);
+	assert_int_equal(destroy("gone", 1), HF_OK);
+}
+
 /* -- The catalogue -- */
 
 static uint64_t
@@ -216,6 +603,16 @@ main(void)
 		    material_in_clear_comes_over_the_local_socket_alone),
 		cmocka_unit_test(material_must_be_a_key_of_its_type),
 		cmocka_unit_test(each_kind_of_mac_has_its_operation),
+		cmocka_unit_test(a_mac_is_never_verified_in_pieces),
+		cmocka_unit_test(session_keys_do_what_they_were_made_for),
+		cmocka_unit_test(session_keys_do_nothing_else),
+		cmocka_unit_test(session_keys_open_for_their_caller_unchanged),
+		cmocka_unit_test(public_keys_verify_and_encrypt_only),
+		cmocka_unit_test(
+		    policy_that_demands_the_hsm_gives_no_session_keys),
+		cmocka_unit_test(
+		    a_session_key_is_of_a_type_and_size_that_there_is),
+		cmocka_unit_test(destruction_takes_what_is_not_in_use),
 		cmocka_unit_test(keys_in_the_hsm_are_listed_with_what_it_can),
 	};
 

@@ -15,6 +15,7 @@
 #include "crypto.h"
 #include "lock.h"
 #include "log.h"
+#include "waiting.h"
 
 /* What a line has around its members, at most. */
 enum { FRAME = 256 };
@@ -201,6 +202,91 @@ audit_break(struct audit *a, const char *what, int cause)
 	a->tried = audit_monotonic();
 }
 
+/* -- Waiting for others -- */
+
+static bool
+is_flushed(const struct audit *a, uint64_t ticket, bool to_disk)
+{
+	return a->written >= ticket && (!to_disk || a->synced >= ticket);
+}
+
+/* Whether it would find something to do, or to report. */
+static bool
+can_go_on(const struct audit *a, const struct audit_waiter *w)
+{
+	if (a->broken)
+		return true;
+	return w->to_disk ? !a->syncing : !a->writing;
+}
+
+/*
+ * Takes out those who have what they waited for and, first of all, one who can
+ * go on: it does so for the rest. When the log breaks, all hear of it.
+ */
+static struct audit_waiter *
+take_called(struct audit *a)
+{
+	struct audit_waiter **link = &a->waiters, *called = NULL, *lead = NULL;
+
+	while (*link != NULL) {
+		struct audit_waiter *w = *link;
+
+		w->done = !a->broken && is_flushed(a, w->ticket, w->to_disk);
+		if (!w->done && !a->broken &&
+		    (lead != NULL || !can_go_on(a, w))) {
+			link = &w->next;
+			continue;
+		}
+		*link = w->next;
+		if (!w->done && lead == NULL) {
+			lead = w;
+			continue;
+		}
+		w->next = called;
+		called = w;
+	}
+	a->last_waiter = link;
+	if (lead != NULL) {
+		lead->next = called;
+		called = lead;
+	}
+	return called;
+}
+
+void
+audit_changed(struct audit *a)
+{
+	struct audit_waiter *called = take_called(a);
+
+	(void)pthread_cond_broadcast(&a->change);
+	if (called == NULL)
+		return;
+	/* They are many, and would only wait for the lock. */
+	(void)pthread_mutex_unlock(&a->lock);
+	while (called != NULL) {
+		struct audit_waiter *w = called;
+
+		called = w->next; /* it is gone once its owner runs */
+		(void)sem_post(&w->called);
+	}
+	(void)pthread_mutex_lock(&a->lock);
+}
+
+/* With `lock` held, given up meanwhile. */
+static void
+wait_for_others(struct audit *a, struct audit_waiter *w)
+{
+	w->next = NULL;
+	w->done = false;
+	*a->last_waiter = w;
+	a->last_waiter = &w->next;
+	(void)pthread_mutex_unlock(&a->lock);
+	while (sem_wait(&w->called) != 0 && errno == EINTR)
+		;
+	if (!w->done)
+		(void)pthread_mutex_lock(&a->lock);
+}
+
 /* Up to the last newline among the first `done` bytes of the buffer. */
 static size_t
 whole_lines(const struct audit_buffer *b, size_t done)
@@ -267,7 +353,7 @@ audit_write(struct audit *a)
 		a->written = a->out.last;
 	if (err != HF_OK)
 		audit_break(a, "write", cause);
-	(void)pthread_cond_broadcast(&a->change);
+	audit_changed(a);
 	return err;
 }
 
@@ -288,11 +374,12 @@ sync_written(struct audit *a)
 	if (rc == 0) {
 		a->synced = upto;
 		a->synced_size = size;
+		a->syncs++;
 	} else {
 		a->sync_lost = true;
 		audit_break(a, "fdatasync", cause);
 	}
-	(void)pthread_cond_broadcast(&a->change);
+	audit_changed(a);
 	return rc == 0 ? HF_OK : HF_ERR_AUDIT;
 }
 
@@ -357,7 +444,7 @@ mend_sync(struct audit *a)
 	} else {
 		audit_break(a, "fdatasync", EIO);
 	}
-	(void)pthread_cond_broadcast(&a->change);
+	audit_changed(a);
 	return ok ? HF_OK : HF_ERR_AUDIT;
 }
 
@@ -409,42 +496,60 @@ audit_mend(struct audit *a)
 	return HF_OK;
 }
 
-/* One step towards `ticket` being written, or synced; false to give up. */
+/*
+ * One step towards being written, or synced; false to give up. While the disk
+ * is at work, what is to be there is left for the next sync: one write and one
+ * sync are for all who wait.
+ */
 static bool
-flush_step(struct audit *a, uint64_t ticket)
+flush_step(struct audit *a, struct audit_waiter *w)
 {
 	if (a->broken) {
 		if (a->tried == audit_monotonic())
 			return false;
 		return audit_mend(a) == HF_OK;
 	}
-	if (a->written < ticket && !a->writing)
+	if (a->written < w->ticket && !a->writing &&
+	    !(w->to_disk && a->syncing))
 		return audit_write(a) == HF_OK;
-	if (a->written >= ticket && !a->syncing)
+	if (a->written >= w->ticket && !a->syncing)
 		return sync_written(a) == HF_OK;
-	(void)pthread_cond_wait(&a->change, &a->lock);
+	wait_for_others(a, w);
 	return true;
+}
+
+/* With `lock` held, and on return only where the waiter is not `done`. */
+static enum hf_err
+flush(struct audit *a, struct audit_waiter *w)
+{
+	uint64_t failures = a->failures;
+
+	if (w->ticket > a->sequence)
+		w->ticket = a->sequence;
+	while (!w->done && !is_flushed(a, w->ticket, w->to_disk))
+		if (a->failures != failures || !flush_step(a, w))
+			return HF_ERR_AUDIT;
+	return HF_OK;
 }
 
 enum hf_err
 audit_flush(struct audit *audit, uint64_t ticket, bool sync)
 {
-	bool to_disk = sync || audit->settings.sync_every;
-	enum hf_err err = HF_OK;
+	struct audit_waiter w = { .ticket = ticket,
+		.to_disk = sync || audit->settings.sync_every };
+	enum hf_err err;
 
+	if (sem_init(&w.called, 0, 0) != 0)
+		return HF_ERR_AUDIT;
+	if (w.to_disk)
+		waiting_begin();
 	(void)pthread_mutex_lock(&audit->lock);
-
-	uint64_t failures = audit->failures;
-
-	if (ticket > audit->sequence)
-		ticket = audit->sequence;
-	while (audit->written < ticket || (to_disk && audit->synced < ticket)) {
-		if (audit->failures != failures || !flush_step(audit, ticket)) {
-			err = HF_ERR_AUDIT;
-			break;
-		}
-	}
-	(void)pthread_mutex_unlock(&audit->lock);
+	err = flush(audit, &w);
+	if (!w.done)
+		(void)pthread_mutex_unlock(&audit->lock);
+	if (w.to_disk)
+		waiting_end();
+	(void)sem_destroy(&w.called);
 	return err;
 }
 
@@ -457,6 +562,7 @@ audit_info(struct audit *audit, struct audit_info *out)
 		.sequence = audit->sequence,
 		.checkpoint = audit->checkpoint,
 		.checkpoint_sequence = audit->checkpoint_line,
+		.syncs = audit->syncs,
 		.broken = audit->broken,
 	};
 	memcpy(out->head, audit->head, sizeof(out->head));
@@ -499,6 +605,7 @@ audit_new(
 	if (a == NULL)
 		return NULL;
 	a->fd = -1;
+	a->last_waiter = &a->waiters;
 	(void)pthread_mutex_init(&a->keeping, NULL);
 	lock_init(&a->lock);
 	(void)pthread_cond_init(&a->change, NULL);

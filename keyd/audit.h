@@ -212,6 +212,7 @@ struct audit_info {
 	uint64_t sequence;
 	uint8_t head[32];
 	uint64_t checkpoint, checkpoint_sequence;
+	uint64_t syncs; /* of the disk */
 	bool broken;
 	char reason[200];
 };

@@ -211,7 +211,7 @@ switch_file(
 		a->out.done = 0;
 	}
 	a->writing = a->syncing = false;
-	(void)pthread_cond_broadcast(&a->change);
+	audit_changed(a);
 	if (err == HF_OK && a->broken)
 		err = audit_mend(a);
 	(void)pthread_mutex_unlock(&a->lock);

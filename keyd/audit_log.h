@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <time.h>
 
 #include "../lib/secret.h"
@@ -27,6 +28,15 @@ struct audit_buffer {
 	size_t len;
 	size_t done;   /* written; of the buffer on its way out only */
 	uint64_t last; /* sequence number of its last line */
+};
+
+/* Who waits for what others are doing; lives on its thread's stack. */
+struct audit_waiter {
+	struct audit_waiter *next;
+	uint64_t ticket;
+	bool to_disk;
+	bool done; /* there is no need to look again */
+	sem_t called;
 };
 
 struct audit {
@@ -51,11 +61,13 @@ struct audit {
 	bool awaited; /* who waits for lines has been told */
 	void (*wake)(void *ctx);
 	void *wake_ctx;
-	pthread_cond_t change; /* of anything below that somebody waits for */
-	uint64_t sequence;     /* of the last line appended */
-	uint8_t head[32];      /* its hash */
+	pthread_cond_t change; /* of `writing` and `syncing` */
+	struct audit_waiter *waiters, **last_waiter;
+	uint64_t sequence; /* of the last line appended */
+	uint8_t head[32];  /* its hash */
 	struct audit_buffer in, out;
 	uint64_t written, synced; /* sequence numbers */
+	uint64_t syncs;           /* calls of fdatasync(2) that went well */
 	bool broken;
 	bool path_lost; /* no file can be made where it should be */
 	bool sync_lost; /* what was written since synced_size may be gone */
@@ -95,6 +107,13 @@ enum hf_err audit_append_locked(struct audit *a, const struct audit_line *line);
  * an errno, or 0 when `what` says all.
  */
 void audit_break(struct audit *a, const char *what, int cause);
+
+/*
+ * With `lock` held, given up meanwhile: the file is free again, or more of it
+ * is written or synced. Calls those who waited for that, and one of the others
+ * to see to the rest.
+ */
+void audit_changed(struct audit *a);
 
 /* With `lock` held, given up meanwhile: writes what waits. */
 enum hf_err audit_write(struct audit *a);

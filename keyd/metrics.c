@@ -89,12 +89,14 @@ metrics_text(struct server *s, struct arena *arena, struct hf_text *out)
 	struct page p = { .cap = 65536 };
 	struct transport_stats t;
 	struct audit_info a;
+	struct store_info st;
 	struct hsm_info h;
 
 	p.buf = arena_alloc(arena, p.cap);
 	if (p.buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	transport_stats(s->transport, &t);
+	store_info(s->store, &st);
 	audit_info(s->audit, &a);
 	hsm_info(hierarchy_hsm(s->hierarchy), &h);
 	add_operations(&p, s);
@@ -133,8 +135,16 @@ metrics_text(struct server *s, struct arena *arena, struct hf_text *out)
 	    hierarchy_rotation_pending(s->hierarchy));
 	add_one(&p, "policy_generation", "counter", "Loads of the policies.",
 	    policy_generation(s->policy));
+	add_one(&p, "store_commits_total", "counter", "Commits of the store.",
+	    st.commits);
+	add_one(&p, "store_syncs_total", "counter",
+	    "Groups of commits, each put on the disk by one sync.", st.groups);
+	add_one(&p, "store_commits_waiting", "gauge",
+	    "Commits that are not on the disk yet.", st.waiting);
 	add_one(&p, "audit_lines_total", "counter", "Lines in the audit chain.",
 	    a.sequence);
+	add_one(&p, "audit_syncs_total", "counter",
+	    "Times that the audit log was put on the disk.", a.syncs);
 	add_one(&p, "audit_checkpoints_total", "counter", "Signed checkpoints.",
 	    a.checkpoint);
 	add_one(&p, "audit_broken", "gauge",

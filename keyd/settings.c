@@ -60,7 +60,7 @@ static const struct setting rows[] = {
 	{ TOP("events", EVENTS, events, "ipc:///run/holdfast/events.sock"), .doc = "Where the event feed is published (nng PUB): ipc:// and a path. Empty: nowhere." },
 	{ TOP("log_level", CHOICE, log_level, "info"), .words = "error|warning|info|debug", .doc = "How much is logged: error, warning, info or debug." },
 	{ TOP("io_threads", INTEGER, transport.io_threads, "0"), .max = 64, .doc = "Threads that serve connections. 0: as many as cores, at most 4." },
-	{ TOP("workers", INTEGER, transport.workers, "0"), .max = 256, .doc = "Threads for what waits for the HSM or the disk. 0: two more than the sessions of all HSMs." },
+	{ TOP("workers", INTEGER, transport.workers, "0"), .max = 256, .doc = "Requests that compute or wait for the HSM at a time, on threads of their own. Those that wait for the disk do not count. 0: two more than the sessions of all HSMs." },
 	{ TOP("upsert", BOOL, upsert, "false"), .doc = "Whether encrypting with a key that does not exist makes the key, for callers with the capability \"create\", as Vault does." },
 	{ TOP("default_level", TEXT, default_level, "wrapped"), .words = "wrapped|hsm", .doc = "Protection level of new keys for which none is asked: wrapped (used in locked memory of the daemon) or hsm (used inside the HSM)." },
 	{ TOP("key_cache", INTEGER, key_cache, "10000"), .min = 1, .max = 10000000, .doc = "Opened keys that are kept in memory at most; others are opened anew when used." },

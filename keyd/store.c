@@ -247,6 +247,14 @@ store_notify(struct store *store, const struct store_write *writes,
 	(void)pthread_mutex_unlock(&store->lock);
 }
 
+void
+store_info(struct store *store, struct store_info *out)
+{
+	*out = (struct store_info){ 0 };
+	if (store->engine->info != NULL)
+		store->engine->info(store->state, out);
+}
+
 enum hf_err
 store_scrub(struct store *store)
 {

@@ -91,6 +91,14 @@ enum hf_err store_commit_change(struct store *store,
 typedef void store_watch_fn(void *ctx, struct hf_text key, uint64_t revision);
 void store_watch(struct store *store, store_watch_fn *fn, void *ctx);
 
+/* How commits were put on the disk together; all zero where no disk is. */
+struct store_info {
+	uint64_t commits; /* that were made, */
+	uint64_t groups;  /* in so many transactions, of one sync each */
+	size_t waiting;   /* of others that are not on the disk yet */
+};
+void store_info(struct store *store, struct store_info *out);
+
 /*
  * Deleted and overwritten values are zeroed in the file, but their old pages
  * stay in its write-ahead log until that is reused. This folds the log into
@@ -128,7 +136,7 @@ enum hf_err store_restore(
 /*
  * What stands behind the interface. An engine gets input within the bounds
  * above, calls store_notify() for each commit, and may be called from any
- * thread. `scrub` and `check` may be NULL where there is nothing to do.
+ * thread. `info`, `scrub` and `check` may be NULL where there is nothing to do.
  */
 struct store_engine {
 	/* First of all: whom to notify. */
@@ -138,6 +146,7 @@ struct store_engine {
 	    store_each_fn *, void *);
 	enum hf_err (*commit)(void *, const struct store_cond *, size_t,
 	    const struct store_write *, size_t, uint64_t *);
+	void (*info)(void *, struct store_info *);
 	enum hf_err (*scrub)(void *);
 	enum hf_err (*check)(void *, struct hf_why *);
 	void (*close)(void *);

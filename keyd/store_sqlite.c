@@ -9,7 +9,9 @@
  */
 #include "store.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,7 @@
 #include "../lib/bytes.h"
 #include "log.h"
 #include "store_file.h"
+#include "waiting.h"
 
 enum {
 	READERS = 4,
@@ -40,8 +43,7 @@ struct job {
 
 	uint64_t revision;
 	enum hf_err err;
-	bool done;
-	pthread_cond_t wake;
+	sem_t done;
 	struct job *next;
 };
 
@@ -53,6 +55,7 @@ struct engine {
 	pthread_mutex_t lock; /* of the queue */
 	pthread_cond_t work;
 	struct job *first, *last;
+	struct store_info info;
 	bool stopping;
 
 	/* The writer thread's alone. */
@@ -448,16 +451,30 @@ take_group(struct engine *e)
 	return group;
 }
 
+/* How the last group did; those that were rejected took no sync. */
 static void
-finish_group(struct engine *e, struct job *group)
+count_group(struct engine *e, const struct job *group)
 {
+	uint64_t commits = 0, jobs = 0;
+
+	for (const struct job *job = group; job != NULL; job = job->next) {
+		commits += !job->scrub && job->err == HF_OK;
+		jobs++;
+	}
 	(void)pthread_mutex_lock(&e->lock);
+	e->info.commits += commits;
+	e->info.groups += commits > 0;
+	e->info.waiting -= jobs;
+	(void)pthread_mutex_unlock(&e->lock);
+}
+
+static void
+finish_group(struct job *group)
+{
 	for (struct job *job = group, *next; job != NULL; job = next) {
 		next = job->next; /* the job is gone once its owner runs */
-		job->done = true;
-		(void)pthread_cond_signal(&job->wake);
+		(void)sem_post(&job->done);
 	}
-	(void)pthread_mutex_unlock(&e->lock);
 }
 
 static void *
@@ -474,7 +491,8 @@ writer_main(void *arg)
 			scrub_now(e, group);
 		else
 			commit_group(e, group);
-		finish_group(e, group);
+		count_group(e, group);
+		finish_group(group);
 	}
 }
 
@@ -482,19 +500,22 @@ static enum hf_err
 submit(struct engine *e, struct job *job)
 {
 	job->err = HF_ERR_STORE;
-	if (pthread_cond_init(&job->wake, NULL) != 0)
+	if (sem_init(&job->done, 0, 0) != 0)
 		return HF_ERR_SYSTEM;
+	waiting_begin();
 	(void)pthread_mutex_lock(&e->lock);
 	if (e->last == NULL)
 		e->first = job;
 	else
 		e->last->next = job;
 	e->last = job;
+	e->info.waiting++;
 	(void)pthread_cond_signal(&e->work);
-	while (!job->done)
-		(void)pthread_cond_wait(&job->wake, &e->lock);
 	(void)pthread_mutex_unlock(&e->lock);
-	(void)pthread_cond_destroy(&job->wake);
+	while (sem_wait(&job->done) != 0 && errno == EINTR)
+		;
+	waiting_end();
+	(void)sem_destroy(&job->done);
 	return job->err;
 }
 
@@ -513,6 +534,16 @@ sqlite_commit(void *state, const struct store_cond *conds, size_t cond_count,
 	if (err == HF_OK && revision != NULL)
 		*revision = job.revision;
 	return err;
+}
+
+static void
+sqlite_info(void *state, struct store_info *out)
+{
+	struct engine *e = state;
+
+	(void)pthread_mutex_lock(&e->lock);
+	*out = e->info;
+	(void)pthread_mutex_unlock(&e->lock);
 }
 
 static enum hf_err
@@ -695,6 +726,7 @@ static const struct store_engine engine_sqlite = {
 	.get = sqlite_get,
 	.list = sqlite_list,
 	.commit = sqlite_commit,
+	.info = sqlite_info,
 	.scrub = sqlite_scrub,
 	.check = sqlite_check,
 	.close = sqlite_close,

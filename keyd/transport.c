@@ -22,6 +22,7 @@ enum {
 	RESERVE = 8, /* connections, see struct peers_limits */
 	MEMORY_FACTOR = 32,
 	THREADS_MOST = 64,
+	WORKERS_MORE = 128, /* requests that wait for the disk at a time */
 };
 
 struct transport {
@@ -229,8 +230,8 @@ transport_open(const struct transport_settings *settings, struct server *server,
 enum hf_err
 transport_start(struct transport *t)
 {
-	enum hf_err err = workers_new(
-	    t->worker_threads, t->group.limits.queue, &t->group.workers);
+	enum hf_err err = workers_new(t->worker_threads, WORKERS_MORE,
+	    t->group.limits.queue, &t->group.workers);
 
 	for (unsigned i = 0; i < t->group.loop_count && err == HF_OK; i++)
 		err = io_loop_start(t->group.loops[i], i);

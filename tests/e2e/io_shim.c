@@ -4,14 +4,16 @@
  * while it is not there all is well. Its lines are CALL PATH ERRNO: calls on
  * files whose path starts with PATH fail. CALL is open (for writing), write or
  * sync; ERRNO is a name below. The first write to a full disk puts down half of
- * its bytes.
+ * its bytes. A sync with HOLD in the place of an ERRNO does not come back while
+ * the file says so.
  */
 #include <errno.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "shim.h"
 
-enum { FAULTS = 4096 };
+enum { FAULTS = 4096, HELD = -1 };
 
 static atomic_bool half_done;
 
@@ -22,7 +24,7 @@ errno_by_name(const char *name)
 		const char *name;
 		int value;
 	} known[] = { { "ENOSPC", ENOSPC }, { "EIO", EIO }, { "EROFS", EROFS },
-		{ "EDQUOT", EDQUOT } };
+		{ "EDQUOT", EDQUOT }, { "HOLD", HELD } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(known[i].name, name) == 0)
@@ -125,10 +127,12 @@ pwrite(int fd, const void *buf, size_t len, off_t offset)
 static int
 sync_file(int fd, const char *name)
 {
-	int error = fault_fd("sync", fd);
+	int error;
 	int (*f)(int);
 
 	ORIGINAL(f, name);
+	while ((error = fault_fd("sync", fd)) == HELD)
+		(void)nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
 	if (error == 0)
 		return f(fd);
 	errno = error;

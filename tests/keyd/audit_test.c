@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -27,11 +29,18 @@
 /* In place of libc's, to count and to fail. */
 static atomic_uint syncs;
 static atomic_bool sync_fails;
+/* While it is held, one sync stays on its way. */
+static atomic_bool sync_held;
+static sem_t sync_reached, sync_open;
 
 int
 fdatasync(int fd)
 {
 	atomic_fetch_add(&syncs, 1);
+	if (atomic_exchange(&sync_held, false)) {
+		(void)sem_post(&sync_reached);
+		(void)sem_wait(&sync_open);
+	}
 	if (atomic_load(&sync_fails)) {
 		errno = EIO;
 		return -1;
@@ -745,6 +754,88 @@ syncs_for_many_at_once(void **state)
 	assert_int_equal(verify(f), HF_OK);
 	assert_true(f->report.lines > THREADS * LINES);
 	assert_true(atomic_load(&syncs) < THREADS * LINES);
+}
+
+enum { CROWD = 40 };
+
+struct one {
+	struct fixture *f;
+	enum hf_err result;
+};
+
+static void *
+log_synced(void *arg)
+{
+	struct one *one = arg;
+
+	one->result = log_one(one->f, "of a crowd", true);
+	return NULL;
+}
+
+/* One thread's sync is on its way, and CROWD more have appended lines that are
+ * to be on the disk. */
+static void
+crowd_up(struct fixture *f, struct one *all, pthread_t *threads)
+{
+	struct audit_info before, info;
+
+	(void)sem_init(&sync_reached, 0, 0);
+	(void)sem_init(&sync_open, 0, 0);
+	audit_info(f->audit, &before);
+	atomic_store(&syncs, 0);
+	atomic_store(&sync_held, true);
+	for (size_t i = 0; i <= CROWD; i++) {
+		all[i] = (struct one){ f, HF_OK };
+		assert_int_equal(
+		    pthread_create(&threads[i], NULL, log_synced, &all[i]), 0);
+		if (i == 0)
+			(void)sem_wait(&sync_reached);
+	}
+	do {
+		(void)sched_yield();
+		audit_info(f->audit, &info);
+	} while (info.sequence < before.sequence + CROWD + 1);
+}
+
+static void
+crowd_goes(pthread_t *threads)
+{
+	(void)sem_post(&sync_open);
+	for (size_t i = 0; i <= CROWD; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	(void)sem_destroy(&sync_reached);
+	(void)sem_destroy(&sync_open);
+}
+
+static void
+one_sync_is_for_all_who_wait(void **state)
+{
+	struct fixture *f = *state;
+	struct one all[CROWD + 1];
+	pthread_t threads[CROWD + 1];
+
+	crowd_up(f, all, threads);
+	crowd_goes(threads);
+	for (size_t i = 0; i <= CROWD; i++)
+		assert_int_equal(all[i].result, HF_OK);
+	/* The one on its way, and one for all the others. */
+	assert_int_equal(atomic_load(&syncs), 2);
+	assert_int_equal(verify(f), HF_OK);
+}
+
+static void
+all_who_wait_hear_of_a_failed_sync(void **state)
+{
+	struct fixture *f = *state;
+	struct one all[CROWD + 1];
+	pthread_t threads[CROWD + 1];
+
+	crowd_up(f, all, threads);
+	atomic_store(&sync_fails, true);
+	crowd_goes(threads);
+	atomic_store(&sync_fails, false);
+	for (size_t i = 0; i <= CROWD; i++)
+		assert_int_equal(all[i].result, HF_ERR_AUDIT);
 }
 
 static void
@@ -1517,6 +1608,8 @@ main(void)
 		TEST(numbers_checkpoints_on_though_the_store_forgot_one),
 		TEST(takes_lines_from_many_threads),
 		TEST(syncs_for_many_at_once),
+		TEST(one_sync_is_for_all_who_wait),
+		TEST(all_who_wait_hear_of_a_failed_sync),
 		TEST(syncs_only_when_asked),
 		TEST(refuses_lines_when_the_buffer_is_full),
 		TEST(refuses_a_log_that_another_writes),

@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -530,6 +532,93 @@ tells_watchers_every_key_before_the_commit_returns(void **state)
 	assert_int_equal(store_commit(f->store, &never, 1, writes, 3, NULL),
 	    HF_ERR_STORE_CONFLICT);
 	assert_int_equal(first.calls, 3);
+}
+
+/* -- Groups -- */
+
+enum { TOGETHER = 30 };
+
+/* Holds the committing side up, while a commit is told about. */
+struct gate {
+	sem_t reached, open;
+	_Atomic bool passed;
+};
+
+static void
+stand_in_gate(void *ctx, struct hf_text key, uint64_t revision)
+{
+	struct gate *gate = ctx;
+
+	(void)key;
+	(void)revision;
+	if (atomic_exchange(&gate->passed, true))
+		return;
+	(void)sem_post(&gate->reached);
+	(void)sem_wait(&gate->open);
+}
+
+struct member {
+	struct store *store;
+	unsigned number;
+};
+
+static void *
+commit_one(void *arg)
+{
+	const struct member *m = arg;
+	char name[16];
+	struct store_write write;
+
+	(void)snprintf(name, sizeof(name), "member%u", m->number);
+	write = write_text(name, "x");
+	return store_commit(m->store, NULL, 0, &write, 1, NULL) == HF_OK ? arg
+									 : NULL;
+}
+
+static void
+expect_member(pthread_t thread)
+{
+	void *result = NULL;
+
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_non_null(result);
+}
+
+static void
+puts_commits_that_wait_on_the_disk_together(void **state)
+{
+	struct fixture *f = *state;
+	struct gate gate = { 0 };
+	struct member members[TOGETHER];
+	pthread_t threads[TOGETHER];
+	struct store_info before, info;
+
+	(void)sem_init(&gate.reached, 0, 0);
+	(void)sem_init(&gate.open, 0, 0);
+	store_watch(f->store, stand_in_gate, &gate);
+	store_info(f->store, &before);
+	for (unsigned i = 0; i < TOGETHER; i++) {
+		members[i] = (struct member){ f->store, i };
+		assert_int_equal(
+		    pthread_create(&threads[i], NULL, commit_one, &members[i]),
+		    0);
+		if (i == 0)
+			(void)sem_wait(&gate.reached);
+	}
+	/* The first is on the disk, the others stand behind it. */
+	do {
+		(void)sched_yield();
+		store_info(f->store, &info);
+	} while (info.waiting < TOGETHER);
+	(void)sem_post(&gate.open);
+	for (unsigned i = 0; i < TOGETHER; i++)
+		expect_member(threads[i]);
+	store_info(f->store, &info);
+	assert_int_equal(info.commits - before.commits, TOGETHER);
+	assert_int_equal(info.groups - before.groups, 2);
+	assert_int_equal(info.waiting, 0);
+	(void)sem_destroy(&gate.reached);
+	(void)sem_destroy(&gate.open);
 }
 
 /* -- The fake's own promise -- */
@@ -1112,6 +1201,7 @@ main(void)
 		BOTH(gives_a_deleted_key_a_newer_revision_when_it_comes_back),
 		BOTH(refuses_what_is_out_of_bounds),
 		BOTH(lets_one_of_many_racing_commits_win),
+		SQLITE_ONLY(puts_commits_that_wait_on_the_disk_together),
 		BOTH(tells_watchers_every_key_before_the_commit_returns),
 		MEMORY_ONLY(fake_fails_before_or_after_a_commit),
 		SQLITE_ONLY(makes_private_files_whatever_the_umask),

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../../keyd/events.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <nng/nng.h>
+#include <nng/protocol/pubsub0/sub.h>
+
+#include "../../lib/bytes.h"
+
+struct fixture {
+	char dir[40], file[64], url[80];
+	struct policy_store *policy;
+	struct events *events;
+};
+
+static struct hf_why why;
+
+/* `may`: whether who runs the test may listen. */
+static void
+set_policy(struct fixture *f, bool may)
+{
+	FILE *out = fopen(f->file, "w");
+
+	assert_non_null(out);
+	assert_int_equal(fchmod(fileno(out), 0600), 0);
+	assert_true(fprintf(out,
+			"path \"sys/%s\" { capabilities = [\"read\"] }\n"
+			"bind { subjects = [\"uid:%u\"] }\n",
+			may ? "events" : "status", getuid()) > 0);
+	assert_int_equal(fclose(out), 0);
+	if (f->policy != NULL)
+		assert_int_equal(policy_reload(f->policy, &why), HF_OK);
+}
+
+static int
+setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/events_test.XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	(void)snprintf(f->file, sizeof(f->file), "%s/p.hcl", f->dir);
+	(void)snprintf(f->url, sizeof(f->url), "ipc://%s/sock", f->dir);
+	set_policy(f, true);
+	assert_int_equal(policy_open(f->dir, &f->policy, &why), HF_OK);
+	*state = f;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	events_close(f->events);
+	policy_close(f->policy);
+	assert_int_equal(unlink(f->file), 0);
+	assert_int_equal(rmdir(f->dir), 0);
+	free(f);
+	return 0;
+}
+
+static nng_socket
+subscribed(const struct fixture *f, const char *to)
+{
+	nng_socket s;
+
+	assert_int_equal(nng_sub0_open(&s), 0);
+	assert_int_equal(
+	    nng_socket_set(s, NNG_OPT_SUB_SUBSCRIBE, to, strlen(to)), 0);
+	assert_int_equal(nng_socket_set_ms(s, NNG_OPT_RECVTIMEO, 200), 0);
+	assert_int_equal(nng_dial(s, f->url, NULL, 0), 0);
+	return s;
+}
+
+/* Publishes until the subscriber has one, or for a while; what it got. */
+static const char *
+heard(struct fixture *f, nng_socket s, const char *event, const char *subject,
+    int times)
+{
+	static char line[600];
+
+	for (int i = 0; i < times; i++) {
+		size_t len = sizeof(line) - 1;
+
+		events_publish(f->events, event, subject);
+		if (nng_recv(s, line, &len, 0) != 0)
+			continue;
+		line[len] = '\0';
+		return line;
+	}
+	return NULL;
+}
+
+static void
+open_feed(struct fixture *f)
+{
+	assert_int_equal(
+	    events_open(f->url, f->policy, &f->events, &why), HF_OK);
+}
+
+static void
+tells_who_may_read_the_events(void **state)
+{
+	static const char start[] =
+	    "key.rotated {\"event\":\"key.rotated\",\"subject\":\"web\","
+	    "\"time\":\"2";
+	struct fixture *f = *state;
+	const char *line;
+	nng_socket s;
+
+	open_feed(f);
+	s = subscribed(f, "key.");
+	line = heard(f, s, "key.rotated", "web", 50);
+	assert_non_null(line);
+	assert_memory_equal(line, start, sizeof(start) - 1);
+	assert_string_equal(line + strlen(line) - 2, "\"}");
+	(void)nng_close(s);
+}
+
+static void
+tells_nobody_else(void **state)
+{
+	struct fixture *f = *state;
+	nng_socket s;
+
+	set_policy(f, false);
+	open_feed(f);
+	s = subscribed(f, "");
+	assert_null(heard(f, s, "key.rotated", "web", 3));
+	(void)nng_close(s);
+}
+
+/* Asked again for each that connects. */
+static void
+a_reload_lets_in_who_connects_then(void **state)
+{
+	struct fixture *f = *state;
+	nng_socket s;
+
+	set_policy(f, false);
+	open_feed(f);
+	set_policy(f, true);
+	s = subscribed(f, "");
+	assert_non_null(heard(f, s, "key.rotated", "web", 50));
+	(void)nng_close(s);
+}
+
+static void
+a_line_is_whole_or_not_sent(void **state)
+{
+	struct fixture *f = *state;
+	char longest[600];
+	nng_socket s;
+
+	open_feed(f);
+	s = subscribed(f, "");
+	assert_non_null(heard(f, s, "key.created", "", 50));
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	assert_null(heard(f, s, "key.created", longest, 2));
+	assert_null(heard(f, s, "key.created", NULL, 2));
+	events_publish(NULL, "key.created", "x"); /* there is no feed */
+	(void)nng_close(s);
+}
+
+static void
+refuses_an_address_where_nobody_knows_who_listens(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+	    events_open("tcp://127.0.0.1:0", f->policy, &f->events, &why),
+	    HF_ERR_BAD_SETTINGS);
+	assert_non_null(strstr(why.text, "is not an ipc:// address"));
+	assert_int_equal(
+	    events_open("", f->policy, &f->events, &why), HF_ERR_BAD_SETTINGS);
+	assert_null(f->events);
+}
+
+static void
+says_where_it_cannot_listen(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+	    events_open("ipc:///nonexistent/sock", f->policy, &f->events, &why),
+	    HF_ERR_SYSTEM);
+	assert_non_null(strstr(why.text, "ipc:///nonexistent/sock"));
+	assert_null(f->events);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(tells_who_may_read_the_events),
+		TEST(tells_nobody_else),
+		TEST(a_reload_lets_in_who_connects_then),
+		TEST(a_line_is_whole_or_not_sent),
+		TEST(refuses_an_address_where_nobody_knows_who_listens),
+		TEST(says_where_it_cannot_listen),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

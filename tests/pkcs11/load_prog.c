@@ -86,7 +86,7 @@ look_for(CK_SESSION_HANDLE h)
 	(void)snprintf(name, sizeof(name), "%s", label);
 	if (p11->C_FindObjectsInit(h, a, 2) != CKR_OK ||
 	    p11->C_FindObjects(h, &found, 1, &n) != CKR_OK)
-		errx(1, "looking for key %s", label);
+		errx(1, "no key %s: the search fails", label);
 	(void)p11->C_FindObjectsFinal(h);
 	return n == 1 ? found : 0;
 }

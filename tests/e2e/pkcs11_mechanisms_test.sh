@@ -81,7 +81,10 @@ for size in 16 24 32; do
 			-in data CMAC)" "$(mech sign "$key" aes-cmac <data | xxd -p -u)"
 		printf 'short' >part
 		denied "$key: CBC takes whole blocks" 21 part encrypt "$key" aes-cbc iv=$iv
-		denied "$key: what is no padding" 40 blocks decrypt "$key" aes-cbc-pad iv=$iv
+		# Ends with a zero, as no padding does. (What is random ends with
+		# one now and then.)
+		head -c 32 /dev/zero | mech encrypt "$key" aes-cbc iv=$iv >unpadded
+		denied "$key: what is no padding" 40 unpadded decrypt "$key" aes-cbc-pad iv=$iv
 	done
 done
 

@@ -107,6 +107,11 @@ asleep() {
 	[ "$(wakes)" = "$before" ] || grep -q __tsan_init "$BUILD_DIR/bin/holdfast-keyd"
 }
 
+# Where memory is not what it is in service.
+address_sanitizer() {
+	grep -q __asan_init "$BUILD_DIR/bin/holdfast-keyd"
+}
+
 # raw REQUEST...: each is a message in diagnostic notation (diag.h), sent with
 # plain nng; the replies come in the same notation, a line each
 raw() {

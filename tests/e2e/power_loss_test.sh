@@ -34,7 +34,8 @@ make_config
 sed -i 's:^state_dir.*:state_dir = "run/state":; s:file = "audit.log":file = "run/audit.log":; s:"audit.pub":"run/audit.pub":' \
 	"$T/keyd.conf"
 ln -s run/audit.log run/audit.pub "$T"
-LD_PRELOAD=$PRELOAD holdfast-keyd --config "$T/keyd.conf" --init >/dev/null
+ASAN_OPTIONS=verify_asan_link_order=0:${ASAN_OPTIONS:-} LD_PRELOAD=$PRELOAD \
+	holdfast-keyd --config "$T/keyd.conf" --init >/dev/null
 start_daemon
 ready=$(position)
 for client in 1 2 3; do

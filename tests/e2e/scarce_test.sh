@@ -8,6 +8,11 @@
 # shellcheck source=tests/e2e/acked.sh
 . "$(dirname "$0")/acked.sh"
 
+if address_sanitizer; then
+	echo "skipped: the address sanitizer has an allocator of its own"
+	exit 0
+fi
+
 export IO_FAULTS=$T/faults MEMORY_FAULTS=$T/memory
 head -c 4 /dev/zero >"$MEMORY_FAULTS"
 PRELOAD="$E2E/io_shim.so:$E2E/memory_shim.so" start_service

@@ -59,7 +59,8 @@ init_run(struct server *s, const struct settings *settings,
 	bool before;
 	enum hf_err err;
 
-	if ((err = daemon_open_keys(s, settings, why)) != HF_OK ||
+	if ((err = daemon_state_dir(settings, why)) != HF_OK ||
+	    (err = daemon_open_keys(s, settings, why)) != HF_OK ||
 	    (err = wait_ready(s->hsm, why)) != HF_OK)
 		return err;
 	before = hierarchy_initialized(s->hierarchy);
@@ -115,7 +116,8 @@ restore_run(struct server *s, const struct settings *settings, size_t device,
 	const char *name = settings->hsms[device].name;
 	enum hf_err err;
 
-	if ((err = daemon_open_keys(s, settings, why)) != HF_OK ||
+	if ((err = daemon_state_dir(settings, why)) != HF_OK ||
+	    (err = daemon_open_keys(s, settings, why)) != HF_OK ||
 	    (err = wait_ready(s->hsms[device], why)) != HF_OK ||
 	    (err = hierarchy_restore_shared(
 		 s->hierarchy, name, facts, keys, why)) != HF_OK ||

@@ -18,6 +18,7 @@
 #include "crypto.h"
 #include "effects.h"
 #include "events.h"
+#include "folder.h"
 #include "hsm_process.h"
 #include "log.h"
 #include "pin.h"
@@ -62,12 +63,21 @@ on_hsm_change(void *ctx, const struct hsm_info *info)
 	chores_wake(one->server->chores, CHORE_HSM);
 }
 
-static enum hf_err
-make_state_dir(const char *dir, struct hf_why *why)
+enum hf_err
+daemon_state_dir(const struct settings *settings, struct hf_why *why)
 {
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+	const char *dir = settings->state_dir;
+
+	if (mkdir(dir, 0700) != 0) {
+		if (errno == EEXIST)
+			return HF_OK;
 		return hf_fail(why, HF_ERR_SYSTEM,
 		    "state_dir %s cannot be made: %s", dir, strerror(errno));
+	}
+	/* What is synced in a folder is lost with the name of the folder. */
+	if (!folder_sync_name(dir))
+		log_warning("the name of state_dir %s is not on the disk: %s",
+		    dir, strerror(errno));
 	return HF_OK;
 }
 
@@ -105,8 +115,7 @@ daemon_open_keys(
 	char path[DAEMON_PATH];
 	enum hf_err err;
 
-	if ((err = make_state_dir(settings->state_dir, why)) != HF_OK ||
-	    (err = daemon_store_path(settings, path)) != HF_OK ||
+	if ((err = daemon_store_path(settings, path)) != HF_OK ||
 	    (err = store_open(path, &s->store, why)) != HF_OK ||
 	    (err = open_hsms(s, settings, why)) != HF_OK)
 		return err;
@@ -292,7 +301,7 @@ run_server(
 {
 	enum hf_err err;
 
-	if ((err = make_state_dir(settings->state_dir, why)) != HF_OK ||
+	if ((err = daemon_state_dir(settings, why)) != HF_OK ||
 	    (err = sandbox_begin(settings, why)) != HF_OK ||
 	    (err = daemon_open(s, settings, why)) != HF_OK)
 		return err;

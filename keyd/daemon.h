@@ -19,7 +19,13 @@ enum hf_err daemon_store_path(
  * inherited environment secrets. Before anything else. */
 enum hf_err daemon_harden(struct hf_why *why);
 
-/* Opens store, HSM and hierarchy: what `hsm init` and the daemon share. */
+/* Makes settings->state_dir where it is not there: before a sandbox, which can
+ * allow only what exists. */
+enum hf_err daemon_state_dir(
+    const struct settings *settings, struct hf_why *why);
+
+/* Opens store, HSM and hierarchy: what `hsm init` and the daemon share. The
+ * folder of the store is there. */
 enum hf_err daemon_open_keys(
     struct server *s, const struct settings *settings, struct hf_why *why);
 void daemon_close_keys(struct server *s);

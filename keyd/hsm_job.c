@@ -168,16 +168,70 @@ all_receive(int fd, uint8_t *out, size_t len, uint64_t limit)
 	return JOB_DONE;
 }
 
+/*
+ * What hsm.h gives. Others are words of the daemon to itself: that a request
+ * is to be run again, was tried only, or leaves no line in the audit log.
+ */
+static const enum hf_err worker_errors[] = {
+	HF_OK,
+	HF_ERR_AUTH_FAILED,
+	HF_ERR_BAD_ALGORITHM,
+	HF_ERR_BAD_CIPHERTEXT,
+	HF_ERR_BAD_INPUT,
+	HF_ERR_BAD_SETTINGS,
+	HF_ERR_BUSY,
+	HF_ERR_CRYPTO,
+	HF_ERR_HSM_MECHANISM,
+	HF_ERR_HSM_PIN,
+	HF_ERR_HSM_REFUSED,
+	HF_ERR_HSM_STUCK,
+	HF_ERR_HSM_UNAVAILABLE,
+	HF_ERR_HSM_UNINITIALIZED,
+	HF_ERR_HSM_UNSUITABLE,
+	HF_ERR_KEY_TYPE,
+	HF_ERR_MEMORY_LOCK,
+	HF_ERR_NAME_TAKEN,
+	HF_ERR_NOT_FOUND,
+	HF_ERR_NO_MEMORY,
+	HF_ERR_OUT_OF_BOUNDS,
+	HF_ERR_SHUTTING_DOWN,
+	HF_ERR_SIGNATURE_WRONG,
+	HF_ERR_SYSTEM,
+	HF_ERR_TIMEOUT,
+};
+
+enum hf_err
+job_error(uint32_t err)
+{
+	for (size_t i = 0; i < sizeof(worker_errors) / sizeof(*worker_errors);
+	     i++)
+		if ((uint32_t)worker_errors[i] == err)
+			return worker_errors[i];
+	return HF_ERR_HSM_REFUSED;
+}
+
+void
+job_text(char *text, size_t size)
+{
+	text[size - 1] = '\0';
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 /* What does not fit is not from a sane worker. */
 static bool
-reply_fits(const struct reply_head *head, const struct hsm_job *job)
+reply_fits(struct reply_head *head, const struct hsm_job *job)
 {
 	for (size_t i = 0; i < JOB_OUTS; i++)
 		if (head->len[i] > job->room[i])
 			return false;
-	return head->found <= 1 &&
-	    (head->err == HF_OK ||
-		strcmp(hf_err_name((enum hf_err)head->err), "unknown") != 0);
+	if (head->found > 1 ||
+	    (head->err != HF_OK &&
+		strcmp(hf_err_name((enum hf_err)head->err), "unknown") == 0))
+		return false;
+	head->err = job_error(head->err);
+	return true;
 }
 
 enum job_outcome
@@ -500,28 +554,28 @@ run_probe(struct hsm *hsm, struct hsm_job *job)
 
 /* clang-format off */
 static const struct job_row rows[] = {
-	[JOB_RANDOM]         = { "hsm_random",           .run = run_random },
-	[JOB_OBJECT_MAKE]    = { "hsm_object_make",      .run = run_object_make,   .once = true, .slow = true },
-	[JOB_OBJECT_IMPORT]  = { "hsm_object_import",    .run = run_object_import, .once = true, .slow = true },
-	[JOB_OBJECT_FIND]    = { "hsm_object_find",      .run = run_object_find },
-	[JOB_OBJECT_DESTROY] = { "hsm_object_destroy",   .run = run_object_destroy },
-	[JOB_AUDIT_PUBLIC]   = { "hsm_audit_public",     .run = run_audit_public },
-	[JOB_AUDIT_SIGN]     = { "hsm_audit_sign",       .run = run_audit_sign },
-	[JOB_SEAL]           = { "hsm_seal",             .run = run_seal },
-	[JOB_OPEN_SEALED]    = { "hsm_open_sealed",      .run = run_open_sealed },
-	[JOB_KEY_MAKE]       = { "hsm_key_make",         .run = run_key_make,      .once = true, .slow = true },
-	[JOB_KEY_IMPORT]     = { "hsm_key_import",       .run = run_key_import,    .once = true, .slow = true },
-	[JOB_KEY_DROP]       = { "hsm_key_drop",         .run = run_key_drop },
-	[JOB_ENCRYPT]        = { "hsm_key_encrypt",      .run = run_encrypt },
-	[JOB_DECRYPT]        = { "hsm_key_decrypt",      .run = run_decrypt },
-	[JOB_DECRYPT_OAEP]   = { "hsm_key_decrypt_oaep", .run = run_decrypt_oaep },
-	[JOB_RSA_RAW]        = { "hsm_key_rsa_raw",      .run = run_rsa_raw },
-	[JOB_SIGN]           = { "hsm_key_sign",         .run = run_sign },
-	[JOB_HMAC]           = { "hsm_key_hmac",         .run = run_hmac },
-	[JOB_CMAC]           = { "hsm_key_cmac",         .run = run_cmac },
-	[JOB_AES]            = { "hsm_key_aes",          .run = run_aes },
-	[JOB_ECDH]           = { "hsm_key_ecdh",         .run = run_ecdh },
-	[JOB_PROBE]          = { "hsm_probe_run",        .run = run_probe,         .once = true, .slow = true },
+	[JOB_RANDOM]         = { "hsm_random",                          .run = run_random },
+	[JOB_OBJECT_MAKE]    = { "hsm_object_make",                     .run = run_object_make,   .once = true, .slow = true },
+	[JOB_OBJECT_IMPORT]  = { "hsm_object_import",                   .run = run_object_import, .once = true, .slow = true },
+	[JOB_OBJECT_FIND]    = { "hsm_object_find",                     .run = run_object_find },
+	[JOB_OBJECT_DESTROY] = { "hsm_object_destroy",                  .run = run_object_destroy },
+	[JOB_AUDIT_PUBLIC]   = { "hsm_audit_public",                    .run = run_audit_public },
+	[JOB_AUDIT_SIGN]     = { "hsm_audit_sign",                      .run = run_audit_sign },
+	[JOB_SEAL]           = { "hsm_seal",                            .run = run_seal },
+	[JOB_OPEN_SEALED]    = { "hsm_open_sealed",                     .run = run_open_sealed },
+	[JOB_KEY_MAKE]       = { "hsm_key_make",         .keyed = true, .run = run_key_make,      .once = true, .slow = true },
+	[JOB_KEY_IMPORT]     = { "hsm_key_import",       .keyed = true, .run = run_key_import,    .once = true, .slow = true },
+	[JOB_KEY_DROP]       = { "hsm_key_drop",         .keyed = true, .run = run_key_drop },
+	[JOB_ENCRYPT]        = { "hsm_key_encrypt",      .keyed = true, .run = run_encrypt },
+	[JOB_DECRYPT]        = { "hsm_key_decrypt",      .keyed = true, .run = run_decrypt },
+	[JOB_DECRYPT_OAEP]   = { "hsm_key_decrypt_oaep", .keyed = true, .run = run_decrypt_oaep },
+	[JOB_RSA_RAW]        = { "hsm_key_rsa_raw",      .keyed = true, .run = run_rsa_raw },
+	[JOB_SIGN]           = { "hsm_key_sign",         .keyed = true, .run = run_sign },
+	[JOB_HMAC]           = { "hsm_key_hmac",         .keyed = true, .run = run_hmac },
+	[JOB_CMAC]           = { "hsm_key_cmac",         .keyed = true, .run = run_cmac },
+	[JOB_AES]            = { "hsm_key_aes",          .keyed = true, .run = run_aes },
+	[JOB_ECDH]           = { "hsm_key_ecdh",         .keyed = true, .run = run_ecdh },
+	[JOB_PROBE]          = { "hsm_probe_run",                       .run = run_probe,         .once = true, .slow = true },
 };
 /* clang-format on */
 
@@ -532,6 +586,20 @@ job_row(enum job_op op)
 }
 
 /* -- The worker's side -- */
+
+/* Numbers that are none of their enum are not from a sane daemon. */
+static enum hf_err
+job_do(struct hsm *hsm, struct hsm_job *job, unsigned budget_ms)
+{
+	const struct job_row *row = &rows[job->op];
+
+	if ((row->keyed && job->key.type == NULL) || job->role > ROLE_AUDIT ||
+	    job->how.scheme > SIGN_EDDSA || job->how.encoding > SIGN_JWS ||
+	    job->aes.mode >= AES_MODES)
+		return HF_ERR_BAD_INPUT;
+	hsm_deadline_set(clock_ms() + budget_ms);
+	return row->run(hsm, job);
+}
 
 /* A job and the memory it stands in. */
 struct received {
@@ -682,8 +750,7 @@ job_serve(int fd, struct hsm *hsm)
 
 		good = worker_receive(fd, &buffer, &r);
 		if (good && r.err == HF_OK) {
-			hsm_deadline_set(clock_ms() + r.budget_ms);
-			r.err = rows[r.job.op].run(hsm, &r.job);
+			r.err = job_do(hsm, &r.job, r.budget_ms);
 		}
 		if (good)
 			good = worker_answer(fd, &r.job, r.err);
@@ -706,8 +773,7 @@ job_run(uint8_t *cell, size_t room, struct hsm *hsm)
 	if (h.op < JOB_OPS &&
 	    CELL_HEADS + bytes_in(&h) + bytes_out(&h) <= room) {
 		job_lay_out(&job, &h, cell + CELL_HEADS);
-		hsm_deadline_set(clock_ms() + h.budget_ms);
-		reply.err = rows[job.op].run(hsm, &job);
+		reply.err = job_do(hsm, &job, h.budget_ms);
 		reply.found = job.found;
 		for (size_t i = 0; i < JOB_OUTS && reply.err == HF_OK; i++)
 			reply.len[i] = (uint32_t)job.len[i];

@@ -41,7 +41,7 @@ enum job_op {
 	JOB_OPS
 };
 
-enum { JOB_INS = 3, JOB_OUTS = 2, JOB_BYTES_MAX = 1 << 29 };
+enum { JOB_INS = 3, JOB_OUTS = 2 };
 
 struct hsm_job {
 	enum job_op op;
@@ -60,6 +60,7 @@ struct hsm_job {
 
 struct job_row {
 	const char *name; /* of the function of hsm.h */
+	bool keyed;       /* works with a key of a type, or makes one */
 	bool once;        /* not to be repeated when its outcome is unknown */
 	bool slow;        /* making keys takes many times longer */
 	/* A function per row: each calls another one. */
@@ -78,6 +79,12 @@ enum job_outcome { JOB_DONE, JOB_LATE, JOB_LOST };
 /* Waits until `limit` (clock_ms()). JOB_DONE: *err and the job's results. */
 enum job_outcome job_result(
     int fd, struct hsm_job *job, uint64_t limit, enum hf_err *err);
+
+/* What a worker may say went wrong; HF_ERR_HSM_REFUSED for all else. */
+enum hf_err job_error(uint32_t err);
+
+/* A text of a worker: it ends, and moves no cursor. */
+void job_text(char *text, size_t size);
 
 /* -- The same in memory that both sides have (hsm_ring.h) -- */
 

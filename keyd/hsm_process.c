@@ -358,16 +358,19 @@ state_set(struct hsm_process *p, enum hsm_state state, const char *reason)
 	info_set(p, &info);
 }
 
-/* Texts from the worker end where they should. */
-static void
-info_tame(struct hsm_info *info)
+void
+worker_news_tame(struct worker_news *news)
 {
-	info->reason[sizeof(info->reason) - 1] = '\0';
-	info->module[sizeof(info->module) - 1] = '\0';
-	info->token[sizeof(info->token) - 1] = '\0';
-	info->serial[sizeof(info->serial) - 1] = '\0';
-	info->manufacturer[sizeof(info->manufacturer) - 1] = '\0';
-	info->model[sizeof(info->model) - 1] = '\0';
+	struct hsm_info *info = &news->info;
+
+	news->err = job_error(news->err);
+	job_text(news->why.text, sizeof(news->why.text));
+	job_text(info->reason, sizeof(info->reason));
+	job_text(info->module, sizeof(info->module));
+	job_text(info->token, sizeof(info->token));
+	job_text(info->serial, sizeof(info->serial));
+	job_text(info->manufacturer, sizeof(info->manufacturer));
+	job_text(info->model, sizeof(info->model));
 	if ((size_t)info->state > HSM_STATE_LAST)
 		info->state = HSM_ABSENT;
 }
@@ -380,12 +383,10 @@ news_apply(struct hsm_process *p, struct worker_news *news)
 	p->heard = true;
 	p->open_err = (enum hf_err)news->err;
 	if (news->err != HF_OK) {
-		news->why.text[sizeof(news->why.text) - 1] = '\0';
 		p->why = news->why;
 		state_set(p, HSM_ABSENT, p->why.text);
 	} else if (news->info.state != HSM_RECOVERING ||
 	    news->info.reason[0] != '\0') {
-		info_tame(&news->info);
 		news->info.generation += p->generations;
 		if (news->info.state == HSM_READY)
 			atomic_store(&p->can, news->info.can);
@@ -507,6 +508,7 @@ news_receive(struct hsm_process *p)
 		return errno == EAGAIN || errno == EINTR;
 	if (n != (ssize_t)sizeof(news))
 		return false;
+	worker_news_tame(&news);
 	p->asked_at = 0;
 	p->busy_ms = news.busy_ms;
 	if (news.no_info != 0)

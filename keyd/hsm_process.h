@@ -111,4 +111,7 @@ struct worker_news {
 	struct hf_why why;
 };
 
+/* Texts and numbers become such as the daemon can go on with. */
+void worker_news_tame(struct worker_news *news);
+
 #endif

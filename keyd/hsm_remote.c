@@ -273,20 +273,19 @@ remote_aes(struct hsm_process *p, const struct hsm_key *key,
 	return err;
 }
 
-/* Texts that are shown end where they should. */
 static void
 probe_tame(struct hsm_probe *probe)
 {
 	for (size_t i = 0; i < probe->count; i++) {
 		struct hsm_probe_row *row = &probe->rows[i];
 
-		row->name[sizeof(row->name) - 1] = '\0';
-		row->use[sizeof(row->use) - 1] = '\0';
-		row->result[sizeof(row->result) - 1] = '\0';
-		row->note[sizeof(row->note) - 1] = '\0';
+		job_text(row->name, sizeof(row->name));
+		job_text(row->use, sizeof(row->use));
+		job_text(row->result, sizeof(row->result));
+		job_text(row->note, sizeof(row->note));
 	}
 	for (size_t i = 0; i < probe->quirk_count; i++)
-		probe->quirks[i][sizeof(probe->quirks[i]) - 1] = '\0';
+		job_text(probe->quirks[i], sizeof(probe->quirks[i]));
 }
 
 enum hf_err

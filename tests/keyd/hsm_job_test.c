@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "../../keyd/hsm_internal.h"
+#include "../../keyd/hsm_process.h"
 #include "../../lib/bytes.h"
 
 /* What a worker answers is not to be trusted: a vendor's library lives there.
@@ -98,7 +99,7 @@ takes_two_results(void **state)
 }
 
 static void
-takes_an_error_that_exists(void **state)
+takes_an_error_of_an_hsm(void **state)
 {
 	struct fixture *f = *state;
 	const struct reply known = { .err = HF_ERR_AUTH_FAILED };
@@ -107,6 +108,39 @@ takes_an_error_that_exists(void **state)
 	assert_int_equal(answered(f, &known, 0), JOB_DONE);
 	assert_int_equal(f->err, HF_ERR_AUTH_FAILED);
 	assert_int_equal(answered(f, &unknown, 0), JOB_LOST);
+}
+
+/* The pipeline runs a request again, calls it a success, or writes no line to
+ * the audit log when it sees one of these. */
+static void
+takes_no_error_that_means_something_to_the_daemon(void **state)
+{
+	static const enum hf_err errors[] = { HF_ERR_DEFER, HF_ERR_DRY_RUN,
+		HF_ERR_AUDIT, HF_ERR_IN_PROGRESS };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		const struct reply reply = { .err = errors[i] };
+
+		assert_int_equal(answered(f, &reply, 0), JOB_DONE);
+		assert_int_equal(f->err, HF_ERR_HSM_REFUSED);
+	}
+}
+
+static void
+takes_texts_that_end_and_move_no_cursor(void **state)
+{
+	struct worker_news news;
+
+	(void)state;
+	memset(&news, 'x', sizeof(news));
+	memcpy(news.info.reason, "a\x1b[2J\n\x7f", 7);
+	worker_news_tame(&news);
+	assert_memory_equal(news.info.reason, "a?[2J??x", 8);
+	assert_int_equal(strlen(news.info.token), sizeof(news.info.token) - 1);
+	assert_int_equal(strlen(news.why.text), sizeof(news.why.text) - 1);
+	assert_int_equal(news.err, HF_ERR_HSM_REFUSED);
+	assert_int_equal(news.info.state, HSM_ABSENT);
 }
 
 static void
@@ -230,7 +264,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(takes_what_fits),
 		TEST(takes_two_results),
-		TEST(takes_an_error_that_exists),
+		TEST(takes_an_error_of_an_hsm),
+		TEST(takes_no_error_that_means_something_to_the_daemon),
+		TEST(takes_texts_that_end_and_move_no_cursor),
 		TEST(takes_no_more_than_there_is_room_for),
 		TEST(takes_nothing_for_what_has_no_room),
 		TEST(takes_no_more_than_was_announced),

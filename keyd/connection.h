@@ -163,6 +163,27 @@ void connection_abandon_all(struct io *io);
 /* To the workers. When they have enough to do, says so; takes the exchange. */
 void connection_to_workers(struct connection *c, struct exchange *ex);
 
+/* The two ends of a request that was run in an exchange: to a worker after
+ * all, or what connection_complete() takes back. They take the exchange. */
+void connection_wait_for_worker(struct connection *c, struct exchange *ex);
+void connection_finish(
+    struct connection *c, struct exchange *ex, enum hf_err err);
+
+/* -- connection_linger.c: what takes a while -- */
+
+/* Whether such a request would be done by this thread. */
+bool connection_may_linger(const struct io *io);
+
+/* Another request has come. */
+void connection_note_light(struct io *io);
+
+/* Has a request wait for that; as connection_await(). */
+void connection_linger(struct connection *c, struct exchange *ex,
+    const struct request *first, struct hf_bytes message);
+
+/* Does one of them, at the end of a turn. */
+void connection_linger_once(struct io *io);
+
 /* -- connection.c -- */
 
 /* Whether a request more may begin, apart from whose turn it is. */

@@ -39,16 +39,16 @@ wait_for_answer(struct connection *c, struct exchange *ex)
 }
 
 /* Not by the HSM, or not now. */
-static void
-wait_for_worker(struct connection *c, struct exchange *ex)
+void
+connection_wait_for_worker(struct connection *c, struct exchange *ex)
 {
 	exchange_set_request(ex, &ex->rq, ex->rq.message);
 	connection_to_workers(c, ex);
 }
 
 /* What connection_complete() takes back. */
-static void
-finish(struct connection *c, struct exchange *ex, enum hf_err err)
+void
+connection_finish(struct connection *c, struct exchange *ex, enum hf_err err)
 {
 	turn_want_flush(&c->io->turn, ex->rq.audit_ticket, ex->rq.audit_sync);
 	ex->err = err;
@@ -78,9 +78,9 @@ connection_await(struct connection *c, struct exchange *ex,
 	}
 	c->awaits = false;
 	if (err == HF_ERR_DEFER)
-		wait_for_worker(c, ex);
+		connection_wait_for_worker(c, ex);
 	else
-		finish(c, ex, err);
+		connection_finish(c, ex, err);
 }
 
 static void
@@ -93,9 +93,9 @@ resume(struct exchange *ex)
 	c->in_flight--;
 	c->io->in_flight--;
 	if (err == HF_ERR_DEFER)
-		wait_for_worker(c, ex);
+		connection_wait_for_worker(c, ex);
 	else
-		finish(c, ex, err);
+		connection_finish(c, ex, err);
 }
 
 void

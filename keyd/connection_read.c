@@ -73,6 +73,10 @@ defer(struct connection *c, const uint8_t id[FRAME_ID], struct request *rq)
 		connection_await(c, ex, rq, message);
 		return;
 	}
+	if (*rq->linger == LINGER_WANTED && connection_may_linger(c->io)) {
+		connection_linger(c, ex, rq, message);
+		return;
+	}
 	exchange_set_request(ex, rq, message);
 	connection_to_workers(c, ex);
 }
@@ -104,21 +108,27 @@ run_request(
 	struct io *io = c->io;
 	struct exchange *current = io->current;
 	struct hsm_await offer = { .state = AWAIT_OFFERED };
+	enum lingering linger = LINGER_OFFERED;
 	struct request rq = { .server = io->server,
 		.who = c->who,
 		.slot = &c->slot,
 		.lane = io->lane,
 		.arena = current->arena,
-		.message = message };
+		.message = message,
+		.linger = &linger };
 	enum hf_err err;
 
 	c->budget--;
 	io_count(&io->counters.requests, 1);
-	if (run_awaiting(c, id, message))
+	if (run_awaiting(c, id, message)) {
+		connection_note_light(io);
 		return;
+	}
 	if (io->awaits && message.len <= AWAIT_MESSAGE)
 		rq.await = &offer;
 	err = pipeline_run(&rq);
+	if (linger != LINGER_WANTED)
+		connection_note_light(io);
 	if (err == HF_ERR_DEFER) {
 		defer(c, id, &rq);
 	} else {

@@ -40,6 +40,7 @@ struct exchange {
 	enum hf_err err;
 	bool audited; /* its audit lines were flushed */
 	struct hsm_await await;
+	enum lingering linger;
 	void (*done)(struct exchange *ex); /* called on the worker's thread */
 
 	/* The reply: a frame's head, and a body in the arena or in `small`. */

@@ -31,6 +31,14 @@ enum io_deadline {
 
 TAILQ_HEAD(connection_list, connection);
 
+/* What decides whether a thread lingers: connection_linger.c. */
+struct io_shared {
+	unsigned cores;
+	_Atomic unsigned lingerers; /* threads that do just now */
+	_Atomic uint64_t
+	    light_at; /* ms; the last request that did not ask to */
+};
+
 /* See struct transport_stats. */
 struct io_counters {
 	_Atomic uint64_t accepted, refused, requests, deferred, busy;
@@ -53,6 +61,9 @@ struct io {
 	bool awaits;               /* there is such a port */
 	struct exchange *awaiting; /* the answers of HSMs, a list */
 	uint64_t look_again;       /* when, if no answer comes */
+
+	struct io_shared *shared;
+	struct exchange *lingering, **lingering_last; /* a queue */
 
 	uint8_t *read; /* IO_READ bytes, for whoever reads just now */
 	struct turn turn;

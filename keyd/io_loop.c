@@ -93,6 +93,8 @@ init_io(struct io_loop *loop)
 	io->limits = limits;
 	io->peers = loop->group->peers;
 	io->done = post_finished;
+	io->lingering_last = &io->lingering;
+	io->shared = &loop->group->shared;
 	TAILQ_INIT(&io->open);
 	TAILQ_INIT(&io->ready);
 	TAILQ_INIT(&io->unread);
@@ -409,7 +411,7 @@ timeout(const struct io_loop *loop)
 	uint64_t first = io->stopping ? loop->stop_at : UINT64_MAX;
 	uint64_t now;
 
-	if (!TAILQ_EMPTY(&io->ready))
+	if (!TAILQ_EMPTY(&io->ready) || io->lingering != NULL)
 		return 0;
 	if (!loop->listening && !io->stopping && loop->listen_again < first)
 		first = loop->listen_again;
@@ -483,6 +485,7 @@ take_turn(struct io_loop *loop)
 	connection_resume_all(io);
 	connection_settle_turn(io);
 	connection_discard_all(io);
+	connection_linger_once(io);
 	expire(io);
 	bury(loop);
 }

@@ -8,6 +8,7 @@
 
 #include <holdfast/err.h>
 
+#include "io.h"
 #include "listener.h"
 #include "peers.h"
 #include "transport.h"
@@ -35,6 +36,7 @@ struct io_group {
 	size_t listener_count;
 	struct io_loop **loops;
 	size_t loop_count;
+	struct io_shared shared;
 };
 
 enum hf_err io_loop_new(struct io_group *group, struct io_loop **out);

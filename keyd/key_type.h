@@ -59,6 +59,7 @@ struct key_type {
 	bool signs;
 	bool derives; /* may be used through a context (key_derive.h) */
 	bool slow;    /* an operation takes long enough to be a worker's */
+	bool brief;   /* ... but not so long that nobody may wait for it */
 	bool hsm;     /* may live at level hsm */
 };
 

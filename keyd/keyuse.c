@@ -274,6 +274,17 @@ may_await(const struct keyuse *use, const struct key_version *v)
 	    a->state == AWAIT_LATE;
 }
 
+/* Whether it takes a while and nothing else, and this is the place for that. */
+static bool
+may_linger(const struct keyuse *use, const struct key_type *type)
+{
+	if (use->linger == NULL || !type->brief)
+		return false;
+	if (*use->linger == LINGER_OFFERED)
+		*use->linger = LINGER_WANTED;
+	return *use->linger == LINGER_NOW;
+}
+
 /* Whether the level, or the private operation itself, takes a worker. */
 static bool
 must_defer(const struct keyuse *use, const struct key *key,
@@ -283,7 +294,7 @@ must_defer(const struct keyuse *use, const struct key *key,
 		return false;
 	if (levels[v->level].blocks)
 		return !may_await(use, v);
-	return private_op && key->type->slow;
+	return private_op && key->type->slow && !may_linger(use, key->type);
 }
 
 size_t

@@ -22,6 +22,7 @@ struct keyuse {
 	struct server *server;
 	bool may_block;
 	struct hsm_await *await; /* instead; NULL: nothing of the kind */
+	enum lingering *linger;  /* as in struct request; not of keyuse_of() */
 	struct hf_bytes context; /* for derived keys, which need one */
 	uint64_t caller;         /* as identity->caller */
 	bool moving;             /* decrypted only to be encrypted anew */

@@ -181,7 +181,7 @@ static enum hf_err
 rsa_open(struct request *rq, const struct hf_p11_use_in *in,
     const struct key_version *v, struct hf_bytes *block)
 {
-	struct keyuse use = p11_keyuse(rq);
+	struct keyuse use = p11_keyuse_once(rq);
 	size_t size = rq->key->type->size;
 	uint8_t *buf = request_alloc(rq, size);
 	enum hf_err err;

@@ -16,6 +16,17 @@ p11_keyuse(const struct request *rq)
 	return keyuse_of(rq, (struct hf_bytes){ 0 });
 }
 
+struct keyuse
+p11_keyuse_once(const struct request *rq)
+{
+	struct keyuse use = p11_keyuse(rq);
+
+	/* A key that the request brought along had to be loaded for it. */
+	if (!rq->key->passing)
+		use.linger = rq->linger;
+	return use;
+}
+
 enum hf_err
 p11_refuse(struct request *rq, const char *what)
 {
@@ -158,7 +169,7 @@ enum hf_err
 p11_raw_private(struct request *rq, const struct key_version *v,
     enum usage_class class, struct hf_bytes data, struct hf_p11_use_out *out)
 {
-	struct keyuse use = p11_keyuse(rq);
+	struct keyuse use = p11_keyuse_once(rq);
 	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);
 	enum hf_err err = may_use_raw(rq, v);
 
@@ -176,7 +187,7 @@ enum hf_err
 p11_sign_with(struct request *rq, const struct hf_p11_use_in *in,
     const struct key_version *v, struct hf_p11_use_out *out)
 {
-	struct keyuse use = p11_keyuse(rq);
+	struct keyuse use = p11_keyuse_once(rq);
 	struct hf_bytes data = in->data;
 	struct sign_how how;
 	uint8_t *buf = request_alloc(rq, CRYPTO_SIGNATURE_MAX);

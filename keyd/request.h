@@ -22,6 +22,16 @@ struct request_slot;
 struct server;
 
 /*
+ * What takes a while, but not for ever, and waits for nothing, may run on an
+ * I/O thread that has nothing else to do (connection_linger.c).
+ *
+ *	OFFERED  by the transport: would this be such a request?
+ *	WANTED   it would
+ *	NOW      so it may be done here
+ */
+enum lingering { LINGER_OFFERED, LINGER_WANTED, LINGER_NOW };
+
+/*
  * One request on its way through the daemon. The transport makes it, owns it
  * and sends its reply; pipeline.c fills the rest, stage by stage; a handler
  * reads `in`, writes `out`, and takes memory from `arena`.
@@ -43,6 +53,7 @@ struct request {
 	bool may_block;
 	unsigned lane;           /* of server.h: that of the I/O thread, or 0 */
 	struct hsm_await *await; /* NULL: the HSM is to be waited for */
+	enum lingering *linger;  /* NULL: what takes long is deferred */
 
 	/* For the transport: valid when pipeline_run() returned HF_OK. */
 	struct hf_bytes reply; /* the CBOR of the reply, in the arena */

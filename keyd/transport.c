@@ -206,6 +206,7 @@ transport_open(const struct transport_settings *settings, struct server *server,
 		return HF_ERR_NO_MEMORY;
 	t->group.server = server;
 	t->group.limits = with_defaults(&settings->limits);
+	t->group.shared.cores = cores();
 	t->worker_threads =
 	    settings->workers == 0 ? cores() + 2 : settings->workers;
 	err = check_limits(&t->group.limits, why);

@@ -204,7 +204,16 @@ service_run(struct service *s, struct hf_bytes message)
 		.slot = &s->slot,
 		.arena = s->arena,
 		.message = message };
+	s->lingering = LINGER_OFFERED;
+	s->rq.linger = &s->lingering;
 	err = s->worker_only ? HF_ERR_DEFER : pipeline_run(&s->rq);
+	if (err == HF_ERR_DEFER && s->lingering == LINGER_WANTED) {
+		to_worker(s);
+		s->lingering = LINGER_NOW;
+		s->rq.linger = &s->lingering;
+		s->rq.may_block = false;
+		err = pipeline_run(&s->rq);
+	}
 	if (err == HF_ERR_DEFER) {
 		to_worker(s);
 		err = pipeline_run(&s->rq);

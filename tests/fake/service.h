@@ -24,6 +24,7 @@ struct service {
 	struct arena *arena, *worker;
 	struct request rq;               /* the last one run */
 	bool worker_only;                /* requests start on a worker */
+	enum lingering lingering;        /* what the last one made of it */
 	struct envelope_options options; /* of what service_call sends */
 };
 
@@ -41,7 +42,8 @@ void service_stop(struct service *s);
 void service_policy(struct service *s, const char *rules);
 
 /* Runs the message of an operation as the transport does: on the I/O thread,
- * and where that defers, on a worker. The reply is decoded into `out`. */
+ * and where that defers, there again if that is what it takes, or on a worker.
+ * The reply is decoded into `out`. */
 enum hf_err service_call(struct service *s, const char *op, const void *in,
     void *out, struct hf_why *why);
 

@@ -595,6 +595,108 @@ keys_in_the_hsm_are_listed_with_what_it_can(void **state)
 	}
 }
 
+/* -- What an I/O thread may take its time for -- */
+
+static enum hf_err
+sign(const char *name, const char *mechanism, struct hf_p11_use_out *out)
+{
+	struct hf_p11_use_in in = { .name = text_of(name),
+		.key_version = 1,
+		.how = { .mechanism = text_of(mechanism) },
+		.data = BYTES(key32) };
+
+	return service_call(&service, "p11.sign", &in, out, &why);
+}
+
+static void
+assert_verifies(
+    const char *name, const char *mechanism, struct hf_bytes signature)
+{
+	struct hf_p11_verify_in in = { .name = text_of(name),
+		.key_version = 1,
+		.how = { .mechanism = text_of(mechanism) },
+		.data = BYTES(key32),
+		.signature = signature };
+	struct hf_p11_verify_out out;
+
+	assert_int_equal(
+	    service_call(&service, "p11.verify", &in, &out, &why), HF_OK);
+	assert_true(out.valid);
+}
+
+static void
+only_what_is_brief_lingers(void **state)
+{
+	static const struct {
+		const char *name, *type, *level, *mechanism;
+		enum lingering end;
+	} rows[] = {
+		{ "l2", "rsa-2048", "wrapped", "rsa-pkcs", LINGER_NOW },
+		{ "l3", "rsa-3072", "wrapped", "rsa-pkcs", LINGER_OFFERED },
+		{ "lh", "rsa-2048", "hsm", "rsa-pkcs", LINGER_OFFERED },
+		{ "l384", "ecdsa-p384", "wrapped", "ecdsa", LINGER_OFFERED },
+		{ "l256", "ecdsa-p256", "wrapped", "ecdsa", LINGER_OFFERED },
+	};
+
+	(void)state;
+	service_policy(&service, "path \"*\" { " ALL " }");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t signature[512];
+		struct hf_p11_use_out out;
+		size_t len;
+
+		make(rows[i].name, rows[i].type, rows[i].level);
+		/* The first use reads the store, which only a worker may. */
+		assert_int_equal(
+		    sign(rows[i].name, rows[i].mechanism, &out), HF_OK);
+		assert_int_equal(
+		    sign(rows[i].name, rows[i].mechanism, &out), HF_OK);
+		assert_int_equal(service.lingering, rows[i].end);
+		len = out.data.len;
+		memcpy(signature, out.data.ptr, len);
+		assert_verifies(
+		    rows[i].name, rows[i].mechanism, bytes_of(signature, len));
+	}
+}
+
+/* Raw numbers and decryption are the same work. */
+static void
+any_private_operation_of_rsa_2048_lingers(void **state)
+{
+	static const uint8_t number[256] = { 0, 1 };
+	struct hf_p11_use_in in = { .name = TEXT("l2"),
+		.key_version = 1,
+		.how = { .mechanism = TEXT("rsa-raw") },
+		.data = BYTES(number) };
+	struct hf_p11_use_out out;
+
+	(void)state;
+	assert_int_equal(
+	    service_call(&service, "p11.sign", &in, &out, &why), HF_OK);
+	assert_int_equal(service.lingering, LINGER_NOW);
+	assert_int_equal(
+	    service_call(&service, "p11.decrypt", &in, &out, &why), HF_OK);
+	assert_int_equal(service.lingering, LINGER_NOW);
+	in.how.mechanism = TEXT("rsa-pkcs");
+	assert_int_equal(service_call(&service, "p11.decrypt", &in, &out, &why),
+	    HF_ERR_AUTH_FAILED);
+	assert_int_equal(service.lingering, LINGER_NOW);
+}
+
+/* It may be one of many in a request. */
+static void
+items_of_transit_do_not_linger(void **state)
+{
+	struct hf_sign_in in = { .name = TEXT("l2"),
+		.item.input = BYTES(key32) };
+	struct hf_sign_out out;
+
+	(void)state;
+	assert_int_equal(
+	    service_call(&service, "transit.sign", &in, &out, &why), HF_OK);
+	assert_int_equal(service.lingering, LINGER_OFFERED);
+}
+
 int
 main(void)
 {
@@ -614,6 +716,9 @@ main(void)
 		    a_session_key_is_of_a_type_and_size_that_there_is),
 		cmocka_unit_test(destruction_takes_what_is_not_in_use),
 		cmocka_unit_test(keys_in_the_hsm_are_listed_with_what_it_can),
+		cmocka_unit_test(only_what_is_brief_lingers),
+		cmocka_unit_test(any_private_operation_of_rsa_2048_lingers),
+		cmocka_unit_test(items_of_transit_do_not_linger),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -9,6 +9,7 @@
  *
  *	defer             the same, from a worker
  *	sleep:MS          the same, from a worker, MS later
+ *	linger            the id of the thread that took its time for it
  *	large:N  dlarge:N a reply of N bytes; d: from a worker
  *	audit daudit      a reply with an audit line; d: from a worker
  *	thread            the id of the thread that runs it
@@ -109,6 +110,19 @@ is_deferred(struct hf_text m)
 	    text_starts(m, TEXT("daudit"));
 }
 
+/* Whether it has to wait for its place. */
+static inline bool
+is_put_off(struct request *rq, struct hf_text m)
+{
+	if (rq->may_block || !text_starts(m, TEXT("linger")))
+		return is_deferred(m) && !rq->may_block;
+	if (rq->linger == NULL)
+		return true;
+	if (*rq->linger == LINGER_OFFERED)
+		*rq->linger = LINGER_WANTED;
+	return *rq->linger != LINGER_NOW;
+}
+
 enum hf_err
 pipeline_run(struct request *rq)
 {
@@ -118,7 +132,7 @@ pipeline_run(struct request *rq)
 	atomic_fetch_add(&seen.runs, 1);
 	if (rq->slot != NULL && rq->slot->grant == NULL)
 		rq->slot->grant = (struct policy_grant *)(void *)&seen;
-	if (is_deferred(m) && !rq->may_block) {
+	if (is_put_off(rq, m)) {
 		rq->grant = (struct policy_grant *)(void *)&seen;
 		return HF_ERR_DEFER;
 	}
@@ -136,7 +150,9 @@ pipeline_run(struct request *rq)
 		rq->audit_ticket = TICKET;
 		rq->audit_sync = text_starts(m, TEXT("audit-sync"));
 	}
-	if (text_is(m, "thread")) {
+	if (text_starts(m, TEXT("linger-audit")))
+		rq->audit_ticket = TICKET;
+	if (text_is(m, "thread") || text_starts(m, TEXT("linger"))) {
 		(void)snprintf(text, sizeof(text), "%d", gettid());
 		return answer(rq, text, strlen(text));
 	}

@@ -424,6 +424,136 @@ stops_in_the_middle_of_traffic(void **state)
 	assert_true(WIFEXITED(status));
 }
 
+/* -- What takes a while -- */
+
+static unsigned long
+thread_that_answers(int fd, uint32_t id)
+{
+	struct reply r = hear(fd);
+	unsigned long thread = strtoul((char *)r.body, NULL, 10);
+
+	assert_int_equal(r.id, id);
+	free(r.body);
+	return thread;
+}
+
+static void
+lingers_where_nothing_else_is_asked(void **state)
+{
+	struct fixture *f = *state;
+	unsigned long io;
+	int fd;
+
+	f->settings.io_threads = 1;
+	start(f);
+	fd = connected(f);
+	ask(fd, 1, "thread");
+	io = thread_that_answers(fd, 1);
+	sleep_ms(500);
+	for (uint32_t id = 2; id < 10; id++) {
+		ask(fd, id, "linger");
+		assert_true(thread_that_answers(fd, id) == io);
+	}
+	assert_int_equal(stats(f).deferred, 0);
+	(void)close(fd);
+}
+
+/* In one turn, whichever of them comes first. */
+static void
+does_not_linger_while_others_ask(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t frames[64];
+	size_t len = put_frame(frames, 1, "linger", 6);
+	unsigned long io, other;
+	int fd;
+
+	f->settings.io_threads = 1;
+	start(f);
+	fd = connected(f);
+	len += put_frame(frames + len, 2, "thread", 6);
+	send_all(fd, frames, len);
+	io = thread_that_answers(fd, 2);
+	other = thread_that_answers(fd, 1);
+	assert_true(other != io);
+	assert_int_equal(stats(f).deferred, 1);
+	/* The others gone, it does, however soon one follows the other. */
+	for (uint32_t id = 3; other != io && id < 20000; id++) {
+		ask(fd, id, "linger");
+		other = thread_that_answers(fd, id);
+	}
+	assert_true(other == io);
+	(void)close(fd);
+}
+
+static void
+answers_many_that_linger_at_once(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t frames[8 * 32];
+	bool heard[9] = { false };
+	int fds[4];
+
+	start(f);
+	for (size_t i = 0; i < 4; i++) {
+		size_t len = 0;
+
+		fds[i] = connected(f);
+		for (uint32_t id = 1; id <= 8; id++)
+			len += put_frame(frames + len, id, "linger", 6);
+		send_all(fds[i], frames, len);
+	}
+	for (size_t i = 0; i < 4; i++) {
+		memset(heard, 0, sizeof(heard));
+		for (int n = 0; n < 8; n++) {
+			struct reply r = hear(fds[i]);
+
+			assert_in_range(r.id, 1, 8);
+			assert_false(heard[r.id]);
+			heard[r.id] = true;
+			free(r.body);
+		}
+		(void)close(fds[i]);
+	}
+}
+
+static void
+no_reply_of_one_that_lingered_leaves_without_its_audit_line(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start(f);
+	fd = connected(f);
+	ask(fd, 1, "linger-audit");
+	(void)thread_that_answers(fd, 1);
+	assert_int_equal(atomic_load(&seen.flushes), 1);
+	atomic_store(&seen.flush_fails, true);
+	ask(fd, 2, "linger-audit");
+	hear_text(fd, 2, audit_failed);
+	(void)close(fd);
+}
+
+static void
+survives_a_peer_that_is_gone_while_it_lingers(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start(f);
+	for (int i = 0; i < 20; i++) {
+		fd = connected(f);
+		ask(fd, 1, "linger");
+		ask(fd, 2, "linger");
+		(void)close(fd);
+	}
+	wait_until(stats(f).accepted == 20);
+	fd = connected(f);
+	ask(fd, 1, "still there");
+	hear_text(fd, 1, "still there");
+	(void)close(fd);
+}
+
 static void
 can_be_closed_without_a_start(void **state)
 {
@@ -455,6 +585,12 @@ main(void)
 		TEST(a_failed_flush_spares_what_a_worker_flushed),
 		TEST(a_graceful_stop_finishes_what_is_in_flight),
 		TEST(a_stop_does_not_wait_beyond_its_time),
+		TEST(lingers_where_nothing_else_is_asked),
+		TEST(does_not_linger_while_others_ask),
+		TEST(answers_many_that_linger_at_once),
+		TEST(
+		    no_reply_of_one_that_lingered_leaves_without_its_audit_line),
+		TEST(survives_a_peer_that_is_gone_while_it_lingers),
 		TEST(can_be_closed_without_a_start),
 		TEST(serves_nngcat),
 		TEST(serves_a_plain_libnng_client),

@@ -8,14 +8,17 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "hsm_await.h"
 #include "hsm_internal.h"
 #include "hsm_remote.h"
+#include "hsm_ring.h"
 #include "log.h"
 
 enum {
 	RANDOM_CHUNK = 4096, /* some HSMs have a limit near this */
 	CLOSE_GRACE_MS = 5000,
 	DEADLINE_DEFAULT_MS = 10000,
+	EPOCH_INSIDE = 1, /* there is no other one */
 };
 
 const char *
@@ -32,6 +35,26 @@ hsm_state_name(enum hsm_state state)
 
 	return (size_t)state < sizeof(names) / sizeof(names[0]) ? names[state]
 								: "unknown";
+}
+
+bool
+hsm_is_remote(const struct hsm *hsm)
+{
+	return hsm->process != NULL ||
+	    (hsm->ring != NULL && hsm_await_now() != NULL);
+}
+
+/* What would have to wait is for a worker. */
+enum hf_err
+hsm_inside_do(struct hsm *hsm, struct hsm_job *job)
+{
+	bool good;
+
+	(void)pthread_mutex_lock(&hsm->lock);
+	good = state_serves(hsm->state) && !hsm->closing;
+	(void)pthread_mutex_unlock(&hsm->lock);
+	return hsm_await_do(hsm_await_now(), hsm->ring, job, EPOCH_INSIDE,
+	    hsm->deadline_ms, good);
 }
 
 unsigned
@@ -75,6 +98,8 @@ hsm_init(struct hsm *hsm, const struct hsm_settings *settings)
 static void
 hsm_free(struct hsm *hsm)
 {
+	hsm_ring_serve_end(hsm->server);
+	hsm_ring_close(hsm->ring);
 	secret_free(&hsm->pin);
 	token_unload(hsm);
 	(void)pthread_mutex_destroy(&hsm->make_lock);
@@ -99,11 +124,41 @@ open_worker(
 	    &whole, &hsm->pin, hsm->watch, hsm->watch_ctx, &hsm->process, why);
 }
 
+/* A thread that hangs in the module cannot be helped here. */
+static void
+ring_late(void *ctx, uint64_t epoch, const char *name, unsigned ms)
+{
+	(void)ctx;
+	(void)epoch;
+	log_error("HSM: the library did not come back from %s within %u ms",
+	    name, ms);
+}
+
+/* Without it, whoever wants something of the HSM waits for it. */
+static void
+ring_open_inside(struct hsm *hsm)
+{
+	int fds[RING_FDS];
+
+	if (hsm_ring_open(ring_late, hsm, true, &hsm->ring) != HF_OK)
+		return;
+	hsm_ring_begin(hsm->ring, EPOCH_INSIDE);
+	if (hsm_ring_fds(hsm->ring, fds))
+		hsm->server = hsm_ring_serve(fds, hsm, hsm->want_sessions);
+	if (hsm->server != NULL)
+		return;
+	hsm_ring_close(hsm->ring);
+	hsm->ring = NULL;
+}
+
 static enum hf_err
-open_inside(struct hsm *hsm, struct hf_why *why)
+open_inside(
+    struct hsm *hsm, const struct hsm_settings *settings, struct hf_why *why)
 {
 	enum hf_err err = token_load(hsm, why);
 
+	if (err == HF_OK && settings->process != NULL)
+		ring_open_inside(hsm);
 	if (err == HF_OK &&
 	    pthread_create(&hsm->thread, NULL, recover_main, hsm) != 0)
 		return hf_fail(why, HF_ERR_SYSTEM,
@@ -134,7 +189,7 @@ hsm_open(const struct hsm_settings *settings, hsm_watch_fn *watch, void *ctx,
 		err = settings->process != NULL &&
 			strcmp(settings->process, "worker") == 0
 		    ? open_worker(hsm, settings, why)
-		    : open_inside(hsm, why);
+		    : open_inside(hsm, settings, why);
 	if (err != HF_OK) {
 		hsm_free(hsm);
 		return err;
@@ -187,6 +242,8 @@ hsm_close(struct hsm *hsm)
 		return;
 	}
 	(void)pthread_join(hsm->thread, NULL);
+	hsm_ring_serve_end(hsm->server);
+	hsm->server = NULL;
 	token_disconnect(hsm);
 	hsm_free(hsm);
 }
@@ -259,7 +316,7 @@ hsm_random(struct hsm *hsm, uint8_t *out, size_t len)
 {
 	struct random_work w = { out, len };
 
-	if (hsm->process != NULL)
-		return remote_random(hsm->process, out, len);
+	if (hsm_is_remote(hsm))
+		return remote_random(hsm, out, len);
 	return hsm_run(hsm, RUN_SAFE, random_work, &w);
 }

@@ -55,8 +55,9 @@ struct hsm_settings {
 	unsigned keepalive_ms; /* between signs of life; 0: 5 s where the module
 				  holds a connection, else none */
 	/* "worker": the module lives in a process of its own, which is killed
-	 * when it hangs and replaced when it ends (hsm_process.h). "inside",
-	 * NULL: in this one, and deadlines hold for waiting only. */
+	 * when it hangs and replaced when it ends (hsm_process.h). "inside":
+	 * in this one, and deadlines hold for waiting only. NULL: the same, and
+	 * without the threads for calls that nobody waits for (hsm_await.h). */
 	const char *process;
 	const char *program; /* that has it; NULL: this one */
 	const char *serial;  /* of the token; NULL, empty: as the URI says */

@@ -290,8 +290,8 @@ hsm_key_aes(struct hsm *hsm, const struct hsm_key *key,
 		return err;
 	if (aes_mode_authentic(how->mode) && in.len > WRAP_MAX)
 		return HF_ERR_BAD_INPUT;
-	if (hsm->process != NULL)
-		return remote_aes(hsm->process, key, how, in, out, len);
+	if (hsm_is_remote(hsm))
+		return remote_aes(hsm, key, how, in, out, len);
 	err = hsm_run(hsm, RUN_SAFE, aes_work, &w);
 	if (err == HF_OK)
 		*len = w.len;
@@ -339,8 +339,8 @@ hsm_key_cmac(struct hsm *hsm, const struct hsm_key *key, struct hf_bytes in,
 	/* A key of its own for CMAC was tried when it was made. */
 	if (besides && (hsm_can(hsm) & HSM_CAN_CMAC) == 0)
 		return HF_ERR_HSM_MECHANISM;
-	if (hsm->process != NULL)
+	if (hsm_is_remote(hsm))
 		return remote_key_use(
-		    hsm->process, JOB_CMAC, key, NULL, in, out, CMAC, NULL);
+		    hsm, JOB_CMAC, key, NULL, in, out, CMAC, NULL);
 	return hsm_run(hsm, RUN_SAFE, cmac_work, &w);
 }

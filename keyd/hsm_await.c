@@ -35,9 +35,10 @@ hsm_await_now(void)
 static struct hsm_ring *
 ring_of(const struct hsm *hsm)
 {
-	return hsm == NULL || hsm->process == NULL
-	    ? NULL
-	    : hsm_process_ring(hsm->process);
+	if (hsm == NULL)
+		return NULL;
+	return hsm->process != NULL ? hsm_process_ring(hsm->process)
+				    : hsm->ring;
 }
 
 bool

@@ -9,8 +9,9 @@
 #include <holdfast/err.h>
 
 /*
- * A use of the HSM that no thread waits for, so that a request needs no worker
- * (hsm_process.h, `hsm.process = "worker"`). A function of hsm.h that is called
+ * A use of the HSM that no thread waits for, so that a request needs no worker:
+ * a job for threads of the library's process, or for some beside this one where
+ * the library lives inside (hsm_ring.h). A function of hsm.h that is called
  * between hsm_await_begin() and hsm_await_end() hands its job over and returns
  * HF_ERR_DEFER. When hsm_await_over() says so, the same function, called in
  * the same way with the same input, gives the result at once. What cannot be
@@ -86,7 +87,7 @@ int hsm_await_fd(const struct hsm *hsm, unsigned port);
 void hsm_await_sleep(struct hsm *hsm, unsigned port);
 void hsm_await_wake(struct hsm *hsm, unsigned port);
 
-/* The job of a call that is not waited for; hsm_process.c. `epoch` and
+/* The job of a call that is not waited for; hsm_process.c, hsm.c. `epoch` and
  * `patience` are for a new one, `good` says whether one may be handed over. */
 enum hf_err hsm_await_do(struct hsm_await *await, struct hsm_ring *ring,
     struct hsm_job *job, uint64_t epoch, unsigned patience, bool good);

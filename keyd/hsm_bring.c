@@ -195,8 +195,8 @@ hsm_object_import(struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID],
 
 	if (value.len != VALUE || role == ROLE_AUDIT)
 		return HF_ERR_BAD_INPUT;
-	if (hsm->process != NULL)
-		return remote_object_make(hsm->process, role, id, label, value);
+	if (hsm_is_remote(hsm))
+		return remote_object_make(hsm, role, id, label, value);
 	if ((err = secret_alloc(&kek, CRYPTO_KWP_KEY)) != HF_OK ||
 	    (err = secret_alloc(&sample, VALUE)) != HF_OK ||
 	    (err = crypto_random(kek.ptr, kek.len)) != HF_OK ||

@@ -76,10 +76,9 @@ hsm_key_ecdh(struct hsm *hsm, const struct hsm_key *key, struct hf_bytes point,
 	    (err = secret_alloc(&shared, key->type->size)) != HF_OK)
 		return err;
 	w.point = bytes_of(checked, len);
-	err = hsm->process != NULL
-	    ? remote_key_use(hsm->process, JOB_ECDH, key, NULL, w.point,
-		  shared.ptr, shared.len, NULL)
-	    : hsm_run(hsm, RUN_SAFE, ecdh_work, &w);
+	err = hsm_is_remote(hsm) ? remote_key_use(hsm, JOB_ECDH, key, NULL,
+				       w.point, shared.ptr, shared.len, NULL)
+				 : hsm_run(hsm, RUN_SAFE, ecdh_work, &w);
 	if (err == HF_OK)
 		secret_move(out, &shared);
 	return err;

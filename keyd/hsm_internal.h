@@ -51,6 +51,10 @@
  * while no call is in flight, and so need no lock to be read by one.
  */
 
+struct hsm_job;
+struct hsm_ring;
+struct ring_server;
+
 /* -- hsm_error.c -- */
 
 enum hsm_class {
@@ -147,6 +151,8 @@ struct hsm {
 	CK_FUNCTION_LIST_PTR fn;
 	struct secret pin;
 	struct hsm_process *process; /* not NULL: it is all in there */
+	struct hsm_ring *ring;       /* inside; NULL: none */
+	struct ring_server *server;  /* of that ring */
 	unsigned want_sessions;
 	unsigned deadline_ms, keepalive_ms;
 	bool cautious;
@@ -195,6 +201,15 @@ struct hsm {
 	_Atomic int oaep;          /* enum oaep_mode */
 	_Atomic unsigned can;      /* enum hsm_can */
 };
+
+/* -- hsm.c -- */
+
+/* Whether this thread is to hand over what it wants of the HSM. */
+bool hsm_is_remote(const struct hsm *hsm);
+
+/* A job for the threads beside this one, between hsm_await_begin() and
+ * hsm_await_end(). */
+enum hf_err hsm_inside_do(struct hsm *hsm, struct hsm_job *job);
 
 /* Milliseconds of CLOCK_MONOTONIC; a timespec of that clock. */
 uint64_t clock_ms(void);

@@ -315,9 +315,9 @@ hsm_key_make(struct hsm *hsm, const struct key_type *type, size_t hmac_size,
 	if (type->family == FAMILY_HMAC &&
 	    (hmac_size < HMAC_MIN || hmac_size > HMAC_MAX))
 		return HF_ERR_OUT_OF_BOUNDS;
-	if (hsm->process != NULL)
-		return remote_key_make(hsm->process, type, hmac_size, wrap_id,
-		    id, wrapped, wrapped_len, spki, spki_len);
+	if (hsm_is_remote(hsm))
+		return remote_key_make(hsm, type, hmac_size, wrap_id, id,
+		    wrapped, wrapped_len, spki, spki_len);
 	err = hsm_run(hsm, RUN_ONCE, make_wrapped, &w);
 	if (err == HF_OK && !w.wrappable)
 		err = hsm_run(hsm, RUN_ONCE, make_resident, &w);
@@ -545,9 +545,9 @@ hsm_key_import(struct hsm *hsm, const struct key_type *type,
 	if (public_half.len > 0)
 		memcpy(spki, public_half.ptr, public_half.len);
 	w.key.spki_len = public_half.len;
-	if (hsm->process != NULL)
-		return remote_key_import(hsm->process, type, material,
-		    public_half, wrap_id, id, wrapped, wrapped_len);
+	if (hsm_is_remote(hsm))
+		return remote_key_import(hsm, type, material, public_half,
+		    wrap_id, id, wrapped, wrapped_len);
 	if ((err = secret_alloc(&kek, CRYPTO_KWP_KEY)) != HF_OK ||
 	    (err = crypto_random(kek.ptr, kek.len)) != HF_OK ||
 	    (err = crypto_kwp_wrap(secret_view(&kek), material, blob, &len)) !=
@@ -586,7 +586,7 @@ hsm_key_drop(struct hsm *hsm, const struct hsm_key *key)
 		return HF_ERR_HSM_MECHANISM;
 	if (effects_dry())
 		return HF_ERR_DRY_RUN;
-	if (hsm->process != NULL)
-		return remote_key_drop(hsm->process, key);
+	if (hsm_is_remote(hsm))
+		return remote_key_drop(hsm, key);
 	return hsm_run(hsm, RUN_SAFE, key_forget, &copy);
 }

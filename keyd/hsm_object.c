@@ -264,9 +264,9 @@ hsm_object_make(struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID],
 
 	if (effects_dry())
 		return HF_ERR_DRY_RUN;
-	if (hsm->process != NULL)
-		return remote_object_make(hsm->process, role, id, label,
-		    (struct hf_bytes){ NULL, 0 });
+	if (hsm_is_remote(hsm))
+		return remote_object_make(
+		    hsm, role, id, label, (struct hf_bytes){ NULL, 0 });
 	(void)pthread_mutex_lock(&hsm->make_lock);
 	err = role_make(hsm, &w);
 	(void)pthread_mutex_unlock(&hsm->make_lock);
@@ -292,8 +292,8 @@ hsm_object_find(
 	struct role_work w = { .role = role, .id = id };
 	enum hf_err err;
 
-	if (hsm->process != NULL)
-		return remote_object_find(hsm->process, role, id, found);
+	if (hsm_is_remote(hsm))
+		return remote_object_find(hsm, role, id, found);
 	err = hsm_run(hsm, RUN_SAFE, role_find, &w);
 	if (err == HF_OK)
 		*found = w.found;
@@ -324,8 +324,8 @@ hsm_object_destroy(
 
 	if (effects_dry())
 		return HF_ERR_DRY_RUN;
-	if (hsm->process != NULL)
-		return remote_object_destroy(hsm->process, role, id);
+	if (hsm_is_remote(hsm))
+		return remote_object_destroy(hsm, role, id);
 	return hsm_run(hsm, RUN_SAFE, role_destroy, &w);
 }
 
@@ -364,8 +364,8 @@ hsm_audit_public(
 	struct audit_work w = { .id = id, .out = out };
 	enum hf_err err;
 
-	if (hsm->process != NULL)
-		return remote_audit_public(hsm->process, id, out, len);
+	if (hsm_is_remote(hsm))
+		return remote_audit_public(hsm, id, out, len);
 	err = hsm_run(hsm, RUN_SAFE, audit_public, &w);
 	if (err == HF_OK)
 		*len = w.len;
@@ -396,8 +396,8 @@ hsm_audit_sign(struct hsm *hsm, const uint8_t id[HSM_ID],
 {
 	struct audit_work w = { .id = id, .digest = digest, .out = out };
 
-	if (hsm->process != NULL)
-		return remote_audit_sign(hsm->process, id, digest, out);
+	if (hsm_is_remote(hsm))
+		return remote_audit_sign(hsm, id, digest, out);
 	return hsm_run(hsm, RUN_SAFE, audit_sign, &w);
 }
 
@@ -437,8 +437,8 @@ hsm_seal(struct hsm *hsm, const uint8_t id[HSM_ID], struct hf_bytes aad,
 
 	if (in.len == 0)
 		return HF_ERR_BAD_INPUT;
-	if (hsm->process != NULL)
-		return remote_seal(hsm->process, id, aad, in, out);
+	if (hsm_is_remote(hsm))
+		return remote_seal(hsm, id, aad, in, out);
 	return hsm_run(hsm, RUN_SAFE, seal, &w);
 }
 
@@ -465,8 +465,8 @@ hsm_open_sealed(struct hsm *hsm, const uint8_t id[HSM_ID], struct hf_bytes aad,
 	AUTO_SECRET plain = { 0 };
 	enum hf_err err;
 
-	if (hsm->process != NULL)
-		return remote_open_sealed(hsm->process, id, aad, in, out);
+	if (hsm_is_remote(hsm))
+		return remote_open_sealed(hsm, id, aad, in, out);
 	if (in.len <= HSM_SEAL_EXTRA)
 		return HF_ERR_BAD_CIPHERTEXT;
 	err = secret_alloc(&plain, in.len - HSM_SEAL_EXTRA);

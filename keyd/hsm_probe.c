@@ -249,8 +249,8 @@ hsm_probe_run(struct hsm *hsm, struct hsm_probe *out)
 	struct hsm_info info;
 	enum hf_err err;
 
-	if (hsm->process != NULL)
-		return remote_probe(hsm->process, out);
+	if (hsm_is_remote(hsm))
+		return remote_probe(hsm, out);
 	probe.rows = calloc(CHECKS + WRAPS, sizeof(*probe.rows));
 	probe.quirks = calloc(QUIRKS_MAX + EXTRA_QUIRKS, sizeof(*probe.quirks));
 	err = probe.rows == NULL || probe.quirks == NULL

@@ -6,6 +6,7 @@
 
 #include "../lib/bytes.h"
 #include "crypto.h"
+#include "hsm_internal.h"
 
 /* Room that hsm.h promises, and what nothing in it exceeds. */
 enum {
@@ -31,11 +32,19 @@ job_out(struct hsm_job *job, size_t i, uint8_t *out, size_t room)
 	job->room[i] = room;
 }
 
+/* Over there; or beside this thread, which does not wait (hsm_await.h). */
+static enum hf_err
+job_do(struct hsm *hsm, struct hsm_job *job)
+{
+	return hsm->process != NULL ? hsm_process_do(hsm->process, job)
+				    : hsm_inside_do(hsm, job);
+}
+
 /* All that is asked for must come. */
 static enum hf_err
-job_fill(struct hsm_process *p, struct hsm_job *job)
+job_fill(struct hsm *hsm, struct hsm_job *job)
 {
-	enum hf_err err = hsm_process_do(p, job);
+	enum hf_err err = job_do(hsm, job);
 
 	if (err == HF_OK && job->len[0] != job->room[0])
 		return HF_ERR_HSM_REFUSED;
@@ -50,16 +59,16 @@ label_bytes(const char *label)
 }
 
 enum hf_err
-remote_random(struct hsm_process *p, uint8_t *out, size_t len)
+remote_random(struct hsm *hsm, uint8_t *out, size_t len)
 {
 	struct hsm_job job = { .op = JOB_RANDOM };
 
 	job_out(&job, 0, out, len);
-	return job_fill(p, &job);
+	return job_fill(hsm, &job);
 }
 
 enum hf_err
-remote_object_make(struct hsm_process *p, enum hsm_role role,
+remote_object_make(struct hsm *hsm, enum hsm_role role,
     const uint8_t id[HSM_ID], const char *label, struct hf_bytes value)
 {
 	struct hsm_job job =
@@ -68,18 +77,18 @@ remote_object_make(struct hsm_process *p, enum hsm_role role,
 	job.role = role;
 	job.in[0] = label_bytes(label);
 	job.in[1] = value;
-	return hsm_process_do(p, &job);
+	return job_do(hsm, &job);
 }
 
 enum hf_err
-remote_object_find(struct hsm_process *p, enum hsm_role role,
-    const uint8_t id[HSM_ID], bool *found)
+remote_object_find(
+    struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID], bool *found)
 {
 	struct hsm_job job = job_of(JOB_OBJECT_FIND, id);
 	enum hf_err err;
 
 	job.role = role;
-	err = hsm_process_do(p, &job);
+	err = job_do(hsm, &job);
 	if (err == HF_OK)
 		*found = job.found;
 	return err;
@@ -87,53 +96,53 @@ remote_object_find(struct hsm_process *p, enum hsm_role role,
 
 enum hf_err
 remote_object_destroy(
-    struct hsm_process *p, enum hsm_role role, const uint8_t id[HSM_ID])
+    struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID])
 {
 	struct hsm_job job = job_of(JOB_OBJECT_DESTROY, id);
 
 	job.role = role;
-	return hsm_process_do(p, &job);
+	return job_do(hsm, &job);
 }
 
 enum hf_err
 remote_audit_public(
-    struct hsm_process *p, const uint8_t id[HSM_ID], uint8_t *out, size_t *len)
+    struct hsm *hsm, const uint8_t id[HSM_ID], uint8_t *out, size_t *len)
 {
 	struct hsm_job job = job_of(JOB_AUDIT_PUBLIC, id);
 	enum hf_err err;
 
 	job_out(&job, 0, out, SPKI_ROOM);
-	err = hsm_process_do(p, &job);
+	err = job_do(hsm, &job);
 	if (err == HF_OK)
 		*len = job.len[0];
 	return err;
 }
 
 enum hf_err
-remote_audit_sign(struct hsm_process *p, const uint8_t id[HSM_ID],
+remote_audit_sign(struct hsm *hsm, const uint8_t id[HSM_ID],
     const uint8_t digest[32], uint8_t out[64])
 {
 	struct hsm_job job = job_of(JOB_AUDIT_SIGN, id);
 
 	job.in[0] = bytes_of(digest, 32);
 	job_out(&job, 0, out, 64);
-	return job_fill(p, &job);
+	return job_fill(hsm, &job);
 }
 
 enum hf_err
-remote_seal(struct hsm_process *p, const uint8_t id[HSM_ID],
-    struct hf_bytes aad, struct hf_bytes in, uint8_t *out)
+remote_seal(struct hsm *hsm, const uint8_t id[HSM_ID], struct hf_bytes aad,
+    struct hf_bytes in, uint8_t *out)
 {
 	struct hsm_job job = job_of(JOB_SEAL, id);
 
 	job.in[0] = aad;
 	job.in[1] = in;
 	job_out(&job, 0, out, in.len + HSM_SEAL_EXTRA);
-	return job_fill(p, &job);
+	return job_fill(hsm, &job);
 }
 
 enum hf_err
-remote_open_sealed(struct hsm_process *p, const uint8_t id[HSM_ID],
+remote_open_sealed(struct hsm *hsm, const uint8_t id[HSM_ID],
     struct hf_bytes aad, struct hf_bytes in, struct secret *out)
 {
 	struct hsm_job job = job_of(JOB_OPEN_SEALED, id);
@@ -148,16 +157,16 @@ remote_open_sealed(struct hsm_process *p, const uint8_t id[HSM_ID],
 	job.in[0] = aad;
 	job.in[1] = in;
 	job_out(&job, 0, plain.ptr, plain.len);
-	err = job_fill(p, &job);
+	err = job_fill(hsm, &job);
 	if (err == HF_OK)
 		secret_move(out, &plain);
 	return err;
 }
 
 enum hf_err
-remote_key_make(struct hsm_process *p, const struct key_type *type,
-    size_t hmac_size, const uint8_t wrap_id[HSM_ID], const uint8_t id[HSM_ID],
-    uint8_t *wrapped, size_t *wrapped_len, uint8_t *spki, size_t *spki_len)
+remote_key_make(struct hsm *hsm, const struct key_type *type, size_t hmac_size,
+    const uint8_t wrap_id[HSM_ID], const uint8_t id[HSM_ID], uint8_t *wrapped,
+    size_t *wrapped_len, uint8_t *spki, size_t *spki_len)
 {
 	struct hsm_job job = job_of(JOB_KEY_MAKE, id);
 	enum hf_err err;
@@ -167,7 +176,7 @@ remote_key_make(struct hsm_process *p, const struct key_type *type,
 	memcpy(job.key.wrap_id, wrap_id, HSM_ID);
 	job_out(&job, 0, wrapped, WRAPPED_ROOM);
 	job_out(&job, 1, spki, SPKI_ROOM);
-	err = hsm_process_do(p, &job);
+	err = job_do(hsm, &job);
 	if (err != HF_OK)
 		return err;
 	*wrapped_len = job.len[0];
@@ -176,7 +185,7 @@ remote_key_make(struct hsm_process *p, const struct key_type *type,
 }
 
 enum hf_err
-remote_key_import(struct hsm_process *p, const struct key_type *type,
+remote_key_import(struct hsm *hsm, const struct key_type *type,
     struct hf_bytes material, struct hf_bytes public_half,
     const uint8_t wrap_id[HSM_ID], const uint8_t id[HSM_ID], uint8_t *wrapped,
     size_t *wrapped_len)
@@ -189,22 +198,22 @@ remote_key_import(struct hsm_process *p, const struct key_type *type,
 	job.in[0] = material;
 	job.in[1] = public_half;
 	job_out(&job, 0, wrapped, WRAPPED_ROOM);
-	err = hsm_process_do(p, &job);
+	err = job_do(hsm, &job);
 	if (err == HF_OK)
 		*wrapped_len = job.len[0];
 	return err;
 }
 
 enum hf_err
-remote_key_drop(struct hsm_process *p, const struct hsm_key *key)
+remote_key_drop(struct hsm *hsm, const struct hsm_key *key)
 {
 	struct hsm_job job = { .op = JOB_KEY_DROP, .key = *key };
 
-	return hsm_process_do(p, &job);
+	return job_do(hsm, &job);
 }
 
 enum hf_err
-remote_aead(struct hsm_process *p, enum job_op op, const struct hsm_key *key,
+remote_aead(struct hsm *hsm, enum job_op op, const struct hsm_key *key,
     struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
     uint8_t *out, size_t room)
 {
@@ -213,11 +222,11 @@ remote_aead(struct hsm_process *p, enum job_op op, const struct hsm_key *key,
 	};
 
 	job_out(&job, 0, out, room);
-	return job_fill(p, &job);
+	return job_fill(hsm, &job);
 }
 
 enum hf_err
-remote_key_use(struct hsm_process *p, enum job_op op, const struct hsm_key *key,
+remote_key_use(struct hsm *hsm, enum job_op op, const struct hsm_key *key,
     const struct hash_type *hash, struct hf_bytes in, uint8_t *out, size_t room,
     size_t *len)
 {
@@ -227,14 +236,14 @@ remote_key_use(struct hsm_process *p, enum job_op op, const struct hsm_key *key,
 	enum hf_err err;
 
 	job_out(&job, 0, out, room);
-	err = len == NULL ? job_fill(p, &job) : hsm_process_do(p, &job);
+	err = len == NULL ? job_fill(hsm, &job) : job_do(hsm, &job);
 	if (err == HF_OK && len != NULL)
 		*len = job.len[0];
 	return err;
 }
 
 enum hf_err
-remote_sign(struct hsm_process *p, const struct hsm_key *key,
+remote_sign(struct hsm *hsm, const struct hsm_key *key,
     const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
 {
 	uint8_t digest[CRYPTO_HASH_MAX];
@@ -251,14 +260,14 @@ remote_sign(struct hsm_process *p, const struct hsm_key *key,
 		job.in[0] = bytes_of(digest, how->hash->size);
 	}
 	job_out(&job, 0, out, CRYPTO_SIGNATURE_MAX);
-	err = hsm_process_do(p, &job);
+	err = job_do(hsm, &job);
 	if (err == HF_OK)
 		*len = job.len[0];
 	return err;
 }
 
 enum hf_err
-remote_aes(struct hsm_process *p, const struct hsm_key *key,
+remote_aes(struct hsm *hsm, const struct hsm_key *key,
     const struct aes_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
 {
 	struct hsm_job job = {
@@ -267,7 +276,7 @@ remote_aes(struct hsm_process *p, const struct hsm_key *key,
 	enum hf_err err;
 
 	job_out(&job, 0, out, in.len + AES_EXTRA);
-	err = hsm_process_do(p, &job);
+	err = job_do(hsm, &job);
 	if (err == HF_OK)
 		*len = job.len[0];
 	return err;
@@ -289,7 +298,7 @@ probe_tame(struct hsm_probe *probe)
 }
 
 enum hf_err
-remote_probe(struct hsm_process *p, struct hsm_probe *out)
+remote_probe(struct hsm *hsm, struct hsm_probe *out)
 {
 	struct hsm_job job = { .op = JOB_PROBE };
 	struct hsm_probe probe = { .rows =
@@ -303,7 +312,7 @@ remote_probe(struct hsm_process *p, struct hsm_probe *out)
 	job_out(&job, 1, (uint8_t *)probe.quirks,
 	    PROBE_QUIRKS * sizeof(*probe.quirks));
 	if (probe.rows != NULL && probe.quirks != NULL)
-		err = hsm_process_do(p, &job);
+		err = job_do(hsm, &job);
 	if (err != HF_OK) {
 		hsm_probe_free(&probe);
 		return err;
@@ -311,7 +320,7 @@ remote_probe(struct hsm_process *p, struct hsm_probe *out)
 	probe.count = job.len[0] / sizeof(*probe.rows);
 	probe.quirk_count = job.len[1] / sizeof(*probe.quirks);
 	probe_tame(&probe);
-	hsm_process_info(p, &info);
+	hsm_info(hsm, &info);
 	memcpy(probe.token, info.token, sizeof(probe.token));
 	*out = probe;
 	return HF_OK;

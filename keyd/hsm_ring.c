@@ -26,6 +26,7 @@ enum cell_state {
 struct hsm_ring {
 	ring_late_fn *late;
 	void *ctx;
+	bool inside;
 	int memory, port[RING_PORTS];
 	struct ring_memory *shared;
 
@@ -112,7 +113,7 @@ ring_make(struct hsm_ring *r)
 }
 
 enum hf_err
-hsm_ring_open(ring_late_fn *late, void *ctx, struct hsm_ring **out)
+hsm_ring_open(ring_late_fn *late, void *ctx, bool inside, struct hsm_ring **out)
 {
 	struct hsm_ring *r = calloc(1, sizeof(*r));
 	enum hf_err err;
@@ -121,6 +122,7 @@ hsm_ring_open(ring_late_fn *late, void *ctx, struct hsm_ring **out)
 		return HF_ERR_NO_MEMORY;
 	r->late = late;
 	r->ctx = ctx;
+	r->inside = inside;
 	r->memory = -1;
 	for (size_t i = 0; i < RING_PORTS; i++)
 		r->port[i] = -1;
@@ -233,6 +235,18 @@ hsm_ring_wake(struct hsm_ring *r, unsigned port)
 
 /* -- Jobs -- */
 
+/* A thread that was late may have come back. Lock is held. */
+static bool
+is_free(struct hsm_ring *r, unsigned cell)
+{
+	if (r->inside && r->cell[cell] == CELL_BARRED &&
+	    hsm_ring_done(r, cell)) {
+		bytes_wipe(r->shared->cell[cell], RING_ROOM);
+		r->cell[cell] = CELL_FREE;
+	}
+	return r->cell[cell] == CELL_FREE;
+}
+
 static bool
 cell_take(struct hsm_ring *r, uint64_t epoch, size_t size, unsigned *cell)
 {
@@ -242,7 +256,7 @@ cell_take(struct hsm_ring *r, uint64_t epoch, size_t size, unsigned *cell)
 	for (unsigned i = 1; i <= RING_CELLS && !found; i++) {
 		unsigned at = (r->last + i) % RING_CELLS;
 
-		if (r->cell[at] != CELL_FREE)
+		if (!is_free(r, at))
 			continue;
 		found = atomic_load(&r->epoch) == epoch;
 		if (!found)

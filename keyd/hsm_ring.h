@@ -41,7 +41,10 @@ typedef void ring_late_fn(
 
 /* -- The daemon's side. Any thread. -- */
 
-enum hf_err hsm_ring_open(ring_late_fn *late, void *ctx, struct hsm_ring **out);
+/* `inside`: it is served by this process, and threads that were late come
+ * back. */
+enum hf_err hsm_ring_open(
+    ring_late_fn *late, void *ctx, bool inside, struct hsm_ring **out);
 void hsm_ring_close(struct hsm_ring *ring); /* NULL is fine */
 
 /* For a new process: memory and ports, to be closed when they are sent. */
@@ -75,9 +78,15 @@ void hsm_ring_nudge(struct hsm_ring *ring);
 void hsm_ring_late(
     struct hsm_ring *ring, uint64_t epoch, const char *name, unsigned ms);
 
-/* -- The side of the library's process -- */
+/* -- The side of the library: in its process, or inside -- */
 
-/* Starts threads that do what comes, until the process ends. */
-bool hsm_ring_serve(const int fds[RING_FDS], struct hsm *hsm, unsigned threads);
+struct ring_server;
+
+/* Starts threads that do what comes; takes the descriptors. NULL: could not. */
+struct ring_server *hsm_ring_serve(
+    const int fds[RING_FDS], struct hsm *hsm, unsigned threads);
+
+/* Ends them, when each is done with its job. NULL is fine. */
+void hsm_ring_serve_end(struct ring_server *server);
 
 #endif

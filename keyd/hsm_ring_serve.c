@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -14,7 +17,7 @@
 #include "hsm_ring_memory.h"
 
 /*
- * The side of the library's process. How many threads work at once is found
+ * The side of the library. How many threads work at once is found
  * out: an HSM that is far away makes its callers wait, and as many may wait as
  * there are sessions; one that is software keeps a core busy each, and where a
  * call is short two of them mostly fight for its locks (SoftHSM does fewer
@@ -30,18 +33,21 @@ enum {
 };
 
 struct worker_thread {
-	struct server *server;
+	struct ring_server *server;
+	pthread_t id;
 	uint64_t since; /* clock_ms() when it took its job; 0: it has none */
 	unsigned jobs;
 };
 
-struct server {
+struct ring_server {
 	struct ring_memory *shared;
 	struct hsm *hsm;
-	int port[RING_PORTS];
+	int fds[RING_FDS];
 	unsigned threads, cores;
+	unsigned started; /* by whoever ends them */
 
 	pthread_mutex_t lock;
+	bool ending;
 	uint32_t head;   /* jobs that were taken */
 	unsigned active; /* threads that work, or sleep until there is work */
 	unsigned asleep; /* of those */
@@ -72,7 +78,7 @@ measure_now(void)
 }
 
 static unsigned
-width_of(const struct server *s)
+width_of(const struct ring_server *s)
 {
 	unsigned width = s->cores;
 
@@ -84,7 +90,7 @@ width_of(const struct server *s)
 }
 
 static void
-measured(struct server *s, const struct measure *before)
+measured(struct ring_server *s, const struct measure *before)
 {
 	struct measure after = measure_now();
 	int64_t cpu = after.cpu_ns - before->cpu_ns;
@@ -100,7 +106,7 @@ measured(struct server *s, const struct measure *before)
 /* Whether so many may be active. Those that are away for long leave their
  * place. Lock is held. */
 static bool
-fits(const struct server *s, unsigned active)
+fits(const struct ring_server *s, unsigned active)
 {
 	unsigned away = 0;
 	uint64_t now;
@@ -117,7 +123,7 @@ fits(const struct server *s, unsigned active)
 /* -- Waiting. Lock is held, and given up meanwhile. -- */
 
 static void
-wait_at(struct server *s, _Atomic uint32_t *word, uint32_t seen)
+wait_at(struct ring_server *s, _Atomic uint32_t *word, uint32_t seen)
 {
 	(void)pthread_mutex_unlock(&s->lock);
 	(void)syscall(SYS_futex, word, FUTEX_WAIT, seen, NULL, NULL, 0);
@@ -126,13 +132,13 @@ wait_at(struct server *s, _Atomic uint32_t *word, uint32_t seen)
 
 /* Until there is a place. */
 static void
-wait_in_reserve(struct server *s)
+wait_in_reserve(struct ring_server *s)
 {
 	s->reserve++;
 	for (;;) {
 		uint32_t seen = atomic_load(&s->shared->nudge);
 
-		if (fits(s, s->active + 1))
+		if (fits(s, s->active + 1) || s->ending)
 			break;
 		wait_at(s, &s->shared->nudge, seen);
 	}
@@ -140,13 +146,13 @@ wait_in_reserve(struct server *s)
 }
 
 static bool
-is_empty(const struct server *s)
+is_empty(const struct ring_server *s)
 {
 	return atomic_load(&s->shared->tail) == s->head;
 }
 
 static void
-wait_for_work(struct server *s)
+wait_for_work(struct ring_server *s)
 {
 	atomic_store(&s->shared->asleep, ++s->asleep);
 	if (is_empty(s))
@@ -160,7 +166,7 @@ enum other { NOBODY, A_SLEEPER, THE_RESERVE };
 
 /* Lock is held. */
 static enum other
-other_wanted(const struct server *s)
+other_wanted(const struct ring_server *s)
 {
 	if (is_empty(s))
 		return NOBODY;
@@ -170,7 +176,7 @@ other_wanted(const struct server *s)
 }
 
 static void
-call_up(struct server *s, enum other other)
+call_up(struct ring_server *s, enum other other)
 {
 	if (other == A_SLEEPER) {
 		ring_wake_one(s->shared);
@@ -180,28 +186,34 @@ call_up(struct server *s, enum other other)
 	}
 }
 
-/* The next job; the calling thread is active from then on. Lock is held. */
-static unsigned
-take(struct server *s)
+/*
+ * The next job; the calling thread is active from then on. False when there
+ * will be none. Lock is held.
+ */
+static bool
+take(struct ring_server *s, unsigned *cell)
 {
-	for (;;) {
+	while (!s->ending) {
 		wait_in_reserve(s);
 		s->active++;
-		while (is_empty(s) && fits(s, s->active))
+		while (is_empty(s) && fits(s, s->active) && !s->ending)
 			wait_for_work(s);
-		if (fits(s, s->active))
-			break;
+		if (fits(s, s->active) && !s->ending) {
+			*cell = s->shared->queue[s->head++ % RING_CELLS] %
+			    RING_CELLS;
+			return true;
+		}
 		/* One too many by now: what it was woken for is another's. */
 		s->active--;
 		call_up(s, other_wanted(s));
 	}
-	return s->shared->queue[s->head++ % RING_CELLS] % RING_CELLS;
+	return false;
 }
 
 /* -- Working -- */
 
 static void
-tell(struct server *s, unsigned cell)
+tell(struct ring_server *s, unsigned cell)
 {
 	struct ring_memory *m = s->shared;
 	unsigned port = m->port[cell] % RING_PORTS;
@@ -211,14 +223,14 @@ tell(struct server *s, unsigned cell)
 	if (atomic_load(&m->waiting[port]) == 0 ||
 	    atomic_exchange(&m->waiting[port], 0) == 0)
 		return;
-	if (write(s->port[port], &one, sizeof(one)) < 0)
+	if (write(s->fds[1 + port], &one, sizeof(one)) < 0)
 		return; /* only when it is readable anyway */
 }
 
 static void
 work(struct worker_thread *t, unsigned cell)
 {
-	struct server *s = t->server;
+	struct ring_server *s = t->server;
 	bool sample = ++t->jobs % SAMPLE == 0;
 	struct measure before;
 
@@ -234,11 +246,11 @@ static void *
 thread_main(void *arg)
 {
 	struct worker_thread *t = arg;
-	struct server *s = t->server;
+	struct ring_server *s = t->server;
+	unsigned cell;
 
 	(void)pthread_mutex_lock(&s->lock);
-	for (;;) {
-		unsigned cell = take(s);
+	while (take(s, &cell)) {
 		enum other other = other_wanted(s);
 
 		t->since = clock_ms();
@@ -249,32 +261,70 @@ thread_main(void *arg)
 		t->since = 0;
 		s->active--;
 	}
+	(void)pthread_mutex_unlock(&s->lock);
 	return NULL;
 }
 
-bool
+static bool
+threads_start(struct ring_server *s)
+{
+	for (; s->started < s->threads; s->started++) {
+		struct worker_thread *t = &s->thread[s->started];
+
+		t->server = s;
+		if (pthread_create(&t->id, NULL, thread_main, t) != 0)
+			return false;
+		(void)pthread_setname_np(t->id, "hsm");
+	}
+	return true;
+}
+
+struct ring_server *
 hsm_ring_serve(const int fds[RING_FDS], struct hsm *hsm, unsigned threads)
 {
-	struct server *s = calloc(1, sizeof(*s));
+	struct ring_server *s = calloc(1, sizeof(*s));
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (s == NULL)
-		return false;
+		return NULL;
+	memcpy(s->fds, fds, sizeof(s->fds));
 	s->shared = ring_map(fds[0]);
-	for (size_t i = 0; i < RING_PORTS; i++)
-		s->port[i] = fds[1 + i];
 	s->hsm = hsm;
 	s->threads = s->width = threads < SESSIONS_MAX ? threads : SESSIONS_MAX;
 	s->cores = cores < 1 ? 1 : (unsigned)cores;
 	(void)pthread_mutex_init(&s->lock, NULL);
-	for (unsigned i = 0; i < s->threads && s->shared != NULL; i++) {
-		pthread_t thread;
+	if (s->shared != NULL && threads_start(s))
+		return s;
+	hsm_ring_serve_end(s);
+	return NULL;
+}
 
-		s->thread[i].server = s;
-		if (pthread_create(&thread, NULL, thread_main, &s->thread[i]) !=
-		    0)
-			return false;
-		(void)pthread_detach(thread);
-	}
-	return s->shared != NULL; /* all of it stays as long as the process */
+/* What they sleep at is changed, for one who is about to. */
+static void
+wake_all(struct ring_memory *m)
+{
+	(void)atomic_fetch_add(&m->nudge, 1);
+	ring_wake(&m->nudge, INT_MAX);
+	(void)atomic_fetch_add(&m->tail, 1);
+	ring_wake(&m->tail, INT_MAX);
+}
+
+void
+hsm_ring_serve_end(struct ring_server *s)
+{
+	if (s == NULL)
+		return;
+	(void)pthread_mutex_lock(&s->lock);
+	s->ending = true;
+	(void)pthread_mutex_unlock(&s->lock);
+	if (s->started > 0)
+		wake_all(s->shared);
+	while (s->started > 0)
+		(void)pthread_join(s->thread[--s->started].id, NULL);
+	if (s->shared != NULL)
+		(void)munmap(s->shared, sizeof(*s->shared));
+	for (size_t i = 0; i < RING_FDS; i++)
+		(void)close(s->fds[i]);
+	(void)pthread_mutex_destroy(&s->lock);
+	free(s);
 }

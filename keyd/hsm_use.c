@@ -223,8 +223,8 @@ hsm_key_sign(struct hsm *hsm, const struct hsm_key *key,
 	struct sign_work w = { .key = key, .how = how, .out = out };
 	enum hf_err err;
 
-	if (hsm->process != NULL)
-		return remote_sign(hsm->process, key, how, in, out, len);
+	if (hsm_is_remote(hsm))
+		return remote_sign(hsm, key, how, in, out, len);
 	err = signing_prepare(&w.signing, key->type, how, in);
 	if (err == HF_OK)
 		err = hsm_run(hsm, RUN_SAFE, sign_work, &w);
@@ -269,9 +269,9 @@ hsm_key_hmac(struct hsm *hsm, const struct hsm_key *key,
 		return HF_ERR_KEY_TYPE;
 	if (hash->ckm_hmac == 0)
 		return HF_ERR_HSM_MECHANISM;
-	if (hsm->process != NULL)
-		return remote_key_use(hsm->process, JOB_HMAC, key, hash, in,
-		    out, hash->size, NULL);
+	if (hsm_is_remote(hsm))
+		return remote_key_use(
+		    hsm, JOB_HMAC, key, hash, in, out, hash->size, NULL);
 	return hsm_run(hsm, RUN_SAFE, hmac_work, &w);
 }
 
@@ -331,9 +331,9 @@ hsm_key_encrypt(struct hsm *hsm, const struct hsm_key *key,
 	struct aead_work w = { key, nonce, aad, in, out };
 	enum hf_err err = aead_check(&w);
 
-	if (err == HF_OK && hsm->process != NULL)
-		return remote_aead(hsm->process, JOB_ENCRYPT, key, nonce, aad,
-		    in, out, in.len + GCM_TAG);
+	if (err == HF_OK && hsm_is_remote(hsm))
+		return remote_aead(hsm, JOB_ENCRYPT, key, nonce, aad, in, out,
+		    in.len + GCM_TAG);
 	return err != HF_OK ? err : hsm_run(hsm, RUN_SAFE, encrypt_work, &w);
 }
 
@@ -347,9 +347,9 @@ hsm_key_decrypt(struct hsm *hsm, const struct hsm_key *key,
 
 	if (err == HF_OK && in.len < GCM_TAG)
 		err = HF_ERR_BAD_CIPHERTEXT;
-	if (err == HF_OK && hsm->process != NULL)
-		return remote_aead(hsm->process, JOB_DECRYPT, key, nonce, aad,
-		    in, out, in.len - GCM_TAG);
+	if (err == HF_OK && hsm_is_remote(hsm))
+		return remote_aead(hsm, JOB_DECRYPT, key, nonce, aad, in, out,
+		    in.len - GCM_TAG);
 	return err != HF_OK ? err : hsm_run(hsm, RUN_SAFE, decrypt_work, &w);
 }
 
@@ -501,9 +501,9 @@ hsm_key_decrypt_oaep(struct hsm *hsm, const struct hsm_key *key,
 		return HF_ERR_KEY_TYPE;
 	if (in.len != key->type->size)
 		return HF_ERR_AUTH_FAILED;
-	if (hsm->process != NULL)
-		return remote_key_use(hsm->process, JOB_DECRYPT_OAEP, key, hash,
-		    in, out, key->type->size, len);
+	if (hsm_is_remote(hsm))
+		return remote_key_use(hsm, JOB_DECRYPT_OAEP, key, hash, in, out,
+		    key->type->size, len);
 	err = secret_alloc(&plain, key->type->size);
 	if (err != HF_OK)
 		return err;
@@ -543,8 +543,8 @@ hsm_key_rsa_raw(struct hsm *hsm, const struct hsm_key *key, struct hf_bytes in,
 		return HF_ERR_KEY_TYPE;
 	if (in.len != key->type->size)
 		return HF_ERR_BAD_INPUT;
-	if (hsm->process != NULL)
-		return remote_key_use(hsm->process, JOB_RSA_RAW, key, NULL, in,
-		    out, in.len, NULL);
+	if (hsm_is_remote(hsm))
+		return remote_key_use(
+		    hsm, JOB_RSA_RAW, key, NULL, in, out, in.len, NULL);
 	return hsm_run(hsm, RUN_SAFE, rsa_raw_work, &w);
 }

@@ -87,8 +87,8 @@ lanes_start(struct worker *w, const struct worker_order *order)
 
 	if (w->count < ring ||
 	    (ring > 0 &&
-		!hsm_ring_serve(
-		    w->fds, w->hsm, hsm_sessions_wanted(order->sessions))))
+		hsm_ring_serve(w->fds, w->hsm,
+		    hsm_sessions_wanted(order->sessions)) == NULL))
 		return false;
 	for (size_t i = 0; i < w->count - ring && i < HSM_LANES_MAX; i++) {
 		pthread_t thread;

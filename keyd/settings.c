@@ -84,7 +84,7 @@ static const struct setting rows[] = {
 	{ .block = "hsm", TOP("sessions", INTEGER, hsm.sessions, "0"), .max = 1024, .doc = "Sessions that work at the same time. 0: cores + 1." },
 	{ .block = "hsm", TOP("deadline_ms", INTEGER, hsm.deadline_ms, "5000"), .min = 10, .max = 600000, .doc = "Milliseconds that a request waits for the HSM." },
 	{ .block = "hsm", TOP("keepalive_ms", INTEGER, hsm.keepalive_ms, "0"), .max = 3600000, .doc = "Milliseconds between the signs of life that keep an idle connection to the HSM open. 0: 5000 where the HSM's library holds a connection (a socket, a pipe or a device), and none where it keeps to files, as SoftHSM does." },
-	{ .block = "hsm", TOP("process", TEXT, hsm.process, "worker"), .words = "worker|inside", .doc = "Where the HSM's library lives: in a worker process that is killed when the library hangs and replaced when it crashes, or inside the daemon, which is faster for an HSM that is software." },
+	{ .block = "hsm", TOP("process", TEXT, hsm.process, "worker"), .words = "worker|inside", .doc = "Where the HSM's library lives: in a worker process that is killed when the library hangs and replaced when it crashes, or inside the daemon, where neither can be done." },
 
 	{ .block = "usage", TOP("flush_seconds", INTEGER, usage_flush, "5"), .min = 1, .max = 3600, .doc = "Seconds after which the counters of uses are written down. A crash loses what was counted since, but never of what limits a key." },
 	{ .block = "usage", TOP("lately", INTEGER, usage_lately, "2592000"), .max = 315360000, .doc = "Seconds: a key version that was used since is in use; it does not retire by itself, and is not destroyed unless forced. 0: none is in use." },

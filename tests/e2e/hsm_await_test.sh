@@ -76,8 +76,26 @@ together "crashed"
 rm "$P11_FAULTS"
 until_true 20 is_state ready || fail "crashed: $(status state)"
 
-# Each request has one outcome, which is its own.
+# -- The same with the library inside: there is nothing to kill, but who hangs
+# holds up nobody else, and who waits for it is told --
 stop_daemon
+sed -i 's/deadline_ms = 8000/deadline_ms = 1500/; s/^hsm {/&\n  process = "inside"/' "$T/keyd.conf"
+start_daemon
+together "inside"
+faults 'C_Sign 1 hang'
+hmac 1 hangs >"$T/hanging"
+raw_lines <"$T/hanging" >"$T/hung" &
+hung=$!
+until_true 10 grep -q ' C_Sign hang ' "$P11_LOG" || fail "nothing hangs"
+together "beside one that hangs"
+wait "$hung" || fail "the one that hangs has no answer"
+has "the one that hangs is told" hsm_stuck "$T/hung"
+has "and the operator" "did not come back from hsm_key_hmac" "$T/keyd.log"
+rm "$P11_FAULTS"
+together "after one that hangs"
+stop_daemon
+
+# Each request has one outcome, which is its own.
 expect "the audit log is whole" quiet holdfast audit verify "$T/audit.log"
 python3 - "$T/audit.log" <<'PY' || fail "the audit log mixes requests"
 import json, sys
@@ -91,7 +109,7 @@ for line in open(sys.argv[1]):
         assert e["path"].endswith("/" + e["in"]["name"]), line
         asked[e["id"]] = e["op"]
     else:
-        assert e["type"] == "response" and e["result"] == "ok", line
+        assert e["type"] == "response" and e["result"] in ("ok", "hsm_stuck"), line
         assert asked.pop(e["id"]) == e["op"], line
         ended += 1
 assert ended > 1000 and not asked, (ended, asked)

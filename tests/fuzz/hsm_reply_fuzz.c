@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../../keyd/crypto.h"
+#include "../../keyd/hsm_internal.h"
 #include "../../keyd/hsm_remote.h"
 #include "../../lib/bytes.h"
 
@@ -133,102 +134,103 @@ key_of(enum key_type_id type)
 }
 
 static void
-ask_random(struct hsm_process *p, size_t size)
+ask_random(struct hsm *hsm, size_t size)
 {
 	uint8_t *out = room_of(size);
 
-	(void)!remote_random(p, out, size);
+	(void)!remote_random(hsm, out, size);
 	free(out);
 }
 
 static void
-ask_find(struct hsm_process *p, size_t size)
+ask_find(struct hsm *hsm, size_t size)
 {
 	bool found = false;
 
 	(void)size;
-	(void)!remote_object_find(p, ROLE_MASTER, id, &found);
+	(void)!remote_object_find(hsm, ROLE_MASTER, id, &found);
 }
 
 static void
-ask_audit(struct hsm_process *p, size_t size)
+ask_audit(struct hsm *hsm, size_t size)
 {
 	uint8_t *spki = room_of(SPKI), *signature = room_of(64);
 	size_t len = 0;
 
 	(void)size;
-	if (remote_audit_public(p, id, spki, &len) == HF_OK)
+	if (remote_audit_public(hsm, id, spki, &len) == HF_OK)
 		must(len <= SPKI);
-	(void)!remote_audit_sign(p, id, spki, signature);
+	(void)!remote_audit_sign(hsm, id, spki, signature);
 	free(spki);
 	free(signature);
 }
 
 static void
-ask_seal(struct hsm_process *p, size_t size)
+ask_seal(struct hsm *hsm, size_t size)
 {
 	uint8_t *in = room_of(size), *out = room_of(size + HSM_SEAL_EXTRA);
 
 	memset(in, 0, size);
-	(void)!remote_seal(p, id, none, bytes_of(in, size), out);
+	(void)!remote_seal(hsm, id, none, bytes_of(in, size), out);
 	free(in);
 	free(out);
 }
 
 static void
-ask_open_sealed(struct hsm_process *p, size_t size)
+ask_open_sealed(struct hsm *hsm, size_t size)
 {
 	uint8_t *in = room_of(size);
 	AUTO_SECRET out = { 0 };
 
 	memset(in, 0, size);
-	if (remote_open_sealed(p, id, none, bytes_of(in, size), &out) == HF_OK)
+	if (remote_open_sealed(hsm, id, none, bytes_of(in, size), &out) ==
+	    HF_OK)
 		must(out.len == size - HSM_SEAL_EXTRA);
 	free(in);
 }
 
 static void
-ask_make(struct hsm_process *p, size_t size)
+ask_make(struct hsm *hsm, size_t size)
 {
 	uint8_t *wrapped = room_of(WRAPPED), *spki = room_of(SPKI);
 	const struct key_type *type = key_type_by_id(KEY_ECDSA_P256);
 	size_t wrapped_len = 0, spki_len = 0;
 
-	if (remote_key_make(p, type, size, id, id, wrapped, &wrapped_len, spki,
-		&spki_len) == HF_OK)
+	if (remote_key_make(hsm, type, size, id, id, wrapped, &wrapped_len,
+		spki, &spki_len) == HF_OK)
 		must(wrapped_len <= WRAPPED && spki_len <= SPKI);
 	if (remote_key_import(
-		p, type, none, none, id, id, wrapped, &wrapped_len) == HF_OK)
+		hsm, type, none, none, id, id, wrapped, &wrapped_len) == HF_OK)
 		must(wrapped_len <= WRAPPED);
 	free(wrapped);
 	free(spki);
 }
 
 static void
-ask_aead(struct hsm_process *p, size_t size)
+ask_aead(struct hsm *hsm, size_t size)
 {
 	struct hsm_key key = key_of(KEY_AES256_GCM96);
 	uint8_t *out = room_of(size);
 
-	(void)!remote_aead(p, JOB_DECRYPT, &key, none, none, none, out, size);
+	(void)!remote_aead(hsm, JOB_DECRYPT, &key, none, none, none, out, size);
 	free(out);
 }
 
 static void
-ask_use(struct hsm_process *p, size_t size)
+ask_use(struct hsm *hsm, size_t size)
 {
 	struct hsm_key key = key_of(KEY_RSA_2048);
 	uint8_t *out = room_of(size);
 	size_t len = 0;
 
-	if (remote_key_use(p, JOB_DECRYPT_OAEP, &key, &hash_types[0], none, out,
-		size, &len) == HF_OK)
+	if (remote_key_use(hsm, JOB_DECRYPT_OAEP, &key, &hash_types[0], none,
+		out, size, &len) == HF_OK)
 		must(len <= size);
 	free(out);
 }
 
 static void
-ask_sign(struct hsm_process *p, size_t size)
+ask_sign(struct hsm *hsm, size_t size)
 {
 	struct hsm_key key = key_of(KEY_ECDSA_P256);
 	const struct sign_how how = { .prehashed = true };
@@ -236,13 +238,13 @@ ask_sign(struct hsm_process *p, size_t size)
 	size_t len = 0;
 
 	(void)size;
-	if (remote_sign(p, &key, &how, none, out, &len) == HF_OK)
+	if (remote_sign(hsm, &key, &how, none, out, &len) == HF_OK)
 		must(len <= CRYPTO_SIGNATURE_MAX);
 	free(out);
 }
 
 static void
-ask_aes(struct hsm_process *p, size_t size)
+ask_aes(struct hsm *hsm, size_t size)
 {
 	struct hsm_key key = key_of(KEY_AES256_GCM96);
 	const struct aes_how how = { .encrypt = true };
@@ -250,19 +252,19 @@ ask_aes(struct hsm_process *p, size_t size)
 	size_t len = 0;
 
 	memset(in, 0, size);
-	if (remote_aes(p, &key, &how, bytes_of(in, size), out, &len) == HF_OK)
+	if (remote_aes(hsm, &key, &how, bytes_of(in, size), out, &len) == HF_OK)
 		must(len <= size + AES_EXTRA);
 	free(in);
 	free(out);
 }
 
 static void
-ask_probe(struct hsm_process *p, size_t size)
+ask_probe(struct hsm *hsm, size_t size)
 {
 	struct hsm_probe probe = { 0 };
 
 	(void)size;
-	if (remote_probe(p, &probe) != HF_OK)
+	if (remote_probe(hsm, &probe) != HF_OK)
 		return;
 	for (size_t i = 0; i < probe.count; i++) {
 		const struct hsm_probe_row *row = &probe.rows[i];
@@ -278,14 +280,15 @@ ask_probe(struct hsm_process *p, size_t size)
 }
 
 static void
-hear_news(struct hsm_process *p, size_t size)
+hear_news(struct hsm *hsm, size_t size)
 {
 	struct worker_news news = { 0 };
 	const struct hsm_info *info = &news.info;
 
 	(void)size;
-	memcpy(&news, p->reply.ptr,
-	    p->reply.len < sizeof(news) ? p->reply.len : sizeof(news));
+	memcpy(&news, hsm->process->reply.ptr,
+	    hsm->process->reply.len < sizeof(news) ? hsm->process->reply.len
+						   : sizeof(news));
 	worker_news_tame(&news);
 	must((size_t)info->state <= HSM_STATE_LAST);
 	must(job_error(news.err) == (enum hf_err)news.err);
@@ -299,7 +302,7 @@ hear_news(struct hsm_process *p, size_t size)
 }
 
 /* Functions, because each asks for something else. */
-static void (*const asks[])(struct hsm_process *p, size_t size) = { ask_random,
+static void (*const asks[])(struct hsm *hsm, size_t size) = { ask_random,
 	ask_find, ask_audit, ask_seal, ask_open_sealed, ask_make, ask_aead,
 	ask_use, ask_sign, ask_aes, ask_probe, hear_news };
 
@@ -307,12 +310,13 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct hsm_process process = { 0 };
+	struct hsm hsm = { .process = &process };
 
 	if (size < 2 || size > REPLY_MAX)
 		return 0;
 	process.in_memory = (data[0] & IN_MEMORY) != 0;
 	process.reply = bytes_of(data + 2, size - 2);
 	asks[data[0] % IN_MEMORY % (sizeof(asks) / sizeof(asks[0]))](
-	    &process, data[1]);
+	    &hsm, data[1]);
 	return 0;
 }

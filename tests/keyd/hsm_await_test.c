@@ -75,6 +75,12 @@ setup_inside(void **state)
 }
 
 static int
+setup_waiting(void **state)
+{
+	return setup_with(state, NULL);
+}
+
+static int
 teardown(void **state)
 {
 	struct fixture *f = *state;
@@ -260,8 +266,31 @@ says_when_to_look_again(void **state)
 	hsm_await_drop(&await);
 }
 
+/* Nobody can be killed; whoever waits is told, and the next one is served. */
 static void
-is_not_offered_inside(void **state)
+says_what_is_late_inside(void **state)
+{
+	struct fixture *f = *state;
+	struct hsm_await late = { .state = AWAIT_READY, .port = PORT };
+	uint8_t out[TEXT_LEN + TAG];
+
+	assert_int_equal(encrypt(f, &late, out), HF_ERR_DEFER);
+	until_over(f, &late);
+	/* As if it had not been answered until then. */
+	late.state = AWAIT_LATE;
+	assert_int_equal(encrypt(f, &late, out), HF_ERR_HSM_STUCK);
+	for (size_t i = 0; i < 2 * RING_CELLS; i++) {
+		late = (struct hsm_await){ .state = AWAIT_READY, .port = PORT };
+		assert_int_equal(encrypt(f, &late, out), HF_ERR_DEFER);
+		assert_int_equal(late.state, AWAIT_SENT);
+		until_over(f, &late);
+		assert_int_equal(encrypt(f, &late, out), HF_OK);
+		assert_memory_equal(out, f->sealed, sizeof(out));
+	}
+}
+
+static void
+is_offered_only_where_there_are_threads(void **state)
 {
 	struct fixture *f = *state;
 	struct hsm_await await = { .state = AWAIT_READY, .port = PORT };
@@ -277,16 +306,25 @@ is_not_offered_inside(void **state)
 int
 main(void)
 {
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WORKER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define INSIDE(test) \
+	cmocka_unit_test_setup_teardown(test, setup_inside, teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(gives_the_result_to_the_same_call),
-		CASE(gives_no_result_to_another_call),
-		CASE(has_many_under_way),
-		CASE(refuses_what_it_has_no_room_for),
-		CASE(replaces_a_process_that_is_late),
-		CASE(says_when_to_look_again),
+		WORKER(gives_the_result_to_the_same_call),
+		INSIDE(gives_the_result_to_the_same_call),
+		WORKER(gives_no_result_to_another_call),
+		INSIDE(gives_no_result_to_another_call),
+		WORKER(has_many_under_way),
+		INSIDE(has_many_under_way),
+		WORKER(refuses_what_it_has_no_room_for),
+		INSIDE(refuses_what_it_has_no_room_for),
+		WORKER(replaces_a_process_that_is_late),
+		INSIDE(says_what_is_late_inside),
+		WORKER(says_when_to_look_again),
+		INSIDE(says_when_to_look_again),
 		cmocka_unit_test_setup_teardown(
-		    is_not_offered_inside, setup_inside, teardown),
+		    is_offered_only_where_there_are_threads, setup_waiting,
+		    teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

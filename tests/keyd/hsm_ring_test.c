@@ -51,7 +51,7 @@ setup(void **state)
 	static struct fixture f;
 
 	memset(&f, 0, sizeof(f));
-	if (hsm_ring_open(on_late, &f, &f.ring) != HF_OK ||
+	if (hsm_ring_open(on_late, &f, false, &f.ring) != HF_OK ||
 	    !hsm_ring_fds(f.ring, f.fds))
 		return -1;
 	f.other = ring_map(f.fds[0]);

@@ -3,6 +3,7 @@
 
 #include <nng/nng.h>
 #include <nng/protocol/pubsub0/pub.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ struct events {
 	nng_socket socket;
 	nng_listener listener;
 	struct policy_store *policy;
+	_Atomic unsigned pipes; /* to subscribers, or who wants to be one */
 };
 
 /* Whether the process of that uid may listen. */
@@ -41,7 +43,7 @@ may_listen(struct policy_store *policy, uint64_t uid)
 	return may;
 }
 
-/* nng calls this for each subscriber before it becomes one. */
+/* nng calls this for each subscriber before it becomes one, ... */
 static void
 on_subscriber(nng_pipe pipe, nng_pipe_ev event, void *ctx)
 {
@@ -49,9 +51,21 @@ on_subscriber(nng_pipe pipe, nng_pipe_ev event, void *ctx)
 	uint64_t uid;
 
 	(void)event;
+	(void)atomic_fetch_add(&e->pipes, 1);
 	if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid) != 0 ||
 	    !may_listen(e->policy, uid))
 		(void)nng_pipe_close(pipe);
+}
+
+/* ... and this for each of them when it has gone, also when it became none. */
+static void
+on_gone(nng_pipe pipe, nng_pipe_ev event, void *ctx)
+{
+	struct events *e = ctx;
+
+	(void)pipe;
+	(void)event;
+	(void)atomic_fetch_sub(&e->pipes, 1);
 }
 
 enum hf_err
@@ -78,6 +92,8 @@ events_open(const char *url, struct policy_store *policy, struct events **out,
 	}
 	if ((rc = nng_pipe_notify(
 		 e->socket, NNG_PIPE_EV_ADD_PRE, on_subscriber, e)) != 0 ||
+	    (rc = nng_pipe_notify(
+		 e->socket, NNG_PIPE_EV_REM_POST, on_gone, e)) != 0 ||
 	    (rc = nng_listener_create(&e->listener, e->socket, url)) != 0 ||
 	    (rc = nng_listener_set_int(
 		 e->listener, NNG_OPT_IPC_PERMISSIONS, 0666)) != 0 ||
@@ -108,7 +124,8 @@ events_publish(struct events *e, const char *event, const char *subject)
 	struct tm tm;
 	int n;
 
-	if (e == NULL || subject == NULL)
+	/* Where nobody listens, nng would make and free a task to find out. */
+	if (e == NULL || subject == NULL || atomic_load(&e->pipes) == 0)
 		return;
 	(void)gmtime_r(&now, &tm);
 	(void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "lock.h"
 #include "log.h"
 #include "store_file.h"
 #include "waiting.h"
@@ -742,9 +743,9 @@ engine_new(const char *path)
 	e->lock_fd = -1;
 	e->path = strdup(path);
 	/* With default attributes these only fill memory in. */
-	(void)pthread_mutex_init(&e->lock, NULL);
+	lock_init(&e->lock);
 	(void)pthread_cond_init(&e->work, NULL);
-	(void)pthread_mutex_init(&e->read_lock, NULL);
+	lock_init(&e->read_lock);
 	(void)pthread_cond_init(&e->read_free, NULL);
 	return e;
 }

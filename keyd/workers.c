@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "lock.h"
 #include "waiting.h"
 
 enum { LINGER = 1 /* seconds that one more thread stays for nothing */ };
@@ -270,7 +271,7 @@ init_locks(struct workers *w)
 
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_mutex_init(&w->lock, NULL);
+	lock_init(&w->lock);
 	(void)pthread_cond_init(&w->idle, &attr);
 	(void)pthread_condattr_destroy(&attr);
 }

@@ -134,7 +134,7 @@ cell_fn seal_write, seal_cp, seal_holdfast, seal_memory;
 
 /* scale.c: many keys, many connections. */
 cell_fn scale_encrypt, scale_start, scale_key_memory, scale_beside,
-    scale_connection_memory, scale_create;
+    scale_connection_memory, scale_create, scale_disk;
 
 /* idle.c: a daemon that nobody asks. */
 cell_fn idle_wakeups, idle_memory;

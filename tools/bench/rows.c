@@ -293,6 +293,7 @@ const struct row rows[] = {
 		.name = "create", .unit = "/s",
 		.title = "Keys made, each on the disk before the answer",
 		.cells = {
+			{ .who = "disk, a line and a sync", .run = scale_disk },
 			{ .who = "Holdfast, 1 client",   .run = scale_create, .work = { .threads = 1 } },
 			{ .who = "Holdfast, 64 clients", .run = scale_create, .work = { .threads = 64 } },
 		},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cells about many keys and many connections. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ enum {
 	USUAL_CONNECTIONS = 10000,
 	SPARE_FDS = 200,
 	CLIENTS = 8,
+	LINE = 350, /* bytes of the audit log */
 };
 
 static const char lines[] = "limits {\n  connections = 30000\n"
@@ -292,6 +294,44 @@ create_member(struct crew_member *m)
 	}
 	m->ended = clock_ns();
 	hf_close(client);
+}
+
+/* What a sync of this disk takes, with nothing else on the way. */
+static void
+append_member(struct crew_member *m)
+{
+	static const char line[LINE];
+	const struct making *making = m->job;
+	char path[PATH_ROOM + 16];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/appended", making->place->dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	m->failed = fd < 0;
+	crew_begin(m);
+	while (!m->failed && clock_ns() < m->deadline) {
+		uint64_t began = clock_ns();
+
+		m->failed = write(fd, line, LINE) != LINE || fdatasync(fd) != 0;
+		histogram_add(m->latency, clock_ns() - began);
+		m->done++;
+	}
+	m->ended = clock_ns();
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+enum cell_state
+scale_disk(struct bench *b, const struct work *work, struct sample *out)
+{
+	struct making making = { b->place, 0 };
+	struct crew_result r;
+
+	(void)work;
+	if (!crew_run(append_member, &making, 1, b->seconds, 0, &r))
+		return CELL_FAILED;
+	*out = crew_sample(&r, 1);
+	return CELL_MEASURED;
 }
 
 enum cell_state

@@ -758,6 +758,9 @@ keyuse_hkdf(const struct keyuse *use, const struct key *key,
 	/* Without extraction the key must be a pseudorandom one already. */
 	if (!how->extract && key->key_size < how->hash->size)
 		return HF_ERR_BAD_INPUT;
+	/* Several HMACs, one after the other, are waited for. */
+	if (!use->may_block && v->level == LEVEL_HSM)
+		return HF_ERR_DEFER;
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
 	return counted(

@@ -282,6 +282,7 @@ mac_of_kind(struct request *rq, const struct hf_p11_use_in *in,
 	const struct key_version *v;
 	enum hf_err err = p11_version_new(rq, in->key_version, "MAC", &v);
 
+	rq->awaits = true;
 	if (err == HF_OK && !text_is(in->how.mechanism, mechanism))
 		err = p11_refuse(rq, "not the mechanism of this operation");
 	return err != HF_OK ? err : p11_mac_with(rq, in, v, out);
@@ -394,6 +395,7 @@ op_p11_verify(struct request *rq, const struct hf_p11_verify_in *in,
 	const struct key_version *v;
 	enum hf_err err = p11_version_old(rq, in->key_version, "signature", &v);
 
+	rq->awaits = true;
 	return err != HF_OK ? err : p11_verify_with(rq, in, v, &out->valid);
 }
 
@@ -407,6 +409,7 @@ op_p11_encrypt(struct request *rq, const struct hf_p11_use_in *in,
 	enum hf_err err =
 	    p11_version_new(rq, in->key_version, "encryption", &v);
 
+	rq->awaits = true;
 	return err != HF_OK ? err : p11_encrypt_with(rq, in, v, out);
 }
 
@@ -418,5 +421,6 @@ op_p11_decrypt(struct request *rq, const struct hf_p11_use_in *in,
 	enum hf_err err =
 	    p11_version_old(rq, in->key_version, "ciphertext", &v);
 
+	rq->awaits = true;
 	return err != HF_OK ? err : p11_decrypt_with(rq, in, v, out);
 }

@@ -553,6 +553,7 @@ op_transit_verify(struct request *rq, const struct hf_verify_in *in,
 	    (in->batch_input != NULL &&
 		(in->item.signature.ptr != NULL || in->item.hmac.ptr != NULL ||
 		    in->item.cmac.ptr != NULL));
+	rq->awaits = in->batch_input == NULL;
 	return batch_run(rq,
 	    BATCH(verify_one, &vc, in, out, given,
 		"input: missing input to verify"));

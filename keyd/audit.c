@@ -17,8 +17,10 @@
 #include "log.h"
 #include "waiting.h"
 
-/* What a line has around its members, at most. */
-enum { FRAME = 256 };
+enum {
+	FRAME = 256, /* what a line has around its members, at most */
+	STAMP = 27,  /* 2026-01-02T03:04:05.123456Z */
+};
 
 time_t
 audit_monotonic(void)
@@ -78,10 +80,10 @@ put_digits(char *p, unsigned v, unsigned digits)
 
 /* The calendar is asked once a second. */
 static void
-stamp_second(struct audit *a, time_t second)
+stamp_second(struct audit_stamp *stamp, time_t second)
 {
 	struct tm tm = { 0 };
-	char *p = a->stamp;
+	char *p = stamp->text;
 
 	(void)gmtime_r(&second, &tm);
 	p = put_digits(p, (unsigned)tm.tm_year + 1900, 4);
@@ -95,22 +97,22 @@ stamp_second(struct audit *a, time_t second)
 	p = put_digits(p, (unsigned)tm.tm_min, 2);
 	*p++ = ':';
 	(void)put_digits(p, (unsigned)tm.tm_sec, 2);
-	a->second = second;
+	stamp->second = second;
 }
 
-static char *
-put_time(struct audit *a, char *p)
+static void
+stamp_now(struct audit_stamp *stamp, char out[STAMP])
 {
 	struct timespec now;
+	char *p;
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	if (now.tv_sec != a->second)
-		stamp_second(a, now.tv_sec);
-	p = put_text(p, a->stamp, 19);
+	if (now.tv_sec != stamp->second)
+		stamp_second(stamp, now.tv_sec);
+	p = put_text(out, stamp->text, 19);
 	*p++ = '.';
 	p = put_digits(p, (unsigned)(now.tv_nsec / 1000), 6);
-	*p++ = 'Z';
-	return p;
+	*p = 'Z';
 }
 
 /* With `lock` held. */
@@ -135,23 +137,30 @@ audit_on_lines(struct audit *audit, void (*wake)(void *ctx), void *ctx)
 
 #define PUT(p, literal) put_text((p), (literal), sizeof(literal) - 1)
 
-enum hf_err
-audit_append_locked(struct audit *a, const struct audit_line *line)
+/* What a line is made of. */
+struct parts {
+	char time[STAMP];
+	bool cut;
+	size_t len; /* of the members */
+};
+
+static enum hf_err
+append_parts(struct audit *a, const struct parts *parts, const char *members)
 {
 	struct audit_buffer *in = &a->in;
 	char *start = in->ptr + in->len, *p = start;
 	uint8_t hash[32];
 
-	if (line->len == 0 || line->len > AUDIT_MEMBERS_MAX ||
-	    line->len + FRAME > AUDIT_BUFFER - in->len)
+	if (parts->len == 0 || parts->len > AUDIT_MEMBERS_MAX ||
+	    parts->len + FRAME > AUDIT_BUFFER - in->len)
 		return HF_ERR_AUDIT;
 	p = PUT(p, "{\"seq\":");
 	p += audit_put_uint(p, a->sequence + 1);
 	p = PUT(p, ",\"time\":\"");
-	p = put_time(a, p);
+	p = put_text(p, parts->time, STAMP);
 	p = PUT(p, "\",");
-	p = put_text(p, line->buf, line->len);
-	if (line->full)
+	p = put_text(p, members, parts->len);
+	if (parts->cut)
 		p = PUT(p, ",\"cut\":true");
 	p = PUT(p, ",\"prev\":\"");
 	hex_encode(a->head, sizeof(a->head), p);
@@ -169,6 +178,15 @@ audit_append_locked(struct audit *a, const struct audit_line *line)
 }
 
 enum hf_err
+audit_append_locked(struct audit *a, const struct audit_line *line)
+{
+	struct parts parts = { .cut = line->full, .len = line->len };
+
+	stamp_now(&a->stamp, parts.time);
+	return append_parts(a, &parts, line->buf);
+}
+
+enum hf_err
 audit_append(
     struct audit *audit, const struct audit_line *line, uint64_t *ticket)
 {
@@ -181,6 +199,70 @@ audit_append(
 		*ticket = audit->sequence;
 	(void)pthread_mutex_unlock(&audit->lock);
 	return err;
+}
+
+/* -- Collecting -- */
+
+/* In the batch: struct parts, then the members. */
+static void
+collect(struct audit_batch *b, const struct audit_line *line)
+{
+	struct parts parts = { .cut = line->full, .len = line->len };
+	char *p = b->buf + b->len;
+
+	stamp_now(&b->stamp, parts.time);
+	memcpy(p, &parts, sizeof(parts));
+	memcpy(p + sizeof(parts), line->buf, line->len);
+	b->len += sizeof(parts) + line->len;
+}
+
+enum hf_err
+audit_collect(struct audit *audit, struct audit_batch *batch,
+    const struct audit_line *line)
+{
+	size_t size = sizeof(struct parts) + line->len;
+	enum hf_err err;
+
+	if (audit->broken || line->len == 0)
+		return HF_ERR_AUDIT;
+	if (size > batch->cap - batch->len &&
+	    (err = audit_commit(audit, batch, &batch->ticket)) != HF_OK)
+		return err;
+	if (size > batch->cap)
+		return audit_append(audit, line, &batch->ticket);
+	collect(batch, line);
+	return HF_OK;
+}
+
+/* Also while the log is broken: what they tell of is done. */
+static enum hf_err
+commit_locked(struct audit *a, const struct audit_batch *b)
+{
+	enum hf_err err = HF_OK;
+	struct parts parts;
+
+	for (size_t at = 0; at < b->len && err == HF_OK;
+	     at += sizeof(parts) + parts.len) {
+		memcpy(&parts, b->buf + at, sizeof(parts));
+		err = append_parts(a, &parts, b->buf + at + sizeof(parts));
+	}
+	return err;
+}
+
+enum hf_err
+audit_commit(struct audit *audit, struct audit_batch *batch, uint64_t *ticket)
+{
+	if (batch->len > 0) {
+		(void)pthread_mutex_lock(&audit->lock);
+		if (commit_locked(audit, batch) != HF_OK)
+			batch->failed = true;
+		batch->ticket = audit->sequence;
+		(void)pthread_mutex_unlock(&audit->lock);
+		batch->len = 0;
+	}
+	if (batch->ticket > *ticket)
+		*ticket = batch->ticket;
+	return batch->failed ? HF_ERR_AUDIT : HF_OK;
 }
 
 /* -- Writing -- */

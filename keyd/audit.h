@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <holdfast/bytes.h>
 #include <holdfast/err.h>
@@ -23,7 +24,8 @@
  * before the reply leaves (audit_flush), and on the disk where `sync` is asked
  * for. What cannot be written is not done: the callers refuse the operation.
  *
- * Threads append to one buffer; whoever flushes first writes for all.
+ * Threads append to one buffer, I/O threads once a turn; whoever flushes first
+ * writes for all.
  *
  * Types that the log itself writes:
  *	start       the daemon opened the log; "file": "new" or "continued"
@@ -175,6 +177,44 @@ void audit_line_length(struct audit_line *line, const char *name, size_t len);
  */
 enum hf_err audit_append(
     struct audit *audit, const struct audit_line *line, uint64_t *ticket);
+
+/*
+ * The lines of one turn of an I/O thread, which become part of the chain
+ * together: threads that append line by line take the log, and the cache lines
+ * that it is in, out of each other's hands twice a request. The time in a line
+ * is that of audit_collect; so lines of different threads may stand in the log
+ * a turn apart from the order of their times. `buf` and `cap` are set by the
+ * owner, who uses it in one thread only.
+ */
+struct audit_stamp {
+	time_t second;
+	char text[20]; /* of that second: 2026-01-02T03:04:05 */
+};
+struct audit_batch {
+	char *buf;
+	size_t cap, len;
+	uint64_t ticket; /* of the last line that is in the chain */
+	bool failed; /* lines were lost; until the owner has refused all that
+			they were about */
+	struct audit_stamp stamp;
+};
+enum { AUDIT_BATCH = 128 << 10 }; /* bytes that are enough for most turns */
+
+/*
+ * As audit_append; the line is on its way with the next audit_commit. Where
+ * there is no room left, what was collected is committed first.
+ */
+enum hf_err audit_collect(struct audit *audit, struct audit_batch *batch,
+    const struct audit_line *line);
+
+/*
+ * Appends what was collected, and empties the batch; *ticket grows if there
+ * was something, and is to be flushed. A log that broke meanwhile takes the
+ * lines still. HF_ERR_AUDIT: the buffer had no room for all of them, now or
+ * earlier (`failed`); then no answer to any of these requests may leave.
+ */
+enum hf_err audit_commit(
+    struct audit *audit, struct audit_batch *batch, uint64_t *ticket);
 
 /*
  * Everything up to `ticket` is written when this returns HF_OK, and synced

@@ -68,8 +68,8 @@ struct audit {
 	struct audit_buffer in, out;
 	uint64_t written, synced; /* sequence numbers */
 	uint64_t syncs;           /* calls of fdatasync(2) that went well */
-	bool broken;
-	bool path_lost; /* no file can be made where it should be */
+	_Atomic bool broken;      /* written with `lock` held */
+	bool path_lost;           /* no file can be made where it should be */
 	bool sync_lost; /* what was written since synced_size may be gone */
 	uint64_t failures;
 	uint64_t late_from;
@@ -77,8 +77,7 @@ struct audit {
 	time_t tried; /* monotonic */
 	uint64_t checkpoint, checkpoint_line;
 	time_t checkpoint_time; /* monotonic */
-	time_t second;
-	char stamp[20]; /* of that second: 2026-01-02T03:04:05 */
+	struct audit_stamp stamp;
 
 	/*
 	 * The two ways to use the file: while `writing` is set its setter has

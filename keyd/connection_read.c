@@ -113,6 +113,7 @@ run_request(
 		.who = c->who,
 		.slot = &c->slot,
 		.lane = io->lane,
+		.lines = &io->turn.lines,
 		.arena = current->arena,
 		.message = message,
 		.linger = &linger };

@@ -153,8 +153,11 @@ take_memory(struct io_loop *loop)
 	    loop->cache, io->peers);
 	io->read = arena_alloc(loop->buffers, IO_READ);
 	io->turn.buf = arena_alloc(loop->buffers, TURN_BYTES);
+	io->turn.lines.cap = AUDIT_BATCH;
+	io->turn.lines.buf = malloc(AUDIT_BATCH);
 	io->current = exchange_take(&io->currents, NULL);
-	if (io->read == NULL || io->turn.buf == NULL || io->current == NULL)
+	if (io->read == NULL || io->turn.buf == NULL ||
+	    io->turn.lines.buf == NULL || io->current == NULL)
 		return HF_ERR_NO_MEMORY;
 	return HF_OK;
 }
@@ -598,6 +601,7 @@ io_loop_free(struct io_loop *loop)
 	exchange_pool_clear(&loop->io.pool);
 	arena_cache_free(loop->cache);
 	arena_free(loop->buffers);
+	free(loop->io.turn.lines.buf);
 	close_fd(loop->io.epoll);
 	close_fd(loop->reserve);
 	inbox_close(&loop->inbox);

@@ -415,10 +415,15 @@ request_release(struct request *rq)
 	rq->grant = NULL;
 }
 
-/* The key is looked up anew by the worker; the grant travels. */
+/* The key is looked up anew by the worker; the grant travels. The worker's
+ * flush is to cover the intent. */
 static enum hf_err
 request_defer(struct request *rq)
 {
+	if (rq->lines != NULL && rq->intent_written &&
+	    audit_commit(rq->server->audit, rq->lines, &rq->audit_ticket) !=
+		HF_OK)
+		return HF_ERR_AUDIT;
 	key_unref(rq->key);
 	rq->key = NULL;
 	key_unref(rq->spent);
@@ -470,12 +475,13 @@ request_settle(struct request *rq, enum hf_err result)
 	enum hf_err err;
 
 	if (result == HF_ERR_DEFER) {
-		if (!is_awaiting(rq))
-			return request_defer(rq);
-		if (request_stay(rq))
-			return HF_ERR_DEFER;
-		hsm_await_drop(rq->await);
-		return request_defer(rq);
+		if (is_awaiting(rq)) {
+			if (request_stay(rq))
+				return HF_ERR_DEFER;
+			hsm_await_drop(rq->await);
+		}
+		if ((result = request_defer(rq)) == HF_ERR_DEFER)
+			return result;
 	}
 	if (result == HF_ERR_HSM_UNAVAILABLE || result == HF_ERR_HSM_PIN ||
 	    result == HF_ERR_HSM_STUCK || result == HF_ERR_HSM_UNINITIALIZED)
@@ -550,6 +556,13 @@ enum hf_err
 pipeline_flush(struct server *server, uint64_t ticket, bool sync)
 {
 	return audit_flush(server->audit, ticket, sync);
+}
+
+enum hf_err
+pipeline_commit(
+    struct server *server, struct audit_batch *lines, uint64_t *ticket)
+{
+	return audit_commit(server->audit, lines, ticket);
 }
 
 void

@@ -32,6 +32,11 @@ size_t pipeline_audit_failed(uint8_t *buf, size_t cap);
  */
 void pipeline_abandon(struct request *rq, enum hf_err result);
 
+/* Adds the collected lines of a turn to the audit log; *ticket is to be
+ * flushed. HF_ERR_AUDIT: no reply of the turn may leave. */
+enum hf_err pipeline_commit(
+    struct server *server, struct audit_batch *lines, uint64_t *ticket);
+
 /* Flushes the audit log up to a ticket; the transport calls it for a batch. */
 enum hf_err pipeline_flush(struct server *server, uint64_t ticket, bool sync);
 

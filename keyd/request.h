@@ -15,6 +15,7 @@
 #include "policy.h"
 
 struct hsm_await;
+struct audit_batch;
 struct key;
 struct once;
 struct request_memo;
@@ -51,9 +52,11 @@ struct request {
 	struct arena *arena;
 	struct hf_bytes message; /* the CBOR of the request */
 	bool may_block;
-	unsigned lane;           /* of server.h: that of the I/O thread, or 0 */
-	struct hsm_await *await; /* NULL: the HSM is to be waited for */
-	enum lingering *linger;  /* NULL: what takes long is deferred */
+	unsigned lane; /* of server.h: that of the I/O thread, or 0 */
+	struct audit_batch *lines; /* of the I/O thread; NULL: a worker's
+				      lines go to the log one by one */
+	struct hsm_await *await;   /* NULL: the HSM is to be waited for */
+	enum lingering *linger;    /* NULL: what takes long is deferred */
 
 	/* For the transport: valid when pipeline_run() returned HF_OK. */
 	struct hf_bytes reply; /* the CBOR of the reply, in the arena */

@@ -366,6 +366,8 @@ audit_write(struct request *rq, const struct audit_line *line)
 	/* A refusal may be told in part; what is done is told in full. */
 	if (line->full && rq->allowed)
 		return HF_ERR_AUDIT;
+	if (rq->lines != NULL)
+		return audit_collect(rq->server->audit, rq->lines, line);
 	return audit_append(rq->server->audit, line, &rq->audit_ticket);
 }
 

@@ -63,10 +63,15 @@ turn_want_flush(struct turn *turn, uint64_t ticket, bool sync)
 enum hf_err
 turn_flush(struct turn *turn, struct server *server)
 {
+	struct audit_batch *lines = &turn->lines;
 	enum hf_err err = HF_OK;
 
-	if (turn->ticket > 0)
+	if (lines->len > 0 || lines->ticket > 0 || lines->failed)
+		err = pipeline_commit(server, lines, &turn->ticket);
+	if (err == HF_OK && turn->ticket > 0)
 		err = pipeline_flush(server, turn->ticket, turn->sync);
+	lines->ticket = 0;
+	lines->failed = false;
 	turn->ticket = 0;
 	turn->sync = false;
 	return err;

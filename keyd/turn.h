@@ -10,6 +10,7 @@
 #include <holdfast/err.h>
 
 #include "../lib/frame.h"
+#include "audit.h"
 #include "exchange.h"
 
 /*
@@ -35,8 +36,9 @@ struct turn {
 	size_t used;
 	struct turn_part parts[TURN_PARTS];
 	size_t count;
-	struct exchange *large; /* replies with an arena of their own */
-	uint64_t ticket;        /* the largest; 0: nothing to flush */
+	struct exchange *large;   /* replies with an arena of their own */
+	struct audit_batch lines; /* of its requests; not in the log yet */
+	uint64_t ticket;          /* the largest; 0: nothing to flush */
 	bool sync;
 };
 

@@ -874,6 +874,95 @@ refuses_lines_when_the_buffer_is_full(void **state)
 	assert_int_equal(verify(f), HF_OK);
 }
 
+/* -- Lines of a turn -- */
+
+static enum hf_err
+collect(struct fixture *f, struct audit_batch *b, const char *what)
+{
+	char buf[512];
+	struct audit_line line;
+
+	audit_line_start(&line, buf, sizeof(buf), "test");
+	audit_line_text(&line, "what", text_of(what));
+	return audit_collect(f->audit, b, &line);
+}
+
+static void
+lines_of_a_turn_join_the_chain_together(void **state)
+{
+	struct fixture *f = *state;
+	static char room[4096];
+	struct audit_batch b = { .buf = room, .cap = sizeof(room) };
+	uint64_t ticket = 0;
+	const char *text;
+
+	assert_int_equal(audit_commit(f->audit, &b, &ticket), HF_OK);
+	assert_int_equal(ticket, 0);
+	assert_int_equal(collect(f, &b, "one"), HF_OK);
+	assert_int_equal(collect(f, &b, "two"), HF_OK);
+	log_some(f, 1); /* by another thread */
+	assert_false(log_has(f, "\"what\":\"one\""));
+	assert_int_equal(audit_commit(f->audit, &b, &ticket), HF_OK);
+	assert_int_equal(b.len, 0);
+	assert_int_equal(ticket, 4);
+	assert_int_equal(audit_flush(f->audit, ticket, false), HF_OK);
+	assert_int_equal(verify(f), HF_OK);
+	assert_int_equal(f->report.lines, 4);
+	text = contents(f->file);
+	assert_non_null(strstr(text, "{\"seq\":3,\"time\":\"20"));
+	assert_true(strstr(text, "\"something\"") < strstr(text, "\"one\""));
+	assert_true(strstr(text, "\"one\"") < strstr(text, "\"two\""));
+}
+
+static void
+a_turn_with_more_lines_than_room_loses_none(void **state)
+{
+	struct fixture *f = *state;
+	static char room[400], what[450];
+	struct audit_batch b = { .buf = room, .cap = sizeof(room) };
+	uint64_t ticket = 0;
+
+	for (int i = 0; i < 10; i++) {
+		(void)snprintf(what, sizeof(what), "line %d", i);
+		assert_int_equal(collect(f, &b, what), HF_OK);
+	}
+	memset(what, 'x', sizeof(what) - 1); /* longer than all the room */
+	assert_int_equal(collect(f, &b, what), HF_OK);
+	assert_int_equal(collect(f, &b, "last"), HF_OK);
+	assert_int_equal(audit_commit(f->audit, &b, &ticket), HF_OK);
+	assert_int_equal(ticket, 13);
+	assert_int_equal(audit_flush(f->audit, ticket, false), HF_OK);
+	assert_int_equal(verify(f), HF_OK);
+	assert_int_equal(f->report.lines, 13);
+	assert_true(strstr(contents(f->file), "line 9") <
+	    strstr(contents(f->file), "xxx"));
+	assert_true(strstr(contents(f->file), "xxx") <
+	    strstr(contents(f->file), "\"last\""));
+}
+
+static void
+a_turn_whose_lines_do_not_fit_stays_refused(void **state)
+{
+	struct fixture *f = *state;
+	static char room[4096];
+	struct audit_batch b = { .buf = room, .cap = sizeof(room) };
+	uint64_t ticket = 0, last = 0;
+
+	assert_int_equal(collect(f, &b, "too late"), HF_OK);
+	while (append(f, "waiting", &ticket) == HF_OK)
+		last = ticket;
+	assert_int_equal(audit_commit(f->audit, &b, &ticket), HF_ERR_AUDIT);
+	assert_int_equal(audit_flush(f->audit, last, false), HF_OK);
+	assert_int_equal(collect(f, &b, "after"), HF_OK);
+	assert_int_equal(audit_commit(f->audit, &b, &ticket), HF_ERR_AUDIT);
+	b.failed = false; /* all were told */
+	assert_int_equal(audit_commit(f->audit, &b, &ticket), HF_OK);
+	assert_int_equal(audit_flush(f->audit, ticket, false), HF_OK);
+	assert_int_equal(verify(f), HF_OK);
+	assert_true(log_has(f, "\"what\":\"after\""));
+	assert_false(log_has(f, "\"what\":\"too late\""));
+}
+
 static void
 refuses_a_log_that_another_writes(void **state)
 {
@@ -1249,6 +1338,33 @@ refuses_on_a_full_disk_and_recovers(void **state)
 	assert_true(log_has(f, "\"from\":5,\"to\":5,"));
 }
 
+/* What was done before the log broke is in there later; nothing more is. */
+static void
+keeps_the_lines_of_a_turn_in_which_it_broke(void **state)
+{
+	struct fixture *f = *state;
+	static char room[4096];
+	struct audit_batch b = { .buf = room, .cap = sizeof(room) };
+	uint64_t ticket = 0;
+	struct stat st;
+
+	log_some(f, 3);
+	assert_int_equal(stat(f->file, &st), 0);
+	assert_int_equal(collect(f, &b, "done"), HF_OK);
+	limit_files((rlim_t)st.st_size);
+	assert_int_equal(log_one(f, "late", false), HF_ERR_AUDIT);
+	assert_int_equal(collect(f, &b, "refused"), HF_ERR_AUDIT);
+	assert_int_equal(audit_commit(f->audit, &b, &ticket), HF_OK);
+	assert_int_equal(audit_flush(f->audit, ticket, false), HF_ERR_AUDIT);
+	limit_files(RLIM_INFINITY);
+	audit_tick(f->audit);
+	log_some(f, 1);
+	assert_int_equal(verify(f), HF_OK);
+	assert_true(log_has(f, "\"what\":\"done\""));
+	assert_false(log_has(f, "\"what\":\"refused\""));
+	assert_true(log_has(f, "\"from\":5,\"to\":6,"));
+}
+
 static void
 recovers_by_a_flush_after_a_second(void **state)
 {
@@ -1612,6 +1728,9 @@ main(void)
 		TEST(all_who_wait_hear_of_a_failed_sync),
 		TEST(syncs_only_when_asked),
 		TEST(refuses_lines_when_the_buffer_is_full),
+		TEST(lines_of_a_turn_join_the_chain_together),
+		TEST(a_turn_with_more_lines_than_room_loses_none),
+		TEST(a_turn_whose_lines_do_not_fit_stays_refused),
 		TEST(refuses_a_log_that_another_writes),
 		TEST(signs_a_checkpoint_every_so_many_lines),
 		TEST(signs_a_checkpoint_after_some_time),
@@ -1629,6 +1748,7 @@ main(void)
 		TEST(notes_that_the_file_is_shorter),
 		TEST(notes_that_the_file_is_different),
 		TEST(refuses_on_a_full_disk_and_recovers),
+		TEST(keeps_the_lines_of_a_turn_in_which_it_broke),
 		TEST(recovers_by_a_flush_after_a_second),
 		TEST(refuses_when_the_disk_does_not_sync_and_recovers),
 		TEST(loses_no_acknowledged_line_when_killed),

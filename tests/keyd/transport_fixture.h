@@ -34,6 +34,7 @@
 
 #include <cmocka.h>
 
+#include "../../keyd/audit.h"
 #include "../../keyd/pipeline.h"
 #include "../../keyd/request_slot.h"
 #include "../../keyd/transport.h"
@@ -41,8 +42,8 @@
 #include "../../lib/frame.h"
 
 static struct {
-	_Atomic unsigned runs, flushes, syncs, drops;
-	_Atomic bool flush_fails;
+	_Atomic unsigned runs, commits, flushes, syncs, drops;
+	_Atomic bool commit_fails, flush_fails;
 } seen;
 
 static const char audit_failed[] = "the audit failed";
@@ -147,7 +148,10 @@ pipeline_run(struct request *rq)
 	if (text_starts(m, TEXT("dlarge:")))
 		return answer_large(rq, number_after(m, "dlarge:"));
 	if (text_starts(m, TEXT("audit")) || text_starts(m, TEXT("daudit"))) {
-		rq->audit_ticket = TICKET;
+		if (rq->lines != NULL && !text_starts(m, TEXT("audit-sync")))
+			rq->lines->buf[rq->lines->len++] = '.';
+		else
+			rq->audit_ticket = TICKET;
 		rq->audit_sync = text_starts(m, TEXT("audit-sync"));
 	}
 	if (text_starts(m, TEXT("linger-audit")))
@@ -186,6 +190,18 @@ pipeline_flush(struct server *server, uint64_t ticket, bool sync)
 	if (sync)
 		atomic_fetch_add(&seen.syncs, 1);
 	return atomic_load(&seen.flush_fails) ? HF_ERR_AUDIT : HF_OK;
+}
+
+enum hf_err
+pipeline_commit(
+    struct server *server, struct audit_batch *lines, uint64_t *ticket)
+{
+	(void)server;
+	must(lines->len > 0);
+	lines->len = 0;
+	*ticket = TICKET;
+	atomic_fetch_add(&seen.commits, 1);
+	return atomic_load(&seen.commit_fails) ? HF_ERR_AUDIT : HF_OK;
 }
 
 void

@@ -288,6 +288,7 @@ flushes_the_audit_log_once_for_a_batch(void **state)
 	send_all(fd, frames, len);
 	for (uint32_t i = 0; i < 40; i++)
 		hear_text(fd, i, "audit");
+	assert_int_equal(atomic_load(&seen.commits), 1);
 	assert_int_equal(atomic_load(&seen.flushes), 1);
 	assert_int_equal(atomic_load(&seen.syncs), 0);
 	ask(fd, 1, "audit-sync");
@@ -296,6 +297,31 @@ flushes_the_audit_log_once_for_a_batch(void **state)
 	ask(fd, 2, "no audit");
 	hear_text(fd, 2, "no audit");
 	assert_int_equal(atomic_load(&seen.flushes), 2);
+	assert_int_equal(atomic_load(&seen.commits), 1);
+	(void)close(fd);
+}
+
+static void
+no_reply_leaves_when_the_lines_of_its_turn_are_lost(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t frames[10 * 20];
+	size_t len = 0;
+	int fd;
+
+	start(f);
+	fd = connected(f);
+	atomic_store(&seen.commit_fails, true);
+	for (uint32_t i = 0; i < 10; i++)
+		len += put_frame(frames + len, i, "audit", 5);
+	send_all(fd, frames, len);
+	for (uint32_t i = 0; i < 10; i++)
+		hear_text(fd, i, audit_failed);
+	assert_int_equal(atomic_load(&seen.flushes), 0);
+	atomic_store(&seen.commit_fails, false);
+	ask(fd, 22, "audit");
+	hear_text(fd, 22, "audit");
+	assert_int_equal(atomic_load(&seen.flushes), 1);
 	(void)close(fd);
 }
 
@@ -581,6 +607,7 @@ main(void)
 		TEST(drops_what_the_pipeline_hung_on_a_connection),
 		TEST(spreads_connections_evenly),
 		TEST(flushes_the_audit_log_once_for_a_batch),
+		TEST(no_reply_leaves_when_the_lines_of_its_turn_are_lost),
 		TEST(no_reply_leaves_without_its_audit_line),
 		TEST(a_failed_flush_spares_what_a_worker_flushed),
 		TEST(a_graceful_stop_finishes_what_is_in_flight),

@@ -42,6 +42,7 @@ struct parts {
 	struct server server;
 	struct identity *who;
 	struct request_slot slot;
+	struct audit_batch lines;
 	struct arena *arena;
 };
 
@@ -65,6 +66,10 @@ open_parts(struct parts *p, const char *config, struct hf_why *why)
 	    (err = audit_backing_unlocked(s)) != HF_OK ||
 	    (err = arena_new(ARENA_FIRST, ARENA_LIMIT, &p->arena)) != HF_OK)
 		return err;
+	p->lines.cap = AUDIT_BATCH;
+	p->lines.buf = malloc(AUDIT_BATCH);
+	if (p->lines.buf == NULL)
+		return HF_ERR_NO_MEMORY;
 	return identity_of_subjects(&subject, 1, &p->who, why);
 }
 
@@ -123,8 +128,12 @@ bool
 cost_measured(struct parts *p, struct hf_bytes message)
 {
 	struct request rq = request_of(p, message, false);
-	enum hf_err err = pipeline_run(&rq);
+	enum hf_err err;
 
+	rq.lines = &p->lines;
+	err = pipeline_run(&rq);
+	if (err == HF_OK)
+		err = pipeline_commit(&p->server, rq.lines, &rq.audit_ticket);
 	arena_reset(p->arena);
 	return err == HF_OK;
 }
@@ -142,6 +151,7 @@ stages_once(struct parts *p, struct hf_bytes message, uint64_t at[COST_CLOCKS])
 	size_t i = 0;
 	enum hf_err err;
 
+	rq.lines = &p->lines;
 	at[i++] = clock_ns();
 	if ((err = envelope_open(rq.message, &e, &rq.why)) != HF_OK)
 		return false;
@@ -168,7 +178,8 @@ stages_once(struct parts *p, struct hf_bytes message, uint64_t at[COST_CLOCKS])
 	if (request_reply(&rq) != HF_OK)
 		return false;
 	at[i++] = clock_ns();
-	if (request_audit_outcome(&rq, HF_OK) != HF_OK)
+	if (request_audit_outcome(&rq, HF_OK) != HF_OK ||
+	    pipeline_commit(&p->server, rq.lines, &rq.audit_ticket) != HF_OK)
 		return false;
 	at[i++] = clock_ns();
 	if (pipeline_flush(&p->server, rq.audit_ticket, false) != HF_OK)

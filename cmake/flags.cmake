@@ -35,11 +35,7 @@ else()
 	endif()
 	if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
 		target_compile_options(holdfast_flags INTERFACE
-			-fzero-call-used-regs=used-gpr)
-	endif()
-	# GCC 12's analyzer takes what this adds for a use without a value.
-	if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT HOLDFAST_ANALYZE)
-		target_compile_options(holdfast_flags INTERFACE
+			-fzero-call-used-regs=used-gpr
 			-ftrivial-auto-var-init=zero)
 	endif()
 	target_link_options(holdfast_flags INTERFACE
@@ -57,12 +53,6 @@ if(HOLDFAST_COVERAGE)
 		-fprofile-update=atomic)
 	target_compile_definitions(holdfast_flags INTERFACE HOLDFAST_COVERAGE)
 	target_link_options(holdfast_flags INTERFACE --coverage)
-endif()
-if(HOLDFAST_ANALYZE)
-	# It takes what is handed over through a pointer for lost. The tests run
-	# with LeakSanitizer (preset asan).
-	target_compile_options(holdfast_flags INTERFACE
-		-fanalyzer -Wno-analyzer-malloc-leak)
 endif()
 
 include(CheckPIESupported)

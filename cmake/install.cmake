@@ -57,7 +57,14 @@ install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME holdfast)
 set(CPACK_PACKAGE_VENDOR "The Holdfast authors")
-set(CPACK_PACKAGE_CONTACT "The Holdfast authors <holdfast@localhost>")
+# Who builds a package answers for it, and says so as for Debian's own tools.
+# The project itself takes reports where it is hosted (SECURITY.md), not by mail.
+if(DEFINED ENV{DEBFULLNAME} AND DEFINED ENV{DEBEMAIL})
+	set(CPACK_PACKAGE_CONTACT "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>")
+else()
+	set(CPACK_PACKAGE_CONTACT
+		"The Holdfast authors <no-mail@holdfast.invalid>")
+endif()
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
 set(CPACK_SET_DESTDIR ON) # /etc is outside of the prefix
 set(CPACK_STRIP_FILES ON)

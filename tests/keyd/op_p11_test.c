@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 
 #include "../../lib/bytes.h"
 #include "../fake/service.h"
@@ -697,6 +699,90 @@ items_of_transit_do_not_linger(void **state)
 	assert_int_equal(service.lingering, LINGER_OFFERED);
 }
 
+/* -- Certificates -- */
+
+static enum hf_err
+set_certificate(const char *name, uint64_t version, struct hf_bytes der)
+{
+	struct hf_p11_set_certificate_in in = { .name = text_of(name),
+		.key_version = version,
+		.certificate = der };
+	struct hf_empty out;
+
+	return service_call(&service, "p11.set_certificate", &in, &out, &why);
+}
+
+/* The first certificate of the fuzzer's corpus, as DER. */
+static size_t
+foreign_certificate(uint8_t out[2048])
+{
+	FILE *f =
+	    fopen(TEST_SOURCE_DIR "/tests/fuzz/corpus/x509_fuzz/two.pem", "r");
+	X509 *cert;
+	int len;
+
+	assert_non_null(f);
+	cert = PEM_read_X509(f, NULL, NULL, NULL);
+	(void)fclose(f);
+	assert_non_null(cert);
+	len = i2d_X509(cert, NULL);
+	assert_in_range(len, 1, 2048);
+	(void)i2d_X509(cert, &out);
+	X509_free(cert);
+	return (size_t)len;
+}
+
+static void
+a_key_takes_certificates_of_its_own_alone(void **state)
+{
+	static const uint8_t rubbish[] = { 0x30, 0x03, 0x02, 0x01, 0x01 };
+	static uint8_t der[2048];
+	size_t len = foreign_certificate(der);
+
+	(void)state;
+	service_policy(&service, "path \"*\" { " ALL " }");
+	make("leaf", "ecdsa-p256", "wrapped");
+	assert_int_equal(
+	    set_certificate("leaf", 1, BYTES(rubbish)), HF_ERR_BAD_INPUT);
+	assert_int_equal(
+	    set_certificate("leaf", 1, bytes_of(der, len)), HF_ERR_BAD_CONFIG);
+	assert_non_null(strstr(why.text, "it is of another key"));
+	assert_int_equal(set_certificate("leaf", 2, bytes_of(der, len)),
+	    HF_ERR_VERSION_NOT_FOUND);
+	assert_int_equal(set_certificate("tree", 1, bytes_of(der, len)),
+	    HF_ERR_KEY_NOT_FOUND);
+	assert_int_equal(set_certificate("leaf", 1, none), HF_OK);
+}
+
+static void
+certificates_of_no_key_are_certificates(void **state)
+{
+	static const uint8_t rubbish[] = { 0x30, 0x03, 0x02, 0x01, 0x01 };
+	static uint8_t der[2048];
+	struct hf_p11_certificate_in in = { .name = TEXT("root"),
+		.certificate = BYTES(rubbish) };
+	struct hf_p11_certificate_delete_in drop = { .name = TEXT("root") };
+	struct hf_p11_made made;
+	struct hf_empty out;
+
+	(void)state;
+	service_policy(&service, "path \"*\" { " ALL " }");
+	assert_int_equal(
+	    service_call(&service, "p11.certificate_set", &in, &made, &why),
+	    HF_ERR_BAD_INPUT);
+	in.certificate = bytes_of(der, foreign_certificate(der));
+	assert_int_equal(
+	    service_call(&service, "p11.certificate_set", &in, &made, &why),
+	    HF_OK);
+	assert_int_equal(made.uid.len, 16);
+	assert_int_equal(
+	    service_call(&service, "p11.certificate_delete", &drop, &out, &why),
+	    HF_OK);
+	assert_int_not_equal(
+	    service_call(&service, "p11.certificate_delete", &drop, &out, &why),
+	    HF_OK);
+}
+
 int
 main(void)
 {
@@ -719,6 +805,8 @@ main(void)
 		cmocka_unit_test(only_what_is_brief_lingers),
 		cmocka_unit_test(any_private_operation_of_rsa_2048_lingers),
 		cmocka_unit_test(items_of_transit_do_not_linger),
+		cmocka_unit_test(a_key_takes_certificates_of_its_own_alone),
+		cmocka_unit_test(certificates_of_no_key_are_certificates),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

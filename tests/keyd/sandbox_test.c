@@ -373,15 +373,16 @@ setup(void **state)
 	static const char *const names[FOLDERS] = { "state", "audit", "socket",
 		"events", "outside" };
 	struct place *p = calloc(1, sizeof(*p));
+	char top[sizeof(p->top)] = "/tmp/sandbox_test.XXXXXX";
 	FILE *f;
 
 	assert_non_null(p);
 	log_set_level(LOG_LEVEL_ERROR);
-	(void)snprintf(p->top, sizeof(p->top), "/tmp/sandbox_test.XXXXXX");
-	assert_non_null(mkdtemp(p->top));
+	assert_non_null(mkdtemp(top));
+	memcpy(p->top, top, sizeof(top));
 	for (int i = 0; i < FOLDERS; i++) {
-		(void)snprintf(p->folder[i], sizeof(p->folder[i]), "%s/%s",
-		    p->top, names[i]);
+		(void)snprintf(
+		    p->folder[i], sizeof(p->folder[i]), "%s/%s", top, names[i]);
 		assert_int_equal(mkdir(p->folder[i], 0700), 0);
 	}
 	(void)snprintf(p->audit, sizeof(p->audit), "%s/l", p->folder[AUDIT]);

@@ -113,7 +113,8 @@ follow(const struct tool *tool, const char *url, const char *type)
 		if (fflush(stdout) != 0)
 			break; /* the reader of the pipe has gone */
 	}
-	(void)nng_close(sub);
+	/* The socket ends with the process: nng_close() (1.5.2) would tell
+	 * on_lost() of it, and now and then waits for ever. */
 	return rv == 0 ? STATUS_OK : fail_feed(url, rv);
 }
 

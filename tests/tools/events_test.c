@@ -22,6 +22,9 @@ static const char key_event[] = "key.rotated {\"event\":\"key.rotated\","
 				"\"subject\":\"payments\",\"time\":\"T\"}";
 static const char hsm_event[] = "hsm.lost {\"event\":\"hsm.lost\","
 				"\"subject\":\"\x1b[31m\",\"time\":\"T\"}";
+/* What no service sends: no object; a text that does not end. */
+static const char odd_event[] = "odd\x7f";
+static const char cut_event[] = "cut {\"subject\":\"pay";
 
 static char folder[] = "/tmp/hf-events-XXXXXX";
 static char url[100];
@@ -43,8 +46,9 @@ drop_folder(void **state)
 	return rmdir(folder);
 }
 
+/* What it says on stderr goes to `err`, when that is not negative. */
 static pid_t
-start_tool(const char *const *args, int *out)
+start_tool_with(const char *const *args, int *out, int err)
 {
 	int fds[2];
 	pid_t pid;
@@ -52,7 +56,11 @@ start_tool(const char *const *args, int *out)
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	pid = fork();
 	if (pid == 0) {
+		/* A reader that goes is an error then, not an end. */
+		(void)signal(SIGPIPE, SIG_IGN);
 		(void)dup2(fds[1], 1);
+		if (err >= 0)
+			(void)dup2(err, 2);
 		(void)execv(tool, (char *const *)(uintptr_t)args);
 		_exit(127);
 	}
@@ -61,15 +69,22 @@ start_tool(const char *const *args, int *out)
 	return pid;
 }
 
+static pid_t
+start_tool(const char *const *args, int *out)
+{
+	return start_tool_with(args, out, -1);
+}
+
+/* It ends by itself when nobody reads what it has to say. */
 static void
 stop_tool(pid_t pid, int out)
 {
 	int status;
 
-	assert_int_equal(kill(pid, SIGTERM), 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
 	(void)close(out);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* In a child of its own: after its first use nng allows no fork. */
@@ -81,6 +96,8 @@ start_publisher(void)
 
 	if (pid != 0)
 		return pid;
+	/* It must not keep a reader of ours alive. */
+	(void)close_range(3, ~0U, 0);
 	if (nng_pub0_open(&pub) != 0 || nng_listen(pub, url, NULL, 0) != 0)
 		_exit(1);
 	for (;;) {
@@ -88,6 +105,10 @@ start_publisher(void)
 		    sizeof(hsm_event) - 1, 0);
 		(void)nng_send(pub, (void *)(uintptr_t)key_event,
 		    sizeof(key_event) - 1, 0);
+		(void)nng_send(pub, (void *)(uintptr_t)odd_event,
+		    sizeof(odd_event) - 1, 0);
+		(void)nng_send(pub, (void *)(uintptr_t)cut_event,
+		    sizeof(cut_event) - 1, 0);
 		(void)usleep(20000);
 	}
 }
@@ -155,6 +176,91 @@ an_event_cannot_speak_to_the_terminal(void **state)
 }
 
 static void
+a_message_that_is_no_event_is_a_line_all_the_same(void **state)
+{
+	(void)state;
+	assert_first_line(
+	    (const char *const[]){ tool, "events", "--url", url, "odd", NULL },
+	    "  odd?  ");
+	assert_first_line(
+	    (const char *const[]){ tool, "events", "--url", url, "cut", NULL },
+	    "  cut  ");
+	assert_first_line((const char *const[]){ tool, "-o", "json", "events",
+			      "--url", url, "odd", NULL },
+	    "");
+}
+
+static void
+finds_the_feed_by_the_environment(void **state)
+{
+	(void)state;
+	(void)setenv("HOLDFAST_EVENTS", url, 1);
+	assert_first_line((const char *const[]){ tool, "events", "key", NULL },
+	    "T  key.rotated  payments");
+	(void)unsetenv("HOLDFAST_EVENTS");
+}
+
+/* Who waits must learn why nothing comes, once. */
+static void
+says_that_the_feed_was_closed(void **state)
+{
+	pid_t publisher = start_publisher(), pid;
+	char line[600];
+	int out, err[2], status;
+	struct pollfd p = { .events = POLLIN };
+	ssize_t n;
+
+	(void)state;
+	assert_int_equal(pipe2(err, O_CLOEXEC), 0);
+	wait_for_socket();
+	pid = start_tool_with(
+	    (const char *const[]){ tool, "events", "--url", url, NULL }, &out,
+	    err[1]);
+	(void)close(err[1]);
+	p.fd = out;
+	assert_int_equal(poll(&p, 1, 20000), 1);
+	assert_int_equal(kill(publisher, SIGKILL), 0);
+	assert_int_equal(waitpid(publisher, &status, 0), publisher);
+	p.fd = err[0];
+	assert_int_equal(poll(&p, 1, 20000), 1);
+	n = read(err[0], line, sizeof(line) - 1);
+	assert_true(n > 0);
+	line[n] = '\0';
+	assert_string_equal(line,
+	    "holdfast: the service closed the feed: it stopped, or you may "
+	    "not read sys/events; trying again\n");
+	(void)unlink(url + strlen("ipc://"));
+	/* It goes on as soon as there is a service again. */
+	publisher = start_publisher();
+	stop_tool(pid, out);
+	(void)close(err[0]);
+	assert_int_equal(kill(publisher, SIGKILL), 0);
+	assert_int_equal(waitpid(publisher, &status, 0), publisher);
+	(void)unlink(url + strlen("ipc://"));
+}
+
+static void
+takes_one_type_and_a_url(void **state)
+{
+	static const char *const wrong[][6] = {
+		{ tool, "events", "key", "hsm", NULL },
+		{ tool, "events", "--follow", NULL },
+		{ tool, "events", "--url", "nowhere", NULL },
+	};
+	static const int statuses[] = { 1, 1, 3 };
+	int out, status;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		pid_t pid = start_tool(wrong[i], &out);
+
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(WEXITSTATUS(status), statuses[i]);
+		(void)close(out);
+	}
+}
+
+static void
 says_when_nobody_publishes(void **state)
 {
 	int out, status;
@@ -174,6 +280,11 @@ main(void)
 		cmocka_unit_test(prints_a_line_an_event_of_the_type_asked_for),
 		cmocka_unit_test(prints_the_object_with_json),
 		cmocka_unit_test(an_event_cannot_speak_to_the_terminal),
+		cmocka_unit_test(
+		    a_message_that_is_no_event_is_a_line_all_the_same),
+		cmocka_unit_test(finds_the_feed_by_the_environment),
+		cmocka_unit_test(says_that_the_feed_was_closed),
+		cmocka_unit_test(takes_one_type_and_a_url),
 		cmocka_unit_test(says_when_nobody_publishes),
 	};
 

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "buffer.h"
 #include "bytes.h"
 #include "client_socket.h"
+#include "client_spin.h"
 #include "frame.h"
 
 enum {
@@ -20,6 +23,7 @@ enum {
 	ARENA_FIRST = 4096,
 	LARGE = 32768, /* may be beyond the service's limit */
 	MOST_LOSSES = 2,
+	TAKEN_NS = 10000, /* who gives its core away for longer, shares it */
 };
 
 static const char default_socket[] = "/run/holdfast/keyd.sock";
@@ -64,6 +68,9 @@ struct hf_client {
 	struct buffer input; /* the beginning of a frame, or several */
 	struct buffer spare; /* empty; for the next one */
 	struct hf_reply *reply;
+	struct client_spin spin;
+	bool may_spin; /* the next call */
+	bool spins;    /* the present one */
 };
 
 /* -- Requests that wait for their reply -- */
@@ -392,19 +399,55 @@ turn(struct hf_client *c, int64_t deadline)
 	return err == HF_OK && readable ? read_some(c) : err;
 }
 
-/* A turn, and what follows from a connection that is gone or speaks rubbish.
- * HF_OK then too: the requests themselves say how they fared. */
+/* What follows from a connection that is gone or speaks rubbish. HF_OK then
+ * too: the requests themselves say how they fared. */
 static enum hf_err
-turn_or_lose(struct hf_client *c, int64_t deadline)
+or_lose(struct hf_client *c, enum hf_err err)
 {
-	enum hf_err err = turn(c, deadline);
-
 	if (err == HF_OK || err == HF_ERR_TIMEOUT)
 		return err;
 	if (err == HF_ERR_DISCONNECTED)
 		connection_lost(c);
 	else
 		fail_all(c, err);
+	return HF_OK;
+}
+
+static enum hf_err
+turn_or_lose(struct hf_client *c, int64_t deadline)
+{
+	return or_lose(c, turn(c, deadline));
+}
+
+static uint64_t
+clock_ns(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * Looks for the reply, for a while; the core is anybody's who wants it. When
+ * somebody did, or nothing came, the rest of the time is slept.
+ */
+static enum hf_err
+spin(struct hf_client *c, const struct pending *p)
+{
+	uint64_t began = clock_ns(), now = began, before;
+	enum hf_err err;
+
+	c->spins = false;
+	do {
+		if ((err = read_some(c)) != HF_OK)
+			return or_lose(c, err);
+		if (p->answered)
+			break;
+		(void)sched_yield();
+		before = now;
+		now = clock_ns();
+	} while (now - before < TAKEN_NS && now - began < SPIN_LONGEST);
 	return HF_OK;
 }
 
@@ -450,7 +493,8 @@ drive(struct hf_client *c, const struct pending *p,
 		if (c->socket.fd < 0 &&
 		    (err = reconnect(c, p->deadline, why)) != HF_OK)
 			return err;
-		err = turn_or_lose(c, p->deadline);
+		err = c->spins && fully_sent(p) ? spin(c, p)
+						: turn_or_lose(c, p->deadline);
 		if (err == HF_OK)
 			continue;
 		/* Half a frame cannot be taken back. */
@@ -637,6 +681,28 @@ client_receive(struct hf_client *c, const struct op *op, uint32_t ticket,
 	return receive(c, op, ticket, out, why);
 }
 
+void
+client_may_spin(struct hf_client *c, bool may)
+{
+	c->may_spin = may && c->socket.tls == NULL;
+}
+
+/* For the reply of a request that was sent. */
+static enum hf_err
+receive_soon(struct hf_client *c, const struct op *op, uint32_t ticket,
+    void *out, struct hf_why *why)
+{
+	bool spins = client_spin_wanted(&c->spin);
+	uint64_t began = clock_ns();
+	enum hf_err err;
+
+	c->spins = spins;
+	err = receive(c, op, ticket, out, why);
+	c->spins = false;
+	client_spin_note(&c->spin, spins, clock_ns() - began);
+	return err;
+}
+
 enum hf_err
 client_call(struct hf_client *c, const struct op *op, const void *in, void *out,
     struct hf_why *why)
@@ -645,7 +711,8 @@ client_call(struct hf_client *c, const struct op *op, const void *in, void *out,
 	enum hf_err err = client_send(c, op, in, &ticket, why);
 
 	if (err == HF_OK)
-		return receive(c, op, ticket, out, why);
+		return c->may_spin ? receive_soon(c, op, ticket, out, why)
+				   : receive(c, op, ticket, out, why);
 	memset(out, 0, op->out->size);
 	return err;
 }

@@ -14,6 +14,10 @@
 enum hf_err client_call(struct hf_client *client, const struct op *op,
     const void *in, void *out, struct hf_why *why);
 
+/* Whether the calls to come may spend time of their core (client_spin.h); not
+ * before this is called. */
+void client_may_spin(struct hf_client *client, bool may);
+
 enum hf_err client_send(struct hf_client *client, const struct op *op,
     const void *in, uint32_t *ticket, struct hf_why *why);
 

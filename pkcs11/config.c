@@ -23,6 +23,7 @@ static const struct slot_config defaults = {
 	.login = LOGIN_NONE,
 	.timeout_ms = 10000,
 	.patience_ms = 4000,
+	.spin = true,
 };
 
 /* -- Values -- */
@@ -39,6 +40,8 @@ static const struct word random_words[] = { { "kernel", 0 }, { "hsm", 1 },
 static const struct word ed25519_words[] = { { "named", 0 }, { "listed", 1 },
 	{ NULL, 0 } };
 static const struct word version_words[] = { { "1.3", 0 }, { "1.2", 1 },
+	{ NULL, 0 } };
+static const struct word spin_words[] = { { "never", 0 }, { "auto", 1 },
 	{ NULL, 0 } };
 static const struct word show_words[] = { { "private", SHOW_PRIVATE },
 	{ "public", SHOW_PUBLIC }, { "certificate", SHOW_CERTIFICATE },
@@ -230,6 +233,12 @@ set_value(struct slot_config *slot, struct hf_text key, struct hf_text value,
 		if (!word_value(ed25519_words, value, &n))
 			return false;
 		slot->lists_ed25519 = n != 0;
+		return true;
+	}
+	if (text_is(key, "spin")) {
+		if (!word_value(spin_words, value, &n))
+			return false;
+		slot->spin = n != 0;
 		return true;
 	}
 	*known = false;

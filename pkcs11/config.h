@@ -31,6 +31,7 @@
  *	random = kernel|hsm
  *	timeout = 10                  # seconds for one call
  *	patience = 4                  # seconds to wait out a restart
+ *	spin = auto|never             # see lib/client_spin.h
  *
  * Without a file there is one slot, "holdfast". HOLDFAST_SOCKET,
  * HOLDFAST_TOKEN, HOLDFAST_TLS_CA, ... and socket=, token=, login=, ... of the
@@ -83,6 +84,7 @@ struct slot_config {
 	bool lists_ed25519;
 	unsigned timeout_ms;
 	unsigned patience_ms;
+	bool spin;
 };
 
 struct config {

@@ -112,6 +112,12 @@ module_ending(void)
 	return state.finalizing;
 }
 
+bool
+module_is_alone(void)
+{
+	return state.calls == 1;
+}
+
 void
 module_wake(void)
 {

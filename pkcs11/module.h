@@ -51,6 +51,8 @@ void module_lock(void);
 void module_unlock(void);
 void module_sleep(void);
 void module_wake(void);
+/* Whether one call is under way, and no other. Under the lock. */
+bool module_is_alone(void);
 /* Whether C_Finalize waits for the calls under way. Under the lock. */
 bool module_ending(void);
 

@@ -176,6 +176,7 @@ borrow(struct call *call, struct hf_why *why)
 	module_lock();
 	call->login_len = slot->login_len;
 	memcpy(call->login, slot->login, slot->login_len);
+	call->alone = module_is_alone();
 	refused = !slot->reached && slot->refused_until > deadline_now();
 	if (!refused && slot->idle_count > 0)
 		call->client = slot->idle[--slot->idle_count];
@@ -279,6 +280,7 @@ slot_call(struct call *call, struct slot *slot, enum op_id id, void *in,
 	if ((err = borrow(call, why)) != HF_OK)
 		return err;
 	add_login(call, op, in);
+	client_may_spin(call->client, slot->config.spin && call->alone);
 	for (;;) {
 		err = client_call(call->client, op, in, out, why);
 		if (!worth_waiting(slot, err) || deadline_now() >= deadline)

@@ -70,6 +70,7 @@ struct call {
 	struct hf_client *client;
 	int64_t began; /* ms */
 	enum hf_err outcome;
+	bool alone; /* no other call was under way */
 	uint8_t login[LOGIN_MAX];
 	size_t login_len;
 };

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "../../lib/client.h"
 #include "../fake/server.h"
 
 /* Upper case is decryption: enough to see that the right bytes came back. */
@@ -295,6 +296,32 @@ a_restart_while_idle_takes_no_attempt_away(void **state)
 	server_restart(s);
 	assert_works(c); /* refused once by the new service, then done */
 	assert_int_equal(atomic_load(&s->requests), 3);
+	hf_close(c);
+	server_free(s);
+}
+
+/* However it waits for replies, it gets them, and notices what goes wrong. */
+static void
+a_client_that_may_spin_is_no_other(void **state)
+{
+	struct script script = { { ACT_REPLY, ACT_HANG_UP, ACT_REPLY,
+	    ACT_RUBBISH } };
+	struct server *s = server_start(scripted, &script);
+	struct hf_client *c = connected(s, 5000);
+	struct hf_encrypt_out out;
+
+	(void)state;
+	client_may_spin(c, true);
+	assert_works(c);
+	assert_works(c); /* at the second attempt */
+	assert_int_equal(encrypt(c, "x", &out, NULL), HF_ERR_BAD_REPLY);
+	for (int i = 0; i < 500; i++)
+		assert_works(c);
+	server_stop(s);
+	server_restart(s);
+	assert_works(c);
+	client_may_spin(c, false);
+	assert_works(c);
 	hf_close(c);
 	server_free(s);
 }
@@ -788,6 +815,7 @@ main(void)
 		cmocka_unit_test(a_prepared_handle_connects_when_it_is_used),
 		cmocka_unit_test(connects_anew_to_a_restarted_service),
 		cmocka_unit_test(a_restart_while_idle_takes_no_attempt_away),
+		cmocka_unit_test(a_client_that_may_spin_is_no_other),
 		cmocka_unit_test(waits_for_a_service_that_is_being_restarted),
 		cmocka_unit_test(waits_no_longer_than_its_patience),
 		cmocka_unit_test(

@@ -85,6 +85,19 @@ refuses_what_it_does_not_understand(void **state)
 	refuses_with_file_and_line("timeout = -1\n", "timeout");
 	refuses_with_file_and_line("types = dsa\n", "types");
 	refuses_with_file_and_line("objects =\n", "objects");
+	refuses_with_file_and_line("spin = always\n", "spin");
+}
+
+static void
+spins_unless_it_is_told_not_to(void **state)
+{
+	struct config c;
+
+	(void)state;
+	assert_int_equal(parse("[a]\n[b]\nspin = never\n", &c), HF_OK);
+	assert_true(c.slots[0].spin);
+	assert_false(c.slots[1].spin);
+	config_free(&c);
 }
 
 static void
@@ -265,7 +278,7 @@ the_shipped_file_names_every_setting_with_its_default(void **state)
 {
 	static const char *const keys[] = { "address", "tls-version", "login",
 		"keys", "types", "objects", "ed25519", "random", "timeout",
-		"patience" };
+		"patience", "spin" };
 	char buf[8192], key[32];
 	struct hf_text text = shipped_file(buf, sizeof(buf) - 1);
 	struct config shipped, empty;
@@ -291,6 +304,7 @@ the_shipped_file_names_every_setting_with_its_default(void **state)
 	assert_int_equal(a->random_hsm, b->random_hsm);
 	assert_int_equal(a->timeout_ms, b->timeout_ms);
 	assert_int_equal(a->patience_ms, b->patience_ms);
+	assert_int_equal(a->spin, b->spin);
 	config_free(&shipped);
 	config_free(&empty);
 }
@@ -303,6 +317,7 @@ main(void)
 		cmocka_unit_test(
 		    gives_what_stands_before_the_sections_to_all_slots),
 		cmocka_unit_test(refuses_what_it_does_not_understand),
+		cmocka_unit_test(spins_unless_it_is_told_not_to),
 		cmocka_unit_test(takes_an_address_of_each_slot),
 		cmocka_unit_test(refuses_tls_without_its_files),
 		cmocka_unit_test(takes_no_more_slots_than_there_is_room_for),

@@ -2,7 +2,6 @@
 #include "crypto.h"
 
 #include <assert.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,14 +14,12 @@
 #include <openssl/rand.h>
 
 #include "../lib/bytes.h"
+#include "crypto_memory.h"
 #include "crypto_sha256.h"
 #include "crypto_state.h"
 #include "crypto_xchacha.h"
 
 enum {
-	/* The private numbers of some 2,000 keys of RSA-4096. */
-	HEAP_BYTES = 4 << 20,
-	HEAP_SMALLEST = 32,
 	/* Some 340 nonces; one page of locked memory. */
 	HELD_KEY = 32,
 	POOL_BYTES = 4096 - sizeof(size_t) - HELD_KEY,
@@ -30,10 +27,6 @@ enum {
 	AEAD_MAX = 1 << 30, /* EVP_CipherUpdate counts in int */
 	HASHES = 16,
 };
-
-/* There in a process that LeakSanitizer checks, else NULL. */
-extern void __lsan_register_root_region(const void *, size_t)
-    __attribute__((weak));
 
 struct aead {
 	enum key_type_id id;
@@ -79,7 +72,7 @@ struct pool {
 struct thread {
 	EVP_CIPHER_CTX *cipher;
 	EVP_MD_CTX *md;
-	struct secret pool;      /* struct pool */
+	struct secret pool;      /* struct pool; see pool_of() */
 	unsigned holding;        /* crypto_hold_begin() without its end */
 	const EVP_CIPHER *holds; /* `cipher` is ready with pool.held; or NULL */
 	bool holds_to_seal;
@@ -93,89 +86,10 @@ crypto_fail(enum hf_err err)
 	while ((code = ERR_get_error()) != 0)
 		if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
 			err = HF_ERR_NO_MEMORY;
-	return err;
+	return crypto_memory_failed() ? HF_ERR_NO_MEMORY : err;
 }
 
 /* -- Set-up -- */
-
-/*
- * OpenSSL frees copies of private keys without wiping them (the DER that a
- * decoder read, the block that RSA decrypted), so its allocator does it.
- */
-static void
-wiping_free(void *ptr, const char *file, int line)
-{
-	(void)file;
-	(void)line;
-	if (ptr == NULL)
-		return;
-	bytes_wipe(ptr, malloc_usable_size(ptr));
-	free(ptr);
-}
-
-static void *
-plain_malloc(size_t len, const char *file, int line)
-{
-	(void)file;
-	(void)line;
-	return len == 0 ? NULL : malloc(len);
-}
-
-static void *
-wiping_realloc(void *ptr, size_t len, const char *file, int line)
-{
-	size_t old = ptr == NULL ? 0 : malloc_usable_size(ptr);
-	void *moved = plain_malloc(len, file, line);
-
-	if (moved != NULL && old > 0)
-		memcpy(moved, ptr, old < len ? old : len);
-	if (moved != NULL || len == 0)
-		wiping_free(ptr, file, line);
-	return moved;
-}
-
-/*
- * LeakSanitizer does not look into the secure heap by itself, and would take
- * for lost what only OpenSSL's random generators in there point to. The whole
- * heap asked for at once is where it begins.
- */
-static void
-heap_show_to_leak_check(void)
-{
-	void *heap = CRYPTO_secure_malloc(HEAP_BYTES, __FILE__, __LINE__);
-
-	CRYPTO_secure_free(heap, __FILE__, __LINE__);
-	if (heap != NULL)
-		__lsan_register_root_region(heap, HEAP_BYTES);
-}
-
-/*
- * OpenSSL's secure heap, where it keeps private numbers. It tells with a 2
- * that the heap works but is not locked; whether that is good enough is what
- * the process said to secret_require_lock(), so secret_alloc() is asked for
- * as much locked memory.
- */
-static enum hf_err
-heap_init(struct hf_why *why)
-{
-	AUTO_SECRET probe = { 0 };
-	int made = CRYPTO_secure_malloc_init(HEAP_BYTES, HEAP_SMALLEST);
-
-	if (made != 0 && __lsan_register_root_region != NULL)
-		heap_show_to_leak_check();
-	if (made == 1)
-		return HF_OK;
-	if (made == 0)
-		return hf_fail(why, HF_ERR_NO_MEMORY,
-		    "OpenSSL's secure heap of %d bytes could not be made",
-		    HEAP_BYTES);
-	if (secret_alloc(&probe, HEAP_BYTES) != HF_OK)
-		return hf_fail(why, HF_ERR_MEMORY_LOCK,
-		    "OpenSSL's secure heap of %d bytes could not be locked; "
-		    "raise RLIMIT_MEMLOCK",
-		    HEAP_BYTES);
-	return HF_OK;
-}
 
 static enum hf_err
 fetch_all(struct hf_why *why)
@@ -230,14 +144,10 @@ crypto_init(struct hf_why *why)
 
 	if (state.ready)
 		return HF_OK;
-	if (CRYPTO_set_mem_functions(
-		plain_malloc, wiping_realloc, wiping_free) != 1)
-		return hf_fail(why, HF_ERR_CRYPTO,
-		    "OpenSSL was in use before its memory could be set up");
+	if ((err = crypto_memory_init(why)) != HF_OK)
+		return err;
 	if (OPENSSL_init_crypto(init_flags, NULL) != 1)
 		return hf_fail(why, HF_ERR_CRYPTO, "OpenSSL does not start");
-	if ((err = heap_init(why)) != HF_OK)
-		return crypto_fail(err);
 	state.lib = OSSL_LIB_CTX_new();
 	if (state.lib == NULL ||
 	    OSSL_PROVIDER_load(state.lib, "default") == NULL)
@@ -276,7 +186,6 @@ thread_new(void)
 	t->cipher = EVP_CIPHER_CTX_new();
 	t->md = EVP_MD_CTX_new();
 	if (t->cipher == NULL || t->md == NULL ||
-	    secret_alloc(&t->pool, sizeof(struct pool)) != HF_OK ||
 	    pthread_setspecific(state.thread, t) != 0) {
 		thread_free(t);
 		return NULL;
@@ -296,6 +205,12 @@ thread_self(void)
 	return t != NULL ? t : thread_new();
 }
 
+static enum hf_err
+thread_missing(void)
+{
+	return state.ready ? HF_ERR_NO_MEMORY : HF_ERR_CRYPTO;
+}
+
 EVP_MD_CTX *
 crypto_md_ctx(void)
 {
@@ -312,6 +227,16 @@ random_draw(uint8_t *out, size_t len)
 	if (RAND_bytes_ex(state.lib, out, len, 0) != 1)
 		return crypto_fail(HF_ERR_CRYPTO);
 	return HF_OK;
+}
+
+/* NULL when no more memory can be locked: then it goes on without. */
+static struct pool *
+pool_of(struct thread *t)
+{
+	if (t->pool.ptr == NULL &&
+	    secret_alloc(&t->pool, sizeof(struct pool)) != HF_OK)
+		return NULL;
+	return (struct pool *)(void *)t->pool.ptr;
 }
 
 static enum hf_err
@@ -334,12 +259,13 @@ enum hf_err
 crypto_random(uint8_t *out, size_t len)
 {
 	struct thread *t = thread_self();
+	struct pool *pool;
 
 	if (t == NULL)
-		return HF_ERR_CRYPTO;
-	if (len > POOL_LARGEST)
+		return thread_missing();
+	if (len > POOL_LARGEST || (pool = pool_of(t)) == NULL)
 		return random_draw(out, len);
-	return pool_take((struct pool *)(void *)t->pool.ptr, out, len);
+	return pool_take(pool, out, len);
 }
 
 /* -- Hashes -- */
@@ -351,7 +277,7 @@ crypto_hash(const struct hash_type *hash, struct hf_bytes in, uint8_t *out)
 	bool ok;
 
 	if (ctx == NULL)
-		return HF_ERR_CRYPTO;
+		return thread_missing();
 	ok = EVP_DigestInit_ex2(ctx, crypto_md(hash), NULL) == 1 &&
 	    EVP_DigestUpdate(ctx, crypto_ptr(in), in.len) == 1 &&
 	    EVP_DigestFinal_ex(ctx, out, NULL) == 1;
@@ -466,9 +392,10 @@ cipher_forget(struct thread *t)
 static void
 cipher_settle(struct thread *t, const struct aead_job *job, bool seal, bool ok)
 {
-	struct pool *pool = (void *)t->pool.ptr;
+	struct pool *pool;
 
 	if (!ok || t->holding == 0 || job->key.len > HELD_KEY ||
+	    (pool = pool_of(t)) == NULL ||
 	    EVP_CIPHER_get_mode(job->cipher) != EVP_CIPH_GCM_MODE) {
 		cipher_forget(t);
 		return;
@@ -562,7 +489,7 @@ crypto_seal(const struct key_type *type, struct hf_bytes key,
 	bool ok;
 
 	if (t == NULL)
-		return HF_ERR_CRYPTO;
+		return thread_missing();
 	if (type->id == KEY_XCHACHA20_POLY1305)
 		return xchacha(true, key, nonce, aad, in, out);
 	if ((err = aead_prepare(type, key, nonce, aad, in, &job)) != HF_OK)
@@ -585,7 +512,7 @@ crypto_open(const struct key_type *type, struct hf_bytes key,
 	enum hf_err err;
 
 	if (t == NULL)
-		return HF_ERR_CRYPTO;
+		return thread_missing();
 	if (type->id == KEY_XCHACHA20_POLY1305)
 		return xchacha(false, key, nonce, aad, in, out);
 	if (in.len < type->tag)

@@ -21,8 +21,8 @@
 
 /*
  * Once, before any thread and before anything else in the process uses OpenSSL
- * (the library of an HSM does): from then on its freed memory is wiped, and
- * private keys stand in a locked heap of 4 MiB. When that cannot be locked,
+ * (the library of an HSM does): from then on all of its memory is locked, and
+ * wiped when it is freed (crypto_memory.h). When it cannot be locked,
  * secret_require_lock() decides; call it before this. A second call does
  * nothing.
  */
@@ -74,7 +74,7 @@ struct crypto_key;
  * HF_ERR_BAD_INPUT when it is no key, when its halves do not belong together
  * (so loading costs a signature), for a curve that is spelt out instead of
  * named, and for an RSA exponent that is even, below 2^16 or above 2^64;
- * HF_ERR_NO_MEMORY when the locked heap is full.
+ * HF_ERR_NO_MEMORY when OpenSSL's locked memory is nearly used up.
  */
 enum hf_err crypto_key_private(const struct key_type *type,
     struct hf_bytes pkcs8, struct crypto_key **out);

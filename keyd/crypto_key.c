@@ -10,6 +10,7 @@
 #include <openssl/rand.h>
 
 #include "../lib/bytes.h"
+#include "crypto_memory.h"
 #include "crypto_state.h"
 
 enum {
@@ -127,6 +128,8 @@ crypto_generate(
 		    : generate_raw(hmac_size, material);
 	if (algorithm == NULL)
 		return HF_ERR_KEY_TYPE;
+	if (crypto_memory_is_tight())
+		return HF_ERR_NO_MEMORY;
 
 	AUTO_PKEY pkey = generate_pair(type, algorithm);
 
@@ -277,6 +280,8 @@ crypto_key_private(
 
 	if (pkcs8.len == 0 || pkcs8.len > DER_MAX)
 		return HF_ERR_BAD_INPUT;
+	if (crypto_memory_is_tight())
+		return HF_ERR_NO_MEMORY;
 
 	AUTO_PKCS8 info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &end, (long)pkcs8.len);
 
@@ -297,6 +302,8 @@ crypto_key_public(
 
 	if (spki.len == 0 || spki.len > DER_MAX)
 		return HF_ERR_BAD_INPUT;
+	if (crypto_memory_is_tight())
+		return HF_ERR_NO_MEMORY;
 	pkey = d2i_PUBKEY_ex(NULL, &end, (long)spki.len, crypto_lib(), NULL);
 	if (pkey == NULL)
 		return crypto_fail(HF_ERR_BAD_INPUT);

@@ -71,7 +71,7 @@ EVP_MD_CTX *crypto_md_ctx(void);
 
 /*
  * Empties OpenSSL's error queue of this thread and returns `err`, or
- * HF_ERR_NO_MEMORY when the queue tells that (the secure heap may be full).
+ * HF_ERR_NO_MEMORY when the queue tells that (locked memory has an end).
  * Whatever fails here ends so: SSL_get_error() of the TLS listener reads that
  * queue.
  */

@@ -19,6 +19,7 @@
 #include "effects.h"
 #include "events.h"
 #include "folder.h"
+#include "heap.h"
 #include "hsm_process.h"
 #include "log.h"
 #include "pin.h"
@@ -33,6 +34,18 @@ daemon_store_path(const struct settings *settings, char out[DAEMON_PATH])
 	return n < 0 || n >= DAEMON_PATH ? HF_ERR_BAD_SETTINGS : HF_OK;
 }
 
+static void
+on_heap_news(enum heap_news news, size_t held)
+{
+	if (news == HEAP_FULL)
+		log_warning("OpenSSL gets no more than %zu KiB of memory, the "
+			    "rest cannot be locked: raise RLIMIT_MEMLOCK",
+		    held / 1024);
+	else
+		log_warning("OpenSSL's memory cannot be locked, and may be "
+			    "swapped: raise RLIMIT_MEMLOCK");
+}
+
 enum hf_err
 daemon_harden(struct hf_why *why)
 {
@@ -44,6 +57,7 @@ daemon_harden(struct hf_why *why)
 		    "core dumps cannot be turned off: %s", strerror(errno));
 	(void)umask(077);
 	secret_require_lock(true);
+	heap_watch(on_heap_news);
 	return crypto_init(why);
 }
 

@@ -3,19 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../lib/arena.h"
+#include "../lib/secret.h"
 #include "connection.h"
 #include "hsm_await.h"
 #include "inbox.h"
@@ -103,19 +101,6 @@ init_io(struct io_loop *loop)
 		deadline_queue_init(&io->deadlines[i], ms[i]);
 }
 
-/* Whether this process may lock memory without a limit. */
-static bool
-may_lock_all(void)
-{
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3
-	};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
-
-	return syscall(SYS_capget, &head, data) == 0 &&
-	    (data[0].effective & (1U << CAP_IPC_LOCK)) != 0;
-}
-
 /*
  * What is kept stays locked, and counts towards RLIMIT_MEMLOCK: keys must not
  * run out of it, so each thread keeps a small part at most.
@@ -123,17 +108,9 @@ may_lock_all(void)
 static size_t
 cache_bytes(void)
 {
-	struct rlimit limit;
-	rlim_t part;
+	size_t part = secret_lockable() / CACHE_PART;
 
-	if (may_lock_all())
-		return CACHE_BYTES;
-	if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
-		return 0;
-	if (limit.rlim_cur == RLIM_INFINITY)
-		return CACHE_BYTES;
-	part = limit.rlim_cur / CACHE_PART;
-	return part < CACHE_BYTES ? (size_t)part : CACHE_BYTES;
+	return part < CACHE_BYTES ? part : CACHE_BYTES;
 }
 
 static enum hf_err

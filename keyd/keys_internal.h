@@ -13,7 +13,8 @@ enum {
 	KEYS_SHARDS = 64,
 	/*
 	 * Versions of a key that are kept at once. All are opened together, and
-	 * of the largest private keys 2,300 fill the locked heap of OpenSSL.
+	 * of the largest private keys 12,000 fill what OpenSSL gets of 256 MiB
+	 * that may be locked, 700 what it gets of 16.
 	 */
 	KEY_VERSIONS = 1000,
 	KEY_ALIASES = 256, /* of a key: they go with it, in one commit */

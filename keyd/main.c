@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admin.h"
+#include "crypto_memory.h"
 #include "daemon.h"
 #include "hsm_process.h"
 #include "leave.h"
@@ -220,6 +221,18 @@ run_configured(const struct arguments *a, struct hf_why *why)
 	return err;
 }
 
+/* For the library of an HSM. */
+static enum hf_err
+run_host(struct hf_why *why)
+{
+	enum hf_err err;
+
+	crypto_memory_use_malloc();
+	if ((err = daemon_harden(why)) != HF_OK)
+		return err;
+	return hsm_host_run() == 0 ? HF_OK : HF_ERR_SYSTEM;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -238,9 +251,7 @@ main(int argc, char **argv)
 	else if (a.mode == MODE_PRINT_CONFIG)
 		settings_print_defaults(stdout);
 	else if (a.mode == MODE_HSM_HOST)
-		err = daemon_harden(&why) == HF_OK && hsm_host_run() == 0
-		    ? HF_OK
-		    : HF_ERR_SYSTEM;
+		err = run_host(&why);
 	else if (a.mode == MODE_CHECK_POLICY)
 		err = admin_check_policy(a.operand, &why);
 	else

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "secret.h"
 
+#include <linux/capability.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bytes.h"
@@ -52,6 +55,31 @@ bool
 secret_lock_required(void)
 {
 	return atomic_load(&heap.require_lock);
+}
+
+static bool
+may_lock_all(void)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3
+	};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return syscall(SYS_capget, &head, data) == 0 &&
+	    (data[0].effective & (1U << CAP_IPC_LOCK)) != 0;
+}
+
+size_t
+secret_lockable(void)
+{
+	struct rlimit limit;
+
+	if (may_lock_all())
+		return SIZE_MAX;
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
+		return 0;
+	return limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX
+					       : (size_t)limit.rlim_cur;
 }
 
 static size_t

@@ -33,6 +33,9 @@ struct secret {
 void secret_require_lock(bool required);
 bool secret_lock_required(void);
 
+/* How many bytes this process may lock in all; SIZE_MAX: no limit. */
+size_t secret_lockable(void);
+
 /* Zeroed memory of `len` bytes, 1 to 64 MiB. `s` must be empty. */
 enum hf_err secret_alloc(struct secret *s, size_t len);
 

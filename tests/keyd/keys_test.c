@@ -10,11 +10,11 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <openssl/crypto.h>
 
 #include "../../keyd/crypto.h"
 #include "../../lib/bytes.h"
 #include "../fake/service.h"
+#include "hoard.h"
 
 /* The promises of keys.h, over a real SoftHSM and the store in memory. */
 
@@ -578,26 +578,8 @@ grow_to(const char *name, uint32_t latest, struct hf_bytes material)
 	} while (at < latest);
 }
 
-/* What others hold of the locked heap: all, down to the smallest piece. */
-struct hoard {
-	void *pieces[1 << 17];
-	size_t count;
-};
-
 static void
-hoard_fill(struct hoard *h)
-{
-	for (size_t size = 4096; size >= 32; size /= 2) {
-		void *p;
-
-		while (h->count < sizeof(h->pieces) / sizeof(h->pieces[0]) &&
-		    (p = OPENSSL_secure_malloc(size)) != NULL)
-			h->pieces[h->count++] = p;
-	}
-}
-
-static void
-a_full_locked_heap_makes_room_instead_of_failing(void **state)
+full_locked_memory_makes_room_instead_of_failing(void **state)
 {
 	static struct hoard hoard;
 	AUTO_SECRET material = { 0 };
@@ -617,17 +599,15 @@ a_full_locked_heap_makes_room_instead_of_failing(void **state)
 	grow_to("large-1", 100, secret_view(&material));
 	assert_int_equal(look("large-1"), HF_OK);
 	touch("large-0");
-	if (CRYPTO_secure_malloc_initialized() == 0)
+	if (!hoard_fill(&hoard))
 		skip(); /* then it has no end */
-	hoard_fill(&hoard);
 	cached = keys_cached(keys);
 	assert_int_equal(look("large-0"), HF_OK);
 	assert_true(keys_cached(keys) < cached);
 	how = how_to("large-2", KEY_RSA_2048, LEVEL_WRAPPED);
 	assert_int_equal(keys_create(keys, &how, &key, &why), HF_OK);
 	key_unref(key);
-	while (hoard.count > 0)
-		OPENSSL_secure_free(hoard.pieces[--hoard.count]);
+	hoard_free(&hoard);
 }
 
 /* -- Versions -- */
@@ -1171,7 +1151,7 @@ main(void)
 		cmocka_unit_test(a_commit_by_anybody_drops_what_is_cached),
 		cmocka_unit_test(keeps_no_more_keys_than_it_may),
 		cmocka_unit_test(
-		    a_full_locked_heap_makes_room_instead_of_failing),
+		    full_locked_memory_makes_room_instead_of_failing),
 		cmocka_unit_test(versions_move_between_their_states),
 		cmocka_unit_test(destroys_what_is_due_and_nothing_else),
 		cmocka_unit_test(destroys_nothing_that_its_watch_refuses),

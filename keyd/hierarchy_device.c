@@ -14,6 +14,10 @@
  * not take the others along.
  */
 
+enum {
+	WAIT_BESIDE_MS = 250, /* for one HSM while another is there */
+};
+
 struct link *
 link_of(struct hierarchy *h, const char *name)
 {
@@ -248,21 +252,28 @@ hierarchy_hsm(struct hierarchy *h)
 	return link_active(h)->hsm;
 }
 
+/* Another one would do as well. */
+static bool
+is_away(enum hf_err err)
+{
+	return err == HF_ERR_HSM_UNAVAILABLE || err == HF_ERR_TIMEOUT ||
+	    err == HF_ERR_HSM_STUCK || err == HF_ERR_HSM_PIN ||
+	    err == HF_ERR_HSM_UNSUITABLE;
+}
+
+/* Whoever notices that an HSM is gone does not wait for it to come back when
+ * there is another. */
 enum hf_err
 hierarchy_random(struct hierarchy *h, uint8_t *out, size_t len)
 {
+	struct link *working[HSM_DEVICES];
+	size_t n = links_working(h, working);
 	enum hf_err err = HF_ERR_HSM_UNAVAILABLE;
-	struct link *l = NULL;
 
-	for (size_t i = 0; i < h->link_count && link_active(h) != l; i++) {
-		l = link_active(h);
-		err = hsm_random(l->hsm, out, len);
-		if (err != HF_ERR_HSM_UNAVAILABLE && err != HF_ERR_TIMEOUT &&
-		    err != HF_ERR_HSM_STUCK && err != HF_ERR_HSM_PIN &&
-		    err != HF_ERR_HSM_UNSUITABLE)
-			break;
-	}
-	return err;
+	for (size_t i = 0; i + 1 < n && is_away(err); i++)
+		err = hsm_random_within(
+		    working[i]->hsm, out, len, WAIT_BESIDE_MS);
+	return is_away(err) ? hsm_random(working[n - 1]->hsm, out, len) : err;
 }
 
 typedef bool holds_fn(const struct member *m, const uint8_t id[HSM_ID]);

@@ -317,6 +317,20 @@ hsm_random(struct hsm *hsm, uint8_t *out, size_t len)
 	struct random_work w = { out, len };
 
 	if (hsm_is_remote(hsm))
-		return remote_random(hsm, out, len);
+		return remote_random(hsm, out, len, 0);
 	return hsm_run(hsm, RUN_SAFE, random_work, &w);
+}
+
+enum hf_err
+hsm_random_within(struct hsm *hsm, uint8_t *out, size_t len, unsigned ms)
+{
+	struct random_work w = { out, len };
+	enum hf_err err;
+
+	if (hsm_is_remote(hsm))
+		return remote_random(hsm, out, len, ms);
+	hsm_deadline_set(clock_ms() + ms);
+	err = hsm_run(hsm, RUN_SAFE, random_work, &w);
+	hsm_deadline_set(0);
+	return err;
 }

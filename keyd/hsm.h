@@ -116,6 +116,10 @@ const char *hsm_state_name(enum hsm_state state);
 unsigned hsm_sessions_wanted(unsigned setting);
 
 enum hf_err hsm_random(struct hsm *hsm, uint8_t *out, size_t len);
+/* For those who have another HSM: waits for its turn, or for an HSM that was
+ * lost, no longer than `ms` milliseconds. */
+enum hf_err hsm_random_within(
+    struct hsm *hsm, uint8_t *out, size_t len, unsigned ms);
 
 /* -- Objects of the token, found by CKA_ID and CKA_CLASS -- */
 

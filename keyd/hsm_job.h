@@ -51,6 +51,8 @@ struct hsm_job {
 	struct sign_how how;
 	struct aes_how aes; /* its IV is in[0] */
 	uint64_t number;    /* a size */
+	unsigned wait_ms; /* for its turn, or for an HSM that was lost; 0: up to
+			     the deadline. Stays on the daemon's side. */
 	struct hf_bytes in[JOB_INS];
 	uint8_t *out[JOB_OUTS];
 	size_t room[JOB_OUTS]; /* what they take */

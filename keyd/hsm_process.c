@@ -800,9 +800,12 @@ lane_talk(struct hsm_process *p, const struct lane *lane, uint64_t epoch,
 {
 	const struct job_row *row = job_row(job->op);
 	unsigned patience = job_patience(p, row, deadline);
+	unsigned budget = patience / 4 * 3;
 	enum job_outcome outcome = JOB_LOST;
 
-	if (job_send(lane->fd, job, patience / 4 * 3))
+	if (job->wait_ms != 0 && job->wait_ms < budget)
+		budget = job->wait_ms;
+	if (job_send(lane->fd, job, budget))
 		outcome = job_result(lane->fd, job, clock_ms() + patience, err);
 	if (outcome == JOB_LATE)
 		worker_kill(p, epoch,
@@ -837,7 +840,10 @@ enum hf_err
 hsm_process_do(struct hsm_process *p, struct hsm_job *job)
 {
 	const struct job_row *row = job_row(job->op);
-	uint64_t deadline = clock_ms() + p->deadline_ms;
+	uint64_t now = clock_ms(), deadline = now + p->deadline_ms;
+	uint64_t turn = job->wait_ms != 0 && job->wait_ms < p->deadline_ms
+	    ? now + job->wait_ms
+	    : deadline;
 
 	if (hsm_await_now() != NULL)
 		return do_awaited(p, job, hsm_await_now());
@@ -845,7 +851,7 @@ hsm_process_do(struct hsm_process *p, struct hsm_job *job)
 		enum job_outcome outcome;
 		struct lane *lane;
 		uint64_t epoch;
-		enum hf_err err = lane_take(p, deadline, row, &lane, &epoch);
+		enum hf_err err = lane_take(p, turn, row, &lane, &epoch);
 
 		if (err != HF_OK)
 			return err;

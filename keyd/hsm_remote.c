@@ -59,9 +59,9 @@ label_bytes(const char *label)
 }
 
 enum hf_err
-remote_random(struct hsm *hsm, uint8_t *out, size_t len)
+remote_random(struct hsm *hsm, uint8_t *out, size_t len, unsigned wait_ms)
 {
-	struct hsm_job job = { .op = JOB_RANDOM };
+	struct hsm_job job = { .op = JOB_RANDOM, .wait_ms = wait_ms };
 
 	job_out(&job, 0, out, len);
 	return job_fill(hsm, &job);

@@ -9,7 +9,9 @@
  * own or beside this one: each fills a job. A function of hsm.h asks for
  * hsm_is_remote() first.
  */
-enum hf_err remote_random(struct hsm *hsm, uint8_t *out, size_t len);
+/* `wait_ms` as in struct hsm_job. */
+enum hf_err remote_random(
+    struct hsm *hsm, uint8_t *out, size_t len, unsigned wait_ms);
 /* `value` empty: it is made inside. */
 enum hf_err remote_object_make(struct hsm *hsm, enum hsm_role role,
     const uint8_t id[HSM_ID], const char *label, struct hf_bytes value);

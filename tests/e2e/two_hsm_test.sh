@@ -39,14 +39,13 @@ is "a key tells where it lives" left "$(json '.keys[0].hsm' holdfast key show in
 # -- The first one goes while the service runs --
 pid=$DAEMON_PID
 take_away holdfast
-# Whoever asks first notices.
-holdfast random --bytes 8 >/dev/null 2>&1 || :
+expect "whoever asks first notices, and is served by the other one" \
+	quiet holdfast random --bytes 8
 until_role right active
 is "the service is degraded, and says why" degraded "$(json .state holdfast status)"
 holdfast status -o json | jq -r .reason >"$T/reason"
 has "by name" "HSM left is not there" "$T/reason"
 is "old data opens" data "$(holdfast decrypt payments "$T/sealed")"
-expect "random bytes come from the other one" quiet holdfast random --bytes 8
 expect "keys are made" quiet holdfast key create meanwhile
 expect "keyrings too" quiet holdfast keyring create missed
 expect "and keys at level hsm" quiet holdfast key create born-right --type ecdsa-p256 --level hsm
@@ -69,6 +68,38 @@ is "each tells where it lives" "left right" \
 	"$(json '.keys[0].hsm' holdfast key show resident) $(json '.keys[0].hsm' holdfast key show born-right)"
 until_true 10 grep -q '"type":"checkpoint"' "$T/audit.log" || :
 expect "the audit log is whole, whoever signed it" quiet holdfast audit verify "$T/audit.log"
+
+# -- Who asks first does not pay for it: deadlines are far away --
+stop_daemon
+sed -i 's/deadline_ms = 1000/deadline_ms = 60000/' "$T/keyd.conf"
+start_daemon
+until_role left active
+take_away holdfast
+expect "who notices that one is gone has random bytes from the other" \
+	quiet timeout 20 holdfast random --bytes 8
+until_role right active
+expect "who comes after it is noticed waits for nothing" \
+	quiet timeout 20 holdfast key create after --type ecdsa-p256 --level hsm
+give_back
+until_role left active
+stop_daemon
+sed -i 's/deadline_ms = 60000/& \n  keepalive_ms = 200/' "$T/keyd.conf"
+start_daemon
+until_role left active
+take_away holdfast
+until_role right active
+ok "where there are signs of life it is noticed without a request"
+expect "and the first request waits for nothing" \
+	quiet timeout 20 holdfast key create first --type ecdsa-p256 --level hsm
+give_back
+until_role left active
+stop_daemon
+sed -i '/keepalive_ms/d; s/deadline_ms = 60000/deadline_ms = 1000/' "$T/keyd.conf"
+start_daemon
+for key in after first; do
+	quiet holdfast key config "$key" --deletion-allowed yes
+	quiet holdfast key delete "$key"
+done
 
 # -- A start with either alone --
 stop_daemon

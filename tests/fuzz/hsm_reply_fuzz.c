@@ -138,7 +138,7 @@ ask_random(struct hsm *hsm, size_t size)
 {
 	uint8_t *out = room_of(size);
 
-	(void)!remote_random(hsm, out, size);
+	(void)!remote_random(hsm, out, size, 0);
 	free(out);
 }
 

@@ -118,7 +118,7 @@ without(int call)
 	CHECK(ctx != NULL &&
 	    seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), call, 0) == 0 &&
 	    seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 1,
-		SCMP_A0(SCMP_CMP_EQ, PR_SET_SECCOMP)) == 0 &&
+		SCMP_A0(SCMP_CMP_EQ, PR_SET_SECCOMP, 0)) == 0 &&
 	    seccomp_load(ctx) == 0);
 	seccomp_release(ctx);
 }

@@ -18,8 +18,8 @@ AUDIT=
 MODULE=/usr/lib/softhsm/libsofthsm2.so
 PIN=file:pin
 PRELOAD= # a shim that start_daemon loads into the daemon
-# STOP_SIGNAL: how a daemon ends with its test. By default there is nothing to
-# wait for; one that is built for coverage has figures to write first.
+# STOP_SIGNAL: what a daemon gets at the end of its test, and 10 s. Without it
+# there is nothing to wait for; one that is built for coverage writes figures.
 checks=0
 
 fail() {
@@ -217,7 +217,10 @@ start_service() {
 
 cleanup() {
 	local status=$?
-	stop_daemon "${STOP_SIGNAL:--KILL}"
+	if [ -n "${STOP_SIGNAL:-}" ] && kill "$STOP_SIGNAL" "${DAEMON_PID:-none}" 2>/dev/null; then
+		until_true 10 eval '! kill -0 "$DAEMON_PID"' || :
+	fi
+	stop_daemon -KILL
 	[ -z "${KEEP:-}" ] || cp -r "$T" "$KEEP" # to look into by hand
 	if declare -F more_cleanup >/dev/null; then more_cleanup; fi
 	rm -rf "$T"

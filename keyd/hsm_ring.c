@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -87,22 +88,35 @@ ring_map(int fd)
 
 	if (p == MAP_FAILED)
 		return NULL;
-	if (madvise(p, sizeof(struct ring_memory), MADV_DONTDUMP) == 0)
+	/* What is never used takes no memory. */
+	if (madvise(p, sizeof(struct ring_memory), MADV_DONTDUMP) == 0 &&
+	    (mlock2(p, sizeof(struct ring_memory), MLOCK_ONFAULT) == 0 ||
+		!secret_lock_required()))
 		return p;
 	(void)munmap(p, sizeof(struct ring_memory));
 	return NULL;
 }
 
+/* Keys come first where little may be locked: without a ring it is slower. */
+static bool
+may_lock(size_t size)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
+	    (limit.rlim_cur == RLIM_INFINITY || size <= limit.rlim_cur / 8);
+}
+
 static enum hf_err
 ring_make(struct hsm_ring *r)
 {
+	if (secret_lock_required() && !may_lock(sizeof(*r->shared)))
+		return HF_ERR_MEMORY_LOCK;
 	r->memory = memory_make(sizeof(*r->shared));
 	if (r->memory < 0)
 		return HF_ERR_SYSTEM;
 	r->shared = ring_map(r->memory);
 	if (r->shared == NULL)
-		return HF_ERR_SYSTEM;
-	if (mlock(r->shared, sizeof(*r->shared)) != 0 && secret_lock_required())
 		return HF_ERR_MEMORY_LOCK;
 	for (size_t i = 0; i < RING_PORTS; i++) {
 		r->port[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -345,7 +345,7 @@ const struct row rows[] = {
 	},
 	{
 		.name = "allocations", .unit = "",
-		.title = "Calls of malloc for one request inside the daemon, once warm, OpenSSL's included",
+		.title = "Calls of malloc for one request inside the daemon, once warm, and how often OpenSSL's heap takes pages",
 		.cells = {
 			{ "Holdfast, encrypt", cost_allocations, { .what = "encrypt" }, true },
 			{ "Holdfast, decrypt", cost_allocations, { .what = "decrypt" }, true },

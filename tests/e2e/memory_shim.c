@@ -4,6 +4,8 @@
  * 32 bits in the order of the machine, and may be changed at any time: each
  * allocation of that number fails, none when it is 0. C++ gets all that it asks
  * for: SoftHSM lets its exception end the process, and is not what is tested.
+ * OpenSSL is given memory that the program takes from elsewhere: its functions
+ * for that are stood before, too.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -76,6 +78,44 @@ realloc(void *p, size_t size)
 {
 	return runs_out(__builtin_return_address(0)) ? NULL
 						     : __libc_realloc(p, size);
+}
+
+/* What the program wants OpenSSL to use (CRYPTO_set_mem_functions(3)). */
+typedef void *malloc_fn(size_t size, const char *file, int line);
+typedef void *realloc_fn(void *p, size_t size, const char *file, int line);
+typedef void free_fn(void *p, const char *file, int line);
+static malloc_fn *openssl_malloc;
+static realloc_fn *openssl_realloc;
+
+static void *
+scarce_malloc(size_t size, const char *file, int line)
+{
+	return runs_out(__builtin_return_address(0))
+	    ? NULL
+	    : openssl_malloc(size, file, line);
+}
+
+static void *
+scarce_realloc(void *p, size_t size, const char *file, int line)
+{
+	return runs_out(__builtin_return_address(0))
+	    ? NULL
+	    : openssl_realloc(p, size, file, line);
+}
+
+EXPORT int CRYPTO_set_mem_functions(
+    malloc_fn *malloc_of, realloc_fn *realloc_of, free_fn *free_of);
+
+EXPORT int
+CRYPTO_set_mem_functions(
+    malloc_fn *malloc_of, realloc_fn *realloc_of, free_fn *free_of)
+{
+	int (*set)(malloc_fn *, realloc_fn *, free_fn *);
+
+	*(void **)&set = dlsym(RTLD_NEXT, "CRYPTO_set_mem_functions");
+	openssl_malloc = malloc_of;
+	openssl_realloc = realloc_of;
+	return set != NULL && set(scarce_malloc, scarce_realloc, free_of);
 }
 
 EXPORT void *

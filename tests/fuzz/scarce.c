@@ -8,6 +8,8 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include "../../keyd/heap.h"
+
 /*
  * Of this thread: the service has others, which work for nobody meanwhile. The
  * numbers are those of a linear congruential generator (Knuth's MMIX).
@@ -44,6 +46,8 @@ fails(void)
 WRAP(malloc);
 WRAP(calloc);
 WRAP(realloc);
+WRAP(heap_alloc);
+WRAP(heap_realloc);
 WRAP(EVP_CIPHER_CTX_new);
 WRAP(EVP_CipherInit_ex2);
 WRAP(EVP_CipherUpdate);
@@ -73,6 +77,19 @@ void *
 __wrap_realloc(void *p, size_t size)
 {
 	return fails() ? NULL : __real_realloc(p, size);
+}
+
+/* OpenSSL's own calls. */
+void *
+__wrap_heap_alloc(size_t size)
+{
+	return fails() ? NULL : __real_heap_alloc(size);
+}
+
+void *
+__wrap_heap_realloc(void *p, size_t size)
+{
+	return fails() ? NULL : __real_heap_realloc(p, size);
 }
 
 EVP_CIPHER_CTX *

@@ -7,7 +7,7 @@
 /*
  * Calls of ours that fail by chance: the linker puts those of scarce.c in place
  * of malloc, of OpenSSL's functions and so on (--wrap). What the libraries call
- * among themselves is not touched.
+ * among themselves is not touched, but OpenSSL gets its memory from us.
  *
  * From now on one in `rate` fails; the same seed, the same ones.
  */

@@ -10,19 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clean.h"
 #include "option.h"
 #include "tool.h"
 
 static const char default_url[] = "ipc:///run/holdfast/events.sock";
-
-/* What came from elsewhere must not speak to the terminal. */
-static void
-print_clean(const char *p, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		(void)putchar(
-		    (unsigned char)p[i] < ' ' || p[i] == 0x7f ? '?' : p[i]);
-}
 
 /* The text member of that name in a flat object; absent when there is none. */
 static struct hf_text
@@ -50,15 +42,16 @@ print_event(const struct tool *tool, const char *p, size_t len)
 	struct hf_text subject = member(p + rest, len - rest, "subject");
 
 	if (tool->json) {
-		print_clean(p + rest, len - rest);
+		clean_print(
+		    stdout, (struct hf_text){ p + rest, len - rest }, false);
 		(void)putchar('\n');
 		return;
 	}
-	print_clean(when.ptr, when.len);
+	clean_print(stdout, when, false);
 	(void)fputs("  ", stdout);
-	print_clean(p, type);
+	clean_print(stdout, (struct hf_text){ p, type }, false);
 	(void)fputs("  ", stdout);
-	print_clean(subject.ptr, subject.len);
+	clean_print(stdout, subject, false);
 	(void)putchar('\n');
 }
 

@@ -4,6 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "../lib/bytes.h"
+#include "clean.h"
+
 /* What a person can do about it; an error without a row needs no words. */
 static const struct {
 	enum hf_err err;
@@ -62,10 +65,7 @@ fail_service(enum hf_err err, const struct hf_why *why)
 	    : hf_err_sentence(err);
 
 	(void)fputs("holdfast: ", stderr);
-	/* A message from elsewhere must not speak to the terminal. */
-	for (const char *p = message; *p != '\0'; p++)
-		(void)fputc(
-		    (unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p, stderr);
+	clean_print(stderr, text_of(message), false);
 	(void)fprintf(stderr, " (%s)\n", hf_err_name(err));
 	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
 		if (advices[i].err == err)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "../lib/bytes.h"
+#include "clean.h"
 #include "value.h"
 
 /* The first error sticks; what follows it adds nothing. */
@@ -35,11 +36,14 @@ put_text(struct json *j, struct hf_text t)
 	put_literal(j, "\"");
 	for (size_t i = 0; i < t.len; i++) {
 		unsigned char c = (unsigned char)t.ptr[i];
+		size_t control = clean_control(t, i);
 		char escape[8];
 
-		if (c >= ' ' && c != '"' && c != '\\' && c != 0x7f)
+		if (control == 0 && c != '"' && c != '\\')
 			continue;
 		put(j, t.ptr + start, i - start);
+		if (control == 2) /* its code is its second byte */
+			c = (unsigned char)t.ptr[++i];
 		start = i + 1;
 		if (c == '"' || c == '\\')
 			(void)snprintf(escape, sizeof(escape), "\\%c", c);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "clean.h"
 #include "file.h"
 #include "json.h"
 #include "table.h"
@@ -35,11 +36,13 @@ only_data(const struct schema *schema, const void *out)
 static bool
 is_printable(struct hf_bytes b)
 {
-	for (size_t i = 0; i < b.len; i++)
-		if ((b.ptr[i] < ' ' && b.ptr[i] != '\n' && b.ptr[i] != '\t') ||
-		    b.ptr[i] == 0x7f)
+	struct hf_text t = { (const char *)b.ptr, b.len };
+
+	for (size_t i = 0; i < t.len; i++)
+		if (t.ptr[i] != '\n' && t.ptr[i] != '\t' &&
+		    clean_control(t, i) > 0)
 			return false;
-	return utf8_valid((struct hf_text){ (const char *)b.ptr, b.len });
+	return utf8_valid(t);
 }
 
 static enum hf_err

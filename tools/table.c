@@ -7,28 +7,8 @@
 #include <time.h>
 
 #include "../lib/bytes.h"
+#include "clean.h"
 #include "value.h"
-
-/*
- * Text with what a terminal would obey replaced: C0, DEL, and C1, which in
- * UTF-8 is 0xc2 and 0x80 to 0x9f.
- */
-static void
-print_clean(FILE *out, struct hf_text t, bool lines)
-{
-	for (size_t i = 0; i < t.len; i++) {
-		unsigned char c = (unsigned char)t.ptr[i];
-		bool c1 = c == 0xc2 && i + 1 < t.len &&
-		    (unsigned char)t.ptr[i + 1] < 0xa0;
-
-		if (c1)
-			i++;
-		if (c1 || ((c < ' ' || c == 0x7f) && !(lines && c == '\n')))
-			(void)fputc('?', out);
-		else
-			(void)fputc(c, out);
-	}
-}
 
 static void
 pad(FILE *out, int n)
@@ -85,7 +65,7 @@ print_bytes(FILE *out, const struct field *f, struct hf_bytes b)
 	char *text;
 
 	if ((f->flags & SEALED) != 0 && sealed_is_text(b)) {
-		print_clean(
+		clean_print(
 		    out, (struct hf_text){ (const char *)b.ptr, b.len }, false);
 		return;
 	}
@@ -111,7 +91,7 @@ print_texts(
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
 			(void)fputs(between, out);
-		print_clean(out, items[i], false);
+		clean_print(out, items[i], false);
 	}
 }
 
@@ -124,9 +104,9 @@ print_pairs(FILE *out, const struct field *f, const void *base)
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
 			(void)fputs(", ", out);
-		print_clean(out, pairs[i].name, false);
+		clean_print(out, pairs[i].name, false);
 		(void)fputc('=', out);
-		print_clean(out, pairs[i].value, false);
+		clean_print(out, pairs[i].value, false);
 	}
 }
 
@@ -140,7 +120,7 @@ print_lines(FILE *out, const struct field *f, const void *base, int indent)
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
 			pad(out, indent);
-		print_clean(out, items[i], false);
+		clean_print(out, items[i], false);
 		(void)fputc('\n', out);
 	}
 	if (count == 0)
@@ -157,7 +137,7 @@ print_value(FILE *out, const struct field *f, const void *base)
 		print_bytes(out, f, *(const struct hf_bytes *)at);
 		break;
 	case FIELD_TEXT:
-		print_clean(out, *(const struct hf_text *)at, false);
+		clean_print(out, *(const struct hf_text *)at, false);
 		break;
 	case FIELD_UINT:
 		print_number(out, f, *(const uint64_t *)at);
@@ -300,7 +280,7 @@ print_blocks(FILE *out, const struct schema *item, const uint8_t *row)
 		(void)fprintf(out, " of %s %s:\n", item->fields[0].name,
 		    first == NULL ? "?" : first);
 		free(first);
-		print_clean(out, *t, true);
+		clean_print(out, *t, true);
 		if (t->ptr[t->len - 1] != '\n')
 			(void)fputc('\n', out);
 	}
@@ -364,7 +344,7 @@ table_print(FILE *out, const struct schema *schema, const void *value)
 		}
 		if (is_block(f, value)) {
 			(void)fputc('\n', out);
-			print_clean(out,
+			clean_print(out,
 			    *(const struct hf_text *)value_at(f, value), true);
 		} else {
 			print_value(out, f, value);

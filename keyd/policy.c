@@ -569,6 +569,17 @@ policy_grant_pins_process(const struct policy_grant *grant)
 	return grant->pins_process;
 }
 
+/* Asked for each request: however many policies there are. */
+bool
+policy_grant_is_empty(const struct policy_grant *grant)
+{
+	uint64_t any = 0;
+
+	for (size_t i = 0; i < POLICY_MASK_WORDS; i++)
+		any |= grant->mask.words[i];
+	return any == 0;
+}
+
 size_t
 policy_grant_names(
     const struct policy_grant *grant, const char **names, size_t cap)

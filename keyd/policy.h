@@ -158,6 +158,8 @@ struct policy_info {
 };
 void policy_each(struct policy_store *ps,
     void (*each)(void *ctx, const struct policy_info *info), void *ctx);
+/* Whether no policy at all is bound in a grant. */
+bool policy_grant_is_empty(const struct policy_grant *grant);
 /* Names of the policies bound in a grant. */
 size_t policy_grant_names(
     const struct policy_grant *grant, const char **names, size_t cap);

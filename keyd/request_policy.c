@@ -77,9 +77,7 @@ request_name(const struct request *rq)
 bool
 request_is_stranger(const struct request *rq)
 {
-	const char *name[1];
-
-	return policy_grant_names(rq->grant, name, 1) == 0;
+	return policy_grant_is_empty(rq->grant);
 }
 
 enum hf_err

@@ -234,13 +234,26 @@ utf8_step(const uint8_t *p, size_t left)
 	return n;
 }
 
+/* Whether none of the eight bytes is 0, or 0x80 and above. */
+static bool
+are_ascii(const uint8_t p[8])
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t x;
+
+	memcpy(&x, p, sizeof(x));
+	return ((x | ((x - ones) & ~x)) & UINT64_C(0x8080808080808080)) == 0;
+}
+
 bool
 utf8_valid(struct hf_text t)
 {
 	const uint8_t *p = (const uint8_t *)t.ptr;
 
 	for (size_t i = 0; i < t.len;) {
-		size_t n = utf8_step(p + i, t.len - i);
+		size_t n = t.len - i >= 8 && are_ascii(p + i)
+		    ? 8
+		    : utf8_step(p + i, t.len - i);
 
 		if (n == 0)
 			return false;

@@ -213,6 +213,7 @@ denies_who_is_not_bound(void **state)
 	assert_int_equal(policy_grant_for(f->ps, &bob, &grant), HF_OK);
 	assert_false(policy_check(grant, TEXT("a"), R, NULL, 0, NULL));
 	assert_int_equal(policy_grant_names(grant, NULL, 0), 0);
+	assert_true(policy_grant_is_empty(grant));
 	policy_grant_free(grant);
 }
 
@@ -562,6 +563,7 @@ unites_the_same_pattern_of_several_policies(void **state)
 	assert_true(may(state, "k/x", R | U));
 	assert_int_equal(policy_caps(f->grant, TEXT("k/x")), R | U | L);
 	assert_int_equal(policy_grant_names(f->grant, names, 4), 2);
+	assert_false(policy_grant_is_empty(f->grant));
 	assert_string_equal(names[0], "a");
 	assert_string_equal(names[1], "b");
 }

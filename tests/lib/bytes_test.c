@@ -221,6 +221,23 @@ utf8_is_what_rfc_3629_says(void **state)
 		assert_false(utf8_valid(text_of(bad[i])));
 	/* U+0000 is a NUL, which no text of ours may hold. */
 	assert_false(utf8_valid((struct hf_text){ "a\0b", 3 }));
+	/* Also where eight characters are looked at together. */
+	for (size_t at = 0; at < 20; at++) {
+		char text[20];
+
+		memset(text, 'a', sizeof(text));
+		assert_true(utf8_valid((struct hf_text){ text, 20 }));
+		text[at] = '\0';
+		assert_false(utf8_valid((struct hf_text){ text, 20 }));
+		text[at] = '\xff';
+		assert_false(utf8_valid((struct hf_text){ text, 20 }));
+		text[at] = '\xc3';
+		assert_false(utf8_valid((struct hf_text){ text, 20 }));
+		if (at == 19)
+			break;
+		text[at + 1] = '\xbc';
+		assert_true(utf8_valid((struct hf_text){ text, 20 }));
+	}
 }
 
 int

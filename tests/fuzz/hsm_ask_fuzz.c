@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Any bytes as what the daemon asks of the process of the HSM's library. Its
- * HSM is away, so that every job is refused there and none makes objects; each
- * that was read whole gets one reply, and what follows it is understood.
+ * HSM is away, so that every job is refused there and none makes objects. Once
+ * through a socket, as one job after the other, and once as what lies in memory
+ * that both have.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,12 +14,17 @@
 #include "../../keyd/crypto.h"
 #include "../../keyd/hsm_internal.h"
 #include "../../keyd/hsm_job.h"
+#include "../../keyd/hsm_ring.h"
 #include "../../lib/bytes.h"
 #include "../fake/softhsm.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { ASK_MAX = 1 << 16, DEADLINE_MS = 10 };
+enum {
+	ASK_MAX = 1 << 16,
+	REPLY_HEAD = 16, /* as hsm_job.c has it */
+	DEADLINE_MS = 10,
+};
 
 static struct softhsm token;
 static struct hsm *hsm;
@@ -52,6 +58,20 @@ start(void)
 	(void)atexit(stop);
 }
 
+/* Behind the room for the reply. */
+static void
+run_in_memory(const uint8_t *data, size_t size)
+{
+	uint8_t *cell = calloc(1, RING_ROOM);
+
+	must(cell != NULL);
+	if (size > RING_ROOM - REPLY_HEAD)
+		size = RING_ROOM - REPLY_HEAD;
+	memcpy(cell + REPLY_HEAD, data, size);
+	job_run(cell, RING_ROOM, hsm);
+	free(cell);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -70,5 +90,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		;
 	(void)close(ends[0]);
 	(void)close(ends[1]);
+	run_in_memory(data, size);
 	return 0;
 }

@@ -188,6 +188,72 @@ it_is_known_what_was_done_when_the_reply_was_lost(void **state)
 	assert_int_equal(latest("killed"), 2);
 }
 
+/* Nothing is left to show, and it is not made a second time. */
+static void
+what_was_made_and_deleted_is_not_made_again(void **state)
+{
+	struct hf_key_read_in in = { .name = TEXT("brief") };
+	struct hf_key_info out;
+	bool dead = false;
+
+	(void)state;
+	store_memory_hook(service.memory, die_after, &dead);
+	(void)create("k-3", "brief", &out);
+	assert_true(dead);
+	store_memory_hook(service.memory, NULL, NULL);
+	remove_key("brief");
+	assert_int_equal(create("k-3", "brief", &out), HF_ERR_KEY_NOT_FOUND);
+	assert_int_equal(
+	    call(NULL, "key.read", &in, &out), HF_ERR_KEY_NOT_FOUND);
+}
+
+/* The next one with the key finds no reply, but that it was done. */
+static enum hf_err
+keeps_no_replies(void *ctx, enum store_memory_when when,
+    const struct store_write *writes, size_t count)
+{
+	bool alone = count == 1 && text_starts(writes[0].key, TEXT("once/"));
+
+	*(unsigned *)ctx += when == STORE_MEMORY_BEFORE && alone;
+	return when == STORE_MEMORY_BEFORE && alone ? HF_ERR_STORE : HF_OK;
+}
+
+static void
+a_reply_about_a_keyring_is_made_anew(void **state)
+{
+	struct hf_name_in in = { .name = TEXT("ring") };
+	struct hf_keyring_info first = { 0 }, again = { 0 };
+	unsigned refused = 0;
+
+	(void)state;
+	store_memory_hook(service.memory, keeps_no_replies, &refused);
+	assert_int_equal(call("k-2", "keyring.create", &in, &first), HF_OK);
+	assert_int_equal(refused, 1);
+	store_memory_hook(service.memory, NULL, NULL);
+	assert_int_equal(call("k-2", "keyring.create", &in, &again), HF_OK);
+	assert_true(text_is(again.name, "ring"));
+	/* Without the key it is another request, and there is such a one. */
+	assert_int_equal(
+	    call(NULL, "keyring.create", &in, &again), HF_ERR_NAME_TAKEN);
+}
+
+static void
+a_reply_that_cannot_be_kept_is_sent_all_the_same(void **state)
+{
+	struct hf_key_info out;
+	unsigned refused = 0;
+
+	(void)state;
+	assert_int_equal(create(NULL, "unkept", &out), HF_OK);
+	store_memory_hook(service.memory, keeps_no_replies, &refused);
+	assert_int_equal(rotate("k-4", "unkept", &out), HF_OK);
+	assert_int_equal(refused, 1);
+	assert_int_equal(out.latest_version, 2);
+	store_memory_hook(service.memory, NULL, NULL);
+	assert_int_equal(rotate("k-4", "unkept", &out), HF_OK);
+	assert_int_equal(latest("unkept"), 2);
+}
+
 static bool
 gives(const struct op *op, const struct schema *out)
 {
@@ -400,6 +466,10 @@ main(void)
 		cmocka_unit_test(callers_do_not_share_keys),
 		cmocka_unit_test(
 		    it_is_known_what_was_done_when_the_reply_was_lost),
+		cmocka_unit_test(a_reply_about_a_keyring_is_made_anew),
+		cmocka_unit_test(what_was_made_and_deleted_is_not_made_again),
+		cmocka_unit_test(
+		    a_reply_that_cannot_be_kept_is_sent_all_the_same),
 		cmocka_unit_test(
 		    every_operation_that_is_done_once_can_show_its_result),
 		cmocka_unit_test(an_operation_that_makes_nothing_takes_no_key),

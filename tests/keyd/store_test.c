@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -709,6 +710,43 @@ refuses_a_second_opening(void **state)
 	assert_int_equal(fixture_open(f), HF_OK);
 }
 
+static void
+refuses_places_where_no_store_can_be(void **state)
+{
+	struct fixture *f = *state;
+	struct store *store = NULL;
+	static char endless[PATH_MAX + 10];
+	char lock[140], aim[140];
+
+	memset(endless, 'x', sizeof(endless) - 1);
+	endless[0] = '/';
+	assert_int_equal(store_open(endless, &store, &f->why), HF_ERR_STORE);
+	assert_non_null(strstr(f->why.text, "the path is too long"));
+	assert_int_equal(
+	    store_open("/nonexistent/store.db", &store, &f->why), HF_ERR_STORE);
+	assert_non_null(strstr(f->why.text, "/nonexistent/store.db"));
+
+	/* A lock that leads elsewhere would be made there. */
+	(void)snprintf(lock, sizeof(lock), "%s.lock", f->copy);
+	(void)snprintf(aim, sizeof(aim), "%s.aim", f->copy);
+	assert_int_equal(symlink(aim, lock), 0);
+	assert_int_equal(store_open(f->copy, &store, &f->why), HF_ERR_STORE);
+	assert_int_equal(access(aim, F_OK), -1);
+	assert_null(store);
+}
+
+static void
+refuses_what_is_no_file(void **state)
+{
+	struct fixture *f = *state;
+	struct store *store = NULL;
+
+	assert_int_equal(mkdir(f->copy, 0700), 0);
+	assert_int_not_equal(store_open(f->copy, &store, &f->why), HF_OK);
+	assert_non_null(strstr(f->why.text, f->copy));
+	assert_null(store);
+}
+
 /* Changes the file behind the store's back. */
 static void
 tamper(const char *path, const char *sql)
@@ -950,6 +988,27 @@ makes_no_backup_of_nothing(void **state)
 	assert_int_equal(unlink(f->path), 0);
 	assert_int_not_equal(store_backup(f->path, f->copy, &f->why), HF_OK);
 	assert_int_equal(mode_of(f->path, ""), 0);
+	assert_int_equal(mode_of(f->copy, ""), 0);
+}
+
+static void
+makes_no_backup_over_a_file_or_nowhere(void **state)
+{
+	struct fixture *f = *state;
+
+	(void)put(f->store, "a", "1");
+	write_at(f->copy, 0, "mine", 4);
+	assert_int_equal(store_backup(f->path, f->copy, &f->why), HF_ERR_STORE);
+	assert_non_null(strstr(f->why.text, f->copy));
+	assert_int_equal(mode_of(f->copy, ""), 0600);
+	assert_int_equal(unlink(f->copy), 0);
+	assert_int_equal(store_backup(f->path, "/nonexistent/copy.db", &f->why),
+	    HF_ERR_STORE);
+	assert_int_equal(unlink(f->path), 0);
+	write_at(f->path, 0, "", 0);
+	assert_int_equal(
+	    store_backup(f->path, f->copy, &f->why), HF_ERR_STORE_DAMAGED);
+	assert_non_null(strstr(f->why.text, "is empty, not a store"));
 	assert_int_equal(mode_of(f->copy, ""), 0);
 }
 
@@ -1206,6 +1265,8 @@ main(void)
 		MEMORY_ONLY(fake_fails_before_or_after_a_commit),
 		SQLITE_ONLY(makes_private_files_whatever_the_umask),
 		SQLITE_ONLY(refuses_a_second_opening),
+		SQLITE_ONLY(refuses_places_where_no_store_can_be),
+		SQLITE_ONLY(refuses_what_is_no_file),
 		SQLITE_ONLY(refuses_a_store_of_a_newer_version),
 		SQLITE_ONLY(refuses_an_sqlite_file_of_somebody_else),
 		SQLITE_ONLY(refuses_a_damaged_file),
@@ -1214,6 +1275,7 @@ main(void)
 		SQLITE_ONLY(backs_up_a_store_in_use),
 		SQLITE_ONLY(backs_up_a_store_that_nobody_uses),
 		SQLITE_ONLY(makes_no_backup_of_nothing),
+		SQLITE_ONLY(makes_no_backup_over_a_file_or_nowhere),
 		SQLITE_ONLY(restores_and_keeps_what_was_there),
 		SQLITE_ONLY(restores_where_there_is_no_store),
 		SQLITE_ONLY(restores_nothing_from_a_damaged_backup),

@@ -1080,6 +1080,25 @@ goes_on_in_a_new_file_after_a_rename(void **state)
 	assert_int_equal(f->report.notes, 0);
 }
 
+/* The line that the store remembers is in the older file. */
+static void
+goes_on_in_a_new_file_that_a_crash_follows(void **state)
+{
+	struct fixture *f = *state;
+
+	log_some(f, 3);
+	close_log(f);
+	open_log(f);
+	assert_int_equal(rename(f->file, f->older), 0);
+	assert_int_equal(audit_reopen(f->audit), HF_OK);
+	log_some(f, 2);
+	crash_log(f);
+	open_log(f);
+	assert_true(log_has(f, "\"file\":\"continued\""));
+	assert_int_equal(verify_both(f, f->older, f->file, &f->saved), HF_OK);
+	assert_int_equal(f->report.notes, 0);
+}
+
 static void
 stays_with_a_file_that_was_not_renamed(void **state)
 {
@@ -1288,6 +1307,29 @@ notes_that_the_file_is_different(void **state)
 	open_log(f);
 	assert_true(log_has(f, "\"found\":\"different\",\"expected\":5"));
 	assert_int_equal(verify(f), HF_ERR_AUDIT_BROKEN);
+}
+
+/* It would hide what stood before. */
+static void
+notes_that_a_new_file_lacks_its_beginning(void **state)
+{
+	struct fixture *f = *state;
+	char *text;
+
+	log_some(f, 3);
+	close_log(f);
+	open_log(f);
+	assert_int_equal(rename(f->file, f->older), 0);
+	assert_int_equal(audit_reopen(f->audit), HF_OK);
+	log_some(f, 3);
+	crash_log(f);
+	text = contents(f->file);
+	text = nth_line(text, 2);
+	replace_contents(f->file, text, strlen(text));
+	open_log(f);
+	assert_true(log_has(f, "\"found\":\"different\""));
+	assert_int_equal(
+	    verify_both(f, f->older, f->file, NULL), HF_ERR_AUDIT_BROKEN);
 }
 
 /* -- Failure -- */
@@ -1736,6 +1778,8 @@ main(void)
 		TEST(signs_a_checkpoint_after_some_time),
 		TEST(makes_the_checkpoint_later_when_the_hsm_is_away),
 		TEST(goes_on_in_a_new_file_after_a_rename),
+		TEST(goes_on_in_a_new_file_that_a_crash_follows),
+		TEST(notes_that_a_new_file_lacks_its_beginning),
 		TEST(stays_with_a_file_that_was_not_renamed),
 		TEST(notices_that_its_file_was_removed),
 		TEST(notices_that_its_file_was_renamed),

@@ -9,7 +9,7 @@
  *
  *	defer             the same, from a worker
  *	sleep:MS          the same, from a worker, MS later
- *	linger            the id of the thread that took its time for it
+ *	linger linger:MS  the id of the thread that took its time for it
  *	large:N  dlarge:N a reply of N bytes; d: from a worker
  *	audit daudit      a reply with an audit line; d: from a worker
  *	thread            the id of the thread that runs it
@@ -154,6 +154,8 @@ pipeline_run(struct request *rq)
 			rq->audit_ticket = TICKET;
 		rq->audit_sync = text_starts(m, TEXT("audit-sync"));
 	}
+	if (text_starts(m, TEXT("linger:")))
+		sleep_ms(number_after(m, "linger:"));
 	if (text_starts(m, TEXT("linger-audit")))
 		rq->audit_ticket = TICKET;
 	if (text_is(m, "thread") || text_starts(m, TEXT("linger"))) {

@@ -581,6 +581,35 @@ survives_a_peer_that_is_gone_while_it_lingers(void **state)
 }
 
 static void
+a_stop_answers_those_that_wait_to_linger(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t frames[6 * 32];
+	bool heard[7] = { false };
+	size_t len = 0;
+	int fd;
+
+	f->settings.io_threads = 1;
+	start(f);
+	fd = connected(f);
+	for (uint32_t id = 1; id <= 6; id++)
+		len += put_frame(frames + len, id, "linger:50", 9);
+	send_all(fd, frames, len);
+	wait_until(stats(f).requests == 6);
+	transport_stop(f->transport, 5000);
+	for (int n = 0; n < 6; n++) {
+		struct reply r = hear(fd);
+
+		assert_in_range(r.id, 1, 6);
+		assert_false(heard[r.id]);
+		heard[r.id] = true;
+		free(r.body);
+	}
+	assert_true(is_hung_up(fd));
+	(void)close(fd);
+}
+
+static void
 can_be_closed_without_a_start(void **state)
 {
 	struct fixture *f = *state;
@@ -618,6 +647,7 @@ main(void)
 		TEST(
 		    no_reply_of_one_that_lingered_leaves_without_its_audit_line),
 		TEST(survives_a_peer_that_is_gone_while_it_lingers),
+		TEST(a_stop_answers_those_that_wait_to_linger),
 		TEST(can_be_closed_without_a_start),
 		TEST(serves_nngcat),
 		TEST(serves_a_plain_libnng_client),

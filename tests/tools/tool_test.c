@@ -288,6 +288,30 @@ on_list(struct server_request *r, struct seen *seen)
 	server_answer(r, &out);
 }
 
+/* Key b went between the list and the question. */
+static void
+on_retire_report(struct server_request *r, struct seen *seen)
+{
+	const struct hf_retire_report_in *in = r->in;
+	struct hf_retire_version one = { .version = 1,
+		.state = TEXT("enabled"),
+		.retire = TEXT("yes"),
+		.because = TEXT("nothing needs it") };
+	struct hf_retire_report_out out = { .name = in->name,
+		.type = TEXT("aes256-gcm96"),
+		.latest_version = 2,
+		.retire_below = 2,
+		.versions = &one,
+		.versions_count = 1 };
+
+	seen->numbers[0] = in->older_than.value;
+	seen->numbers[1] = in->older_than.present;
+	if (text_is(in->name, "b"))
+		server_refuse(r, HF_ERR_KEY_NOT_FOUND, "no such key");
+	else
+		server_answer(r, &out);
+}
+
 static const struct {
 	enum op_id id;
 	void (*answer)(struct server_request *, struct seen *);
@@ -299,6 +323,7 @@ static const struct {
 	{ OP_key_config, on_config },
 	{ OP_key_version_disable, on_disable },
 	{ OP_key_list, on_list },
+	{ OP_key_retire_report, on_retire_report },
 	{ OP_policy_test, on_policy_test },
 };
 
@@ -1037,6 +1062,64 @@ bash_completes_verbs_options_values_and_names(void **state)
 	assert_completes("holdfast -o j", "json ");
 }
 
+#define RETIRE(...) RUN("", "key", "retire-report", __VA_ARGS__)
+
+static void
+a_retire_report_takes_times_as_people_write_them(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t seconds;
+	} good[] = { { "0", 0 }, { "45", 45 }, { "45s", 45 }, { "90m", 5400 },
+		{ "12h", 43200 }, { "30d", 2592000 } };
+	static const char *const bad[] = { "", "d", "-1", "5x", "5dd", "1.5h",
+		"100000001", "99999999999999999999" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct run r = RETIRE("a", "--older-than", good[i].text);
+
+		assert_int_equal(r.status, 0);
+		assert_int_equal(seen.numbers[0], good[i].seconds);
+		assert_int_equal(seen.numbers[1], true);
+		run_free(&r);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_fails(RETIRE("a", "--older-than", bad[i]), 1,
+		    "--older-than takes seconds, or a number with s, m, h or "
+		    "d behind");
+	assert_fails(RETIRE("a", "--older-than"), 1, "--older-than takes");
+}
+
+static void
+a_retire_report_is_of_one_key_or_of_all(void **state)
+{
+	struct run r;
+
+	(void)state;
+	assert_fails(
+	    RETIRE("--older-than", "5"), 1, "which key? NAME, or --all");
+	assert_fails(RETIRE("a", "--all"), 1, "which key? NAME, or --all");
+	assert_fails(RETIRE("a", "c"), 1, "'c' does not belong here");
+	assert_fails(RETIRE("a", "--some"), 1, "'some' does not belong here");
+	assert_fails(RETIRE("b"), 2, "no such key");
+	r = RETIRE("a");
+	assert_int_equal(r.status, 0);
+	assert_int_equal(seen.numbers[1], false);
+	assert_non_null(strstr(r.out, "nothing needs it"));
+	run_free(&r);
+	/* One that is not there any more is no reason to tell nothing. */
+	r = RETIRE("--all", "-o", "json");
+	assert_int_equal(r.status, 0);
+	assert_memory_equal(r.out, "{\"keys\":[{\"name\":\"a\",", 21);
+	assert_string_equal(r.out + r.out_len - 4, "}]}\n");
+	assert_null(strstr(r.out, "\"b\""));
+	run_free(&r);
+	r = RETIRE("a", "-o", "json");
+	assert_memory_equal(r.out, "{\"name\":\"a\",", 12);
+	run_free(&r);
+}
+
 int
 main(void)
 {
@@ -1066,6 +1149,9 @@ main(void)
 		cmocka_unit_test(every_verb_explains_itself),
 		cmocka_unit_test(
 		    policy_test_asks_about_whom_the_options_describe),
+		cmocka_unit_test(
+		    a_retire_report_takes_times_as_people_write_them),
+		cmocka_unit_test(a_retire_report_is_of_one_key_or_of_all),
 		cmocka_unit_test(becomes_the_daemon_that_stands_beside_it),
 		cmocka_unit_test(audit_verify_needs_a_log_and_a_key),
 		cmocka_unit_test(

@@ -969,7 +969,7 @@ dance_on(char **argv)
 	(void)snprintf(f.dir, sizeof(f.dir), "%s", argv[1]);
 	(void)snprintf(
 	    f.addr.sun_path, sizeof(f.addr.sun_path), "%s/s", argv[1]);
-	return dancer_run(&f, atoi(argv[2]));
+	return dancer_run(&f, (int)strtol(argv[2], NULL, 10));
 }
 
 int

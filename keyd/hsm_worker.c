@@ -320,6 +320,18 @@ host_signals(struct host *h)
 	return h->signals >= 0;
 }
 
+/* Who starts it by hand waits in vain, and the signals to end it are blocked.
+ */
+static bool
+started_by_daemon(void)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(HSM_HOST_FD, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	    type == SOCK_SEQPACKET;
+}
+
 int
 hsm_host_run(void)
 {
@@ -327,6 +339,8 @@ hsm_host_run(void)
 	struct pollfd fds[] = { { .fd = HSM_HOST_FD, .events = POLLIN },
 		{ .events = POLLIN } };
 
+	if (!started_by_daemon())
+		return 1;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)prctl(PR_SET_NAME, "hsm-host");
 	/* Sockets that systemd handed to the daemon are not for a library. */

@@ -67,4 +67,9 @@ make_token
 expect "--hsm-uri and --pin-source" quiet keyd --probe --hsm-uri "pkcs11:token=holdfast?module-path=$MODULE" --pin-source "file:$T/pin"
 refuse "a PIN from nowhere" 1 "nobody" keyd --probe --hsm-uri "pkcs11:token=holdfast?module-path=$MODULE"
 
+
+# -- Nobody but the daemon starts the process for the HSM's library --
+refuse "--hsm-host by hand" 1 "" timeout -s KILL 60 holdfast-keyd --hsm-host 3<&-
+mkfifo "$T/fifo" # nothing ever comes out of it
+refuse "... with something as its socket" 1 "" timeout -s KILL 60 holdfast-keyd --hsm-host 3<>"$T/fifo"
 echo "$checks checks"

@@ -38,6 +38,7 @@ static CK_OBJECT_HANDLE key;
 static _Atomic bool stop;
 static _Atomic unsigned long good, bad;
 static _Atomic long gap_ms;
+static _Atomic int signing; /* threads that have signed once */
 
 static long
 now_ms(void)
@@ -318,8 +319,10 @@ signing_until_the_end(void *arg)
 	CK_RV rv;
 
 	(void)arg;
-	while ((rv = sign(h)) == CKR_OK)
+	for (bool first = true; (rv = sign(h)) == CKR_OK; first = false) {
 		good++;
+		signing += first;
+	}
 	if (rv != CKR_CRYPTOKI_NOT_INITIALIZED &&
 	    rv != CKR_SESSION_HANDLE_INVALID && rv != CKR_FUNCTION_CANCELED)
 		errx(1, "while it ends: 0x%lx", rv);
@@ -336,7 +339,11 @@ run_finalize(void)
 			if (pthread_create(&threads[k], NULL,
 				signing_until_the_end, NULL) != 0)
 				errx(1, "pthread_create");
-		(void)usleep(20000);
+		/* On a busy machine some are not there yet. */
+		do
+			(void)usleep(20000);
+		while (signing < THREADS);
+		signing = 0;
 		if (p11->C_Finalize(NULL) != CKR_OK)
 			errx(1, "C_Finalize");
 		for (int k = 0; k < THREADS; k++)

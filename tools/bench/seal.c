@@ -158,7 +158,7 @@ time_writing(const struct files *f, struct sample *out)
 	if (block != NULL)
 		memset(block, 'x', BLOCK);
 	began = clock_ns();
-	for (double done = 0; ok && done < f->bytes; done += BLOCK)
+	for (uint64_t done = 0; ok && (double)done < f->bytes; done += BLOCK)
 		ok = write(fd, block, BLOCK) == BLOCK;
 	out->value = f->bytes / 1e6 / ((double)(clock_ns() - began) / 1e9);
 	free(block);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "heap.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -69,7 +68,6 @@ static struct {
 	size_t reserve;     /* the first are always there */
 	size_t out;         /* bytes */
 	uint64_t grown;
-	bool at_once;  /* there is no mlock2(2) */
 	bool unlocked; /* some of it; told */
 	time_t told;   /* when, that it is full */
 } heap = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -94,7 +92,7 @@ class_of(size_t len)
 
 	if (len <= FINE)
 		return (unsigned)((len + ALIGN - 1) / ALIGN - 1);
-	bits = 63 - (unsigned)__builtin_clzl(len - 1);
+	bits = 63 - (unsigned)__builtin_clzll(len - 1);
 	return FINE_CLASSES + (bits - FINE_BITS) * 4 +
 	    (unsigned)((len - 1) >> (bits - 2)) - 4;
 }
@@ -210,19 +208,6 @@ is_zero(const uint8_t *p, size_t len)
 
 /* -- Pages; heap.lock is held -- */
 
-/* Pages are locked when they are first used, for not all will be; or at once
- * where that is not known (valgrind). */
-static bool
-pages_lock(uint8_t *p, size_t len)
-{
-	if (!heap.at_once && mlock2(p, len, MLOCK_ONFAULT) == 0)
-		return true;
-	/* The C library says EINVAL for a call that the kernel does not know.
-	 */
-	heap.at_once |= errno == EINVAL || errno == ENOSYS;
-	return heap.at_once && mlock(p, len) == 0;
-}
-
 static void
 pages_return(uint8_t *p, size_t len)
 {
@@ -250,7 +235,7 @@ pages_take(uint8_t *p, size_t len)
 {
 	if (mprotect(p, len, PROT_READ | PROT_WRITE) != 0)
 		return false;
-	if (pages_lock(p, len))
+	if (secret_lock_pages(p, len))
 		return true;
 	if (secret_lock_required()) {
 		pages_return(p, len);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bytes.h"
+#include "secret.h"
 
 enum {
 	ALIGN = 16,
@@ -58,7 +59,7 @@ block_new(size_t payload)
 	(void)madvise(b, size, MADV_DONTDUMP);
 	/* As far as RLIMIT_MEMLOCK goes: what passes here lives microseconds.
 	 */
-	(void)mlock(b, size);
+	(void)secret_lock_pages(b, size);
 	b->size = size;
 	b->used = round_up(sizeof(*b), ALIGN);
 	return b;

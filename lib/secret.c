@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "secret.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -82,6 +83,22 @@ secret_lockable(void)
 					       : (size_t)limit.rlim_cur;
 }
 
+bool
+secret_lock_pages(void *p, size_t len)
+{
+	/* Not before Linux 4.4, and not in valgrind, which says so each time.
+	 */
+	static _Atomic bool unknown;
+
+	if (!atomic_load(&unknown) && mlock2(p, len, MLOCK_ONFAULT) == 0)
+		return true;
+	/* The C library says EINVAL for a call that the kernel does not know.
+	 */
+	if (errno == EINVAL || errno == ENOSYS)
+		atomic_store(&unknown, true);
+	return atomic_load(&unknown) && mlock(p, len) == 0;
+}
+
 static size_t
 page_size(void)
 {
@@ -102,7 +119,7 @@ pages_map(size_t len, uint8_t **out)
 		(void)munmap(p, len + 2 * page);
 		return HF_ERR_NO_MEMORY;
 	}
-	if ((mlock(p + page, len) != 0 ||
+	if ((!secret_lock_pages(p + page, len) ||
 		madvise(p + page, len, MADV_DONTDUMP) != 0 ||
 		madvise(p + page, len, MADV_WIPEONFORK) != 0) &&
 	    atomic_load(&heap.require_lock)) {

@@ -36,6 +36,13 @@ bool secret_lock_required(void);
 /* How many bytes this process may lock in all; SIZE_MAX: no limit. */
 size_t secret_lockable(void);
 
+/*
+ * mlock(2) for whole pages, but pages that nobody used yet are locked when
+ * somebody does (MLOCK_ONFAULT), where the kernel can: they would be resident
+ * at once otherwise. False when the limit does not allow it.
+ */
+bool secret_lock_pages(void *p, size_t len);
+
 /* Zeroed memory of `len` bytes, 1 to 64 MiB. `s` must be empty. */
 enum hf_err secret_alloc(struct secret *s, size_t len);
 

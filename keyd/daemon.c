@@ -2,14 +2,18 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <link.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../lib/bytes.h"
 #include "../lib/secret.h"
@@ -309,6 +313,57 @@ wait_for_hsms(
 	return HF_OK;
 }
 
+/* Whether the loader wrote into its code, which is private memory then. */
+static bool
+code_is_written(const struct dl_phdr_info *object)
+{
+	for (size_t i = 0; i < object->dlpi_phnum; i++) {
+		const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+		const ElfW(Dyn) *d =
+		    (void *)(object->dlpi_addr + part->p_vaddr);
+
+		while (part->p_type == PT_DYNAMIC && d->d_tag != DT_NULL) {
+			if (d->d_tag == DT_TEXTREL ||
+			    (d->d_tag == DT_FLAGS &&
+				(d->d_un.d_val & DF_TEXTREL) != 0))
+				return true;
+			d++;
+		}
+	}
+	return false;
+}
+
+/* Code is there again, from its file, when it is used. */
+static int
+forget_code(struct dl_phdr_info *object, size_t size, void *unused)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+	(void)size;
+	(void)unused;
+	for (size_t i = 0; i < object->dlpi_phnum && !code_is_written(object);
+	     i++) {
+		const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+		uintptr_t from = object->dlpi_addr + part->p_vaddr;
+		uintptr_t to = from + part->p_memsz;
+
+		from = from / page * page;
+		if (part->p_type == PT_LOAD &&
+		    (part->p_flags & (PF_X | PF_W)) == PF_X)
+			(void)madvise((void *)from, to - from, MADV_DONTNEED);
+	}
+	return 0;
+}
+
+/* What was needed for the start only need not stay resident: the daemon runs
+ * for months. */
+static void
+forget_start(void)
+{
+	(void)malloc_trim(0);
+	(void)dl_iterate_phdr(forget_code, NULL);
+}
+
 static enum hf_err
 run_server(
     struct server *s, const struct settings *settings, struct hf_why *why)
@@ -325,6 +380,7 @@ run_server(
 	if ((err = start_parts(s, settings, why)) != HF_OK ||
 	    (err = sandbox_complete(settings, why)) != HF_OK)
 		return err;
+	forget_start();
 	(void)sd_notify(0, "READY=1");
 	log_info("ready on %s",
 	    settings->transport.socket == NULL ? "TLS only"

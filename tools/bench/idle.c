@@ -63,8 +63,9 @@ idle_memory(struct bench *b, const struct work *work, struct sample *out)
 
 	if (s == NULL)
 		return CELL_FAILED;
+	/* Of what processes share, a sum would say nothing. */
 	out->value = strcmp(work->what, "private") == 0
-	    ? proc_private(s->child.pid)
+	    ? proc_family(s->child.pid, proc_private)
 	    : proc_resident(s->child.pid);
 	out->value /= 1024;
 	if (out->value > 0)

@@ -313,7 +313,7 @@ const struct row rows[] = {
 	},
 	{
 		.name = "idle-memory", .unit = " KiB",
-		.title = "Memory of an idle daemon with SoftHSM loaded",
+		.title = "Memory of an idle daemon, resident; and private, with its processes for the HSM (SoftHSM)",
 		.cells = {
 			{ "Holdfast, resident", idle_memory, { .what = "resident" }, true },
 			{ "Holdfast, private",  idle_memory, { .what = "private" }, true },

@@ -94,6 +94,8 @@ connection_linger_once(struct io *io)
 		return;
 	if (!connection_may_linger(io)) {
 		all_to_workers(io);
+		/* The turn is over, and the next may be long in coming. */
+		connection_settle_turn(io);
 		return;
 	}
 	ex = take(io);

@@ -512,6 +512,34 @@ does_not_linger_while_others_ask(void **state)
 	(void)close(fd);
 }
 
+/* Not when something else happens to wake the thread up. */
+static void
+says_at_once_that_nobody_has_time_for_those_that_linger(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t frames[64];
+	size_t len = put_frame(frames, 1, "linger", 6);
+	struct pollfd wakes_it_up = { .events = POLLIN };
+	int fd, other;
+
+	f->settings.io_threads = f->settings.workers = 1;
+	f->settings.limits.queue = 1;
+	start(f);
+	other = wakes_it_up.fd = connected(f);
+	fd = connected(f);
+	ask(other, 1, "sleep:3000");
+	wait_until(stats(f).deferred == 1);
+	sleep_ms(500); /* it is calm, and a worker has taken that one */
+	len += put_frame(frames + len, 2, "thread", 6);
+	len += put_frame(frames + len, 3, "defer", 5);
+	send_all(fd, frames, len);
+	(void)thread_that_answers(fd, 2);
+	hear_error(fd, 1, HF_ERR_BUSY);
+	assert_int_equal(poll(&wakes_it_up, 1, 200), 0);
+	(void)close(fd);
+	(void)close(other);
+}
+
 static void
 answers_many_that_linger_at_once(void **state)
 {
@@ -643,6 +671,7 @@ main(void)
 		TEST(a_stop_does_not_wait_beyond_its_time),
 		TEST(lingers_where_nothing_else_is_asked),
 		TEST(does_not_linger_while_others_ask),
+		TEST(says_at_once_that_nobody_has_time_for_those_that_linger),
 		TEST(answers_many_that_linger_at_once),
 		TEST(
 		    no_reply_of_one_that_lingered_leaves_without_its_audit_line),

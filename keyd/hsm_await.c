@@ -59,13 +59,19 @@ hsm_await_fd(const struct hsm *hsm, unsigned port)
 void
 hsm_await_sleep(struct hsm *hsm, unsigned port)
 {
-	hsm_ring_sleep(ring_of(hsm), port);
+	struct hsm_ring *ring = ring_of(hsm);
+
+	if (ring != NULL)
+		hsm_ring_sleep(ring, port);
 }
 
 void
 hsm_await_wake(struct hsm *hsm, unsigned port)
 {
-	hsm_ring_wake(ring_of(hsm), port);
+	struct hsm_ring *ring = ring_of(hsm);
+
+	if (ring != NULL)
+		hsm_ring_wake(ring, port);
 }
 
 /* Whatever is tried next is tried by a worker, with a nonce of its own. */

@@ -84,6 +84,7 @@ void hsm_await_drop(struct hsm_await *await);
  * -1: none. Its owner says when it is about to sleep: only then it is woken.
  */
 int hsm_await_fd(const struct hsm *hsm, unsigned port);
+/* Also for one that has none: the answers may be those of another HSM. */
 void hsm_await_sleep(struct hsm *hsm, unsigned port);
 void hsm_await_wake(struct hsm *hsm, unsigned port);
 

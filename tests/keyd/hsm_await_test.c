@@ -298,6 +298,8 @@ is_offered_only_where_there_are_threads(void **state)
 
 	assert_false(hsm_await_offered(f->hsm));
 	assert_int_equal(hsm_await_fd(f->hsm, 0), -1);
+	hsm_await_sleep(f->hsm, 0);
+	hsm_await_wake(f->hsm, 0);
 	/* And nobody is made to wait. */
 	assert_int_equal(encrypt(f, &await, out), HF_ERR_DEFER);
 	assert_int_equal(await.state, AWAIT_READY);

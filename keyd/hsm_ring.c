@@ -182,6 +182,18 @@ hsm_ring_fds(const struct hsm_ring *r, int fds[RING_FDS])
 
 /* -- Processes -- */
 
+/* Its process is gone: what was left in them is nobody's. Lock is held. */
+static void
+cells_unbar(struct hsm_ring *r)
+{
+	for (size_t i = 0; i < RING_CELLS; i++) {
+		if (r->cell[i] != CELL_BARRED)
+			continue;
+		bytes_wipe(r->shared->cell[i], RING_ROOM);
+		r->cell[i] = CELL_FREE;
+	}
+}
+
 /* What is still taken will be given back by who took it. */
 void
 hsm_ring_begin(struct hsm_ring *r, uint64_t epoch)
@@ -189,13 +201,9 @@ hsm_ring_begin(struct hsm_ring *r, uint64_t epoch)
 	struct ring_memory *m = r->shared;
 
 	(void)pthread_mutex_lock(&r->lock);
-	for (size_t i = 0; i < RING_CELLS; i++) {
+	cells_unbar(r);
+	for (size_t i = 0; i < RING_CELLS; i++)
 		atomic_store(&m->done[i], 0);
-		if (r->cell[i] != CELL_BARRED)
-			continue;
-		bytes_wipe(m->cell[i], RING_ROOM);
-		r->cell[i] = CELL_FREE;
-	}
 	r->tail = 0;
 	atomic_store(&m->tail, 0);
 	atomic_store(&m->asleep, 0);
@@ -215,7 +223,10 @@ port_ring(struct hsm_ring *r, unsigned port)
 void
 hsm_ring_end(struct hsm_ring *r)
 {
+	(void)pthread_mutex_lock(&r->lock);
 	atomic_store(&r->epoch, 0);
+	cells_unbar(r);
+	(void)pthread_mutex_unlock(&r->lock);
 	for (unsigned i = 0; i < RING_PORTS; i++)
 		port_ring(r, i);
 }
@@ -346,9 +357,8 @@ hsm_ring_give(struct hsm_ring *r, unsigned cell, uint64_t epoch, bool done)
 	if (done)
 		bytes_wipe(r->shared->cell[cell], r->used[cell]);
 	(void)pthread_mutex_lock(&r->lock);
-	/* Another process than the one that had it: that is gone. */
-	if (!done && atomic_load(&r->epoch) != epoch &&
-	    atomic_load(&r->epoch) != 0) {
+	/* Another process than the one that had it, or none: that is gone. */
+	if (!done && atomic_load(&r->epoch) != epoch) {
 		bytes_wipe(r->shared->cell[cell], r->used[cell]);
 		done = true;
 	}

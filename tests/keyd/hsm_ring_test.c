@@ -235,6 +235,25 @@ leaves_a_cell_alone_until_its_process_is_gone(void **state)
 	assert_int_equal(cell, kept);
 }
 
+/* There may be none for hours. */
+static void
+wipes_what_a_process_leaves_behind_when_it_is_gone(void **state)
+{
+	struct fixture *f = *state;
+	const uint8_t zeros[RING_ROOM] = { 0 };
+	unsigned before, after;
+
+	assert_true(sent(f, &before));
+	assert_true(sent(f, &after));
+	hsm_ring_give(f->ring, before, EPOCH, false);
+	assert_memory_not_equal(f->other->cell[before], zeros, RING_ROOM);
+	hsm_ring_end(f->ring);
+	assert_memory_equal(f->other->cell[before], zeros, RING_ROOM);
+	assert_memory_not_equal(f->other->cell[after], zeros, RING_ROOM);
+	hsm_ring_give(f->ring, after, EPOCH, false);
+	assert_memory_equal(f->other->cell[after], zeros, RING_ROOM);
+}
+
 static void
 tells_all_ports_that_a_process_is_gone(void **state)
 {
@@ -337,6 +356,7 @@ main(void)
 		CASE(refuses_what_is_no_result_of_the_job),
 		CASE(refuses_the_result_of_another_job),
 		CASE(leaves_a_cell_alone_until_its_process_is_gone),
+		CASE(wipes_what_a_process_leaves_behind_when_it_is_gone),
 		CASE(tells_all_ports_that_a_process_is_gone),
 		CASE(says_who_is_late),
 		CASE(memory_keeps_its_size),

@@ -15,16 +15,18 @@ enum {
 /* -- A request -- */
 
 /*
- * An exchange with the message in its arena. A message that was read into an
- * exchange, and is the last thing in there, stays where it is.
+ * An exchange with the id, and the message in its arena. A message that was
+ * read into an exchange, and is the last thing in there, stays where it is.
  */
 static struct exchange *
-exchange_for(struct connection *c, struct hf_bytes *message)
+exchange_for(
+    struct connection *c, const uint8_t id[FRAME_ID], struct hf_bytes *message)
 {
 	struct exchange *ex = c->held;
 	uint8_t *copy;
 
 	if (ex != NULL && message->ptr + message->len == ex->buf + ex->end) {
+		memcpy(ex->id, id, FRAME_ID);
 		c->held = NULL;
 		return ex;
 	}
@@ -38,6 +40,7 @@ exchange_for(struct connection *c, struct hf_bytes *message)
 	}
 	if (message->len > 0)
 		memcpy(copy, message->ptr, message->len);
+	memcpy(ex->id, id, FRAME_ID);
 	*message = bytes_of(copy, message->len);
 	return ex;
 }
@@ -59,16 +62,12 @@ defer(struct connection *c, const uint8_t id[FRAME_ID], struct request *rq)
 {
 	bool awaits = rq->await != NULL && rq->await->state == AWAIT_WANTED;
 	struct hf_bytes message = rq->message;
-	uint8_t copy[FRAME_ID];
-	struct exchange *ex;
+	struct exchange *ex = exchange_for(c, id, &message);
 
-	memcpy(copy, id, FRAME_ID); /* it may go with the buffer it is in */
-	ex = exchange_for(c, &message);
 	if (ex == NULL) {
-		refuse(c, copy, rq, HF_ERR_NO_MEMORY);
+		refuse(c, id, rq, HF_ERR_NO_MEMORY);
 		return;
 	}
-	memcpy(ex->id, copy, FRAME_ID);
 	if (awaits) {
 		connection_await(c, ex, rq, message);
 		return;
@@ -87,16 +86,13 @@ run_awaiting(
     struct connection *c, const uint8_t id[FRAME_ID], struct hf_bytes message)
 {
 	const struct request first = { .server = c->io->server, .who = c->who };
-	uint8_t copy[FRAME_ID];
 	struct exchange *ex;
 
 	if (!c->awaits || message.len > AWAIT_MESSAGE)
 		return false;
-	memcpy(copy, id, FRAME_ID);
-	ex = exchange_for(c, &message);
+	ex = exchange_for(c, id, &message);
 	if (ex == NULL)
 		return false;
-	memcpy(ex->id, copy, FRAME_ID);
 	connection_await(c, ex, &first, message);
 	return true;
 }

@@ -145,6 +145,8 @@ create_commit(struct keys *keys, const struct key_create *how,
 		    HF_OK))
 		err = change_commit(&c);
 	change_free(&c);
+	if (err == HF_OK && key == NULL)
+		err = HF_ERR_DRY_RUN; /* as change_commit() says already */
 	if (err != HF_OK) {
 		key_unref(key);
 		return err;

@@ -368,6 +368,10 @@ look_up(struct request *rq, struct policy_look *look)
 	    rq->key != NULL ? text_of(rq->key->name) : request_name(rq);
 	struct request_slot *slot = rq->slot;
 
+	/* What the slot knows is as old as its grant, which this request may
+	 * have left behind. */
+	if (slot != NULL && slot->grant != rq->grant)
+		slot = NULL;
 	if (slot != NULL)
 		rq->memo = request_memo_find(slot, rq->op, name);
 	if (rq->memo != NULL) {
@@ -379,7 +383,7 @@ look_up(struct request *rq, struct policy_look *look)
 	if (rq->path == NULL)
 		return HF_ERR_NO_MEMORY;
 	*look = policy_look(rq->grant, text_of(rq->path));
-	if (slot != NULL && slot->grant == rq->grant)
+	if (slot != NULL)
 		rq->memo =
 		    request_memo_keep(slot, rq->op, name, rq->path, look);
 	return HF_OK;

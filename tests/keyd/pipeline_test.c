@@ -576,6 +576,40 @@ a_reload_reaches_open_connections_and_queued_requests(void **state)
 	assert_int_equal(ask(op, least_message(op, "there")), HF_OK);
 }
 
+/* One that is run once more, on the thread of its connection, whose slot knows
+ * what the policies were. */
+static void
+a_grant_that_grew_old_takes_along_what_was_found_out_by_it(void **state)
+{
+	const struct op *op = op_by_name(TEXT("key.read"));
+	struct hf_bytes message = least_message(op, "there");
+	struct request rq = { .server = &service.server,
+		.who = service.who,
+		.slot = &service.slot,
+		.arena = service.arena,
+		.message = message };
+	struct hf_key_info info;
+
+	(void)state;
+	service_reset(&service);
+	(void)pipeline_run(&rq);
+	assert_non_null(service.slot.memo);
+	service_policy(&service, NULL);
+	rq = (struct request){ .server = &service.server,
+		.who = service.who,
+		.slot = &service.slot,
+		.arena = service.worker,
+		.message = message,
+		.may_block = true,
+		.grant = policy_grant_ref(service.slot.grant) };
+	assert_int_equal(pipeline_run(&rq), HF_OK);
+	assert_int_equal(
+	    envelope_open_reply(rq.reply, op->out, service.worker, &info, &why),
+	    HF_ERR_PERMISSION_DENIED);
+	service_policy(&service, EVERYTHING);
+	assert_int_equal(ask(op, message), HF_OK);
+}
+
 static void
 a_process_that_runs_another_program_is_refused(void **state)
 {
@@ -932,6 +966,8 @@ main(void)
 		    policy_is_asked_about_the_key_and_not_its_alias),
 		cmocka_unit_test(
 		    a_reload_reaches_open_connections_and_queued_requests),
+		cmocka_unit_test(
+		    a_grant_that_grew_old_takes_along_what_was_found_out_by_it),
 		cmocka_unit_test(
 		    a_process_that_runs_another_program_is_refused),
 		cmocka_unit_test(answers_messages_that_are_none),

@@ -29,7 +29,13 @@ hsm_await_end(void)
 struct hsm_await *
 hsm_await_now(void)
 {
-	return current;
+	return current != NULL && current->lost ? NULL : current;
+}
+
+bool
+hsm_await_lost(void)
+{
+	return current != NULL && current->lost;
 }
 
 static struct hsm_ring *
@@ -155,6 +161,7 @@ hsm_await_over(struct hsm_await *a, uint64_t now, uint64_t *next)
 	if (a->state != AWAIT_SENT)
 		return true;
 	if (!hsm_ring_lives(a->ring, a->epoch)) {
+		a->lost = true;
 		hsm_await_drop(a);
 		return true;
 	}

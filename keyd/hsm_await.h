@@ -54,17 +54,23 @@ struct hsm_await {
 	uint64_t nudge_at, late_at; /* clock_ms() */
 
 	/* What is found out once, for all runs of the request. */
+	bool lost; /* with its process: it may have been its end */
 	bool has_nonce;
 	uint8_t nonce[AWAIT_NONCE];
 	const void *counted; /* towards whose limit it was */
 };
 
-/* For the functions of hsm.h that this thread calls. NULL: none. */
+/*
+ * For the functions of hsm.h that this thread calls. NULL: none. With one that
+ * was lost they wait, as they do for a worker, but do not try as often again.
+ */
 void hsm_await_begin(struct hsm_await *await);
 void hsm_await_end(void);
 
-/* Inside of a function of hsm.h: as begun, or NULL. */
+/* Inside of a function of hsm.h: what is not waited for, or NULL; and whether
+ * one that was lost is done again. */
 struct hsm_await *hsm_await_now(void);
+bool hsm_await_lost(void);
 
 /* Whether jobs can be handed over to this HSM at all. */
 bool hsm_await_offered(const struct hsm *hsm);

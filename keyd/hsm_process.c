@@ -847,7 +847,7 @@ hsm_process_do(struct hsm_process *p, struct hsm_job *job)
 
 	if (hsm_await_now() != NULL)
 		return do_awaited(p, job, hsm_await_now());
-	for (unsigned try = 1;; try++) {
+	for (unsigned try = hsm_await_lost() ? 2 : 1;; try++) {
 		enum job_outcome outcome;
 		struct lane *lane;
 		uint64_t epoch;

@@ -153,7 +153,7 @@ static struct hsm *
 enter(const struct keyuse *use, const struct key_version *v,
     const struct hsm_key *k)
 {
-	if (!use->may_block)
+	if (!use->may_block || (use->await != NULL && use->await->lost))
 		hsm_await_begin(use->await);
 	return hsm_of(use, v, k);
 }

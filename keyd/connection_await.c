@@ -76,6 +76,10 @@ connection_await(struct connection *c, struct exchange *ex,
 		wait_for_answer(c, ex);
 		return;
 	}
+	/* Were a job under way, its cell would be lost: no handler may answer
+	 * without the answer that it asked for, but this need not rest on it.
+	 */
+	hsm_await_drop(&ex->await);
 	c->awaits = false;
 	if (err == HF_ERR_DEFER)
 		connection_wait_for_worker(c, ex);

@@ -334,11 +334,12 @@ hsm_ring_send(struct hsm_ring *r, const struct hsm_job *job, uint64_t epoch,
 	return true;
 }
 
+/* In one order with hsm_ring_sleep(): either the other side sees that somebody
+ * sleeps, or what it did is seen before that. */
 bool
 hsm_ring_done(const struct hsm_ring *r, unsigned cell)
 {
-	return atomic_load_explicit(
-		   &r->shared->done[cell], memory_order_acquire) != 0;
+	return atomic_load(&r->shared->done[cell]) != 0;
 }
 
 bool

@@ -9,6 +9,8 @@
 
 enum { ERROR_LONGEST = 512 }; /* as schema.h and pipeline.h promise */
 
+static bool settle(struct io *io);
+
 /* -- To the socket -- */
 
 static void
@@ -84,19 +86,28 @@ connection_write(struct connection *c)
 
 /* -- Into the turn -- */
 
+static size_t
+frame_size(const struct connection *c, struct hf_bytes body)
+{
+	return frame_header_size(c->kind) + FRAME_ID + body.len;
+}
+
 void
 connection_reply(struct connection *c, const uint8_t id[FRAME_ID],
     struct hf_bytes body, bool audited)
 {
 	struct turn *turn = &c->io->turn;
-	size_t size = frame_header_size(c->kind) + FRAME_ID + body.len;
+	uint8_t failed[ERROR_LONGEST];
 
-	if (!turn_fits(turn, size))
-		connection_settle_turn(c->io);
+	/* The line of this reply was among those to be flushed for the others:
+	 * nobody asks for it again. */
+	if (!turn_fits(turn, frame_size(c, body)) && !settle(c->io) && !audited)
+		body = bytes_of(
+		    failed, pipeline_audit_failed(failed, sizeof(failed)));
 	if (c->phase == PHASE_CLOSED)
 		return; /* it did not survive that */
 	turn_add(turn, c, c->kind, id, body, audited);
-	c->unsent += size;
+	c->unsent += frame_size(c, body);
 }
 
 void
@@ -211,8 +222,9 @@ settle_large(struct exchange *ex, bool flushed)
 	connection_review(c);
 }
 
-void
-connection_settle_turn(struct io *io)
+/* False: no line of the turn is in the log for sure. */
+static bool
+settle(struct io *io)
 {
 	struct turn *turn = &io->turn;
 	bool flushed = turn_flush(turn, io->server) == HF_OK;
@@ -227,4 +239,11 @@ connection_settle_turn(struct io *io)
 		large = next;
 	}
 	turn_clear(turn);
+	return flushed;
+}
+
+void
+connection_settle_turn(struct io *io)
+{
+	(void)settle(io);
 }

@@ -373,6 +373,39 @@ a_failed_flush_spares_what_a_worker_flushed(void **state)
 	(void)close(fd);
 }
 
+/* The replies of a turn may be too many for its buffer: the one that did not
+ * fit has its line among those that were to be written for the others. */
+static void
+the_first_reply_of_a_second_half_needs_its_line_too(void **state)
+{
+	enum { LINE = 12000 };
+	struct fixture *f = *state;
+	uint8_t *frames = malloc(LINE + 1000);
+	char line[LINE] = "audit";
+	size_t len = 0;
+	struct reply r;
+	int fd;
+
+	assert_non_null(frames);
+	memset(line + 5, '.', sizeof(line) - 5);
+	f->settings.io_threads = 1;
+	start(f);
+	fd = connected(f);
+	atomic_store(&seen.flush_fails, true);
+	for (uint32_t id = 1; id <= 4; id++)
+		len += put_frame(frames + len, id, "large:30000", 11);
+	len += put_frame(frames + len, 5, line, sizeof(line));
+	send_all(fd, frames, len);
+	do {
+		r = hear(fd);
+		if (r.id == 5)
+			assert_string_equal((char *)r.body, audit_failed);
+		free(r.body);
+	} while (r.id != 5);
+	free(frames);
+	(void)close(fd);
+}
+
 /* -- The end -- */
 
 static void
@@ -667,6 +700,7 @@ main(void)
 		TEST(no_reply_leaves_when_the_lines_of_its_turn_are_lost),
 		TEST(no_reply_leaves_without_its_audit_line),
 		TEST(a_failed_flush_spares_what_a_worker_flushed),
+		TEST(the_first_reply_of_a_second_half_needs_its_line_too),
 		TEST(a_graceful_stop_finishes_what_is_in_flight),
 		TEST(a_stop_does_not_wait_beyond_its_time),
 		TEST(lingers_where_nothing_else_is_asked),

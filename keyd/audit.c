@@ -573,6 +573,9 @@ audit_mend(struct audit *a)
 	}
 	if (err != HF_OK || !a->broken)
 		return err;
+	/* The file was somebody else's meanwhile: it broke once more. */
+	if (a->sync_lost || a->path_lost)
+		return HF_ERR_AUDIT;
 	a->broken = false;
 	note_recovery(a, a->sequence);
 	return HF_OK;

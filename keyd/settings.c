@@ -97,8 +97,8 @@ static const struct setting rows[] = {
 	{ .block = "audit", TOP("checkpoint_lines", INTEGER, audit.checkpoint_lines, "10000"), .min = 1, .max = 100000000, .doc = "Lines after which the HSM signs a checkpoint." },
 	{ .block = "audit", TOP("checkpoint_seconds", INTEGER, audit.checkpoint_seconds, "60"), .min = 1, .max = 86400, .doc = "Seconds after which it does, when there were lines." },
 
-	{ .block = "sandbox", TOP("files", CHOICE, sandbox_files, "auto"), .words = "auto|on|off", .doc = "Whether the kernel keeps the process from starting programs, writing outside of its folders, and connecting to other machines (Landlock). auto: where the kernel can, hsm.process is worker, and the process has no CAP_SYS_PTRACE, which it is given to see the programs of its callers: that is not possible then." },
-	{ .block = "sandbox", TOP("calls", CHOICE, sandbox_calls, "auto"), .words = "auto|on|off", .doc = "Whether the kernel refuses it system calls that it does not need (seccomp). auto: where the kernel can and hsm.process is worker." },
+	{ .block = "sandbox", TOP("files", CHOICE, sandbox_files, "auto"), .words = "auto|on|off", .doc = "Whether the kernel keeps the process from starting programs, writing outside of its folders, and connecting to other machines (Landlock). auto: where the kernel can, hsm.process is worker, and the process has no CAP_SYS_PTRACE, which it is given to see the programs of its callers: that is not possible then. on: the daemon does not start without. off: never." },
+	{ .block = "sandbox", TOP("calls", CHOICE, sandbox_calls, "auto"), .words = "auto|on|off", .doc = "Whether the kernel refuses it system calls that it does not need (seccomp). auto: where the kernel can and hsm.process is worker. on: the daemon does not start without. off: never." },
 };
 
 /* Those of a listener "name" {} block; their base is struct transport_tls. */

@@ -60,6 +60,8 @@ expect "the key files are for the owner only" [ -z "$(find "$DIR/pin" "$DIR/so-p
 	"$DIR/state" "$DIR/softhsm" -perm /077)" ]
 
 # -- A second run, a stop, a third --
+# Other keys that sign, before the tour's by name: it must not take them for its.
+expect "a key of one's own" quiet with_env holdfast key create a-first --type rsa-2048
 first=$(pid)
 quickstart --dir "$DIR" >"$T/tour" 2>&1 </dev/null || fail "second run: $(tail -5 "$T/tour")"
 is "a second run finds the service" "$first" "$(pid)"

@@ -11,9 +11,9 @@
 /*
  * What a key version does, whatever its protection level: at level wrapped
  * crypto.c does it here, at level hsm the HSM does. HF_ERR_DEFER when
- * `may_block` is false and it would take a worker (the HSM, or long
- * arithmetic), HF_ERR_KEY_TYPE for what its type does not do. Sizes and other
- * errors as in crypto.h.
+ * `may_block` is false and it would take a worker (long arithmetic, or a use
+ * of the HSM that `await` does not take), HF_ERR_KEY_TYPE for what its type
+ * does not do. Sizes and other errors as in crypto.h.
  *
  * What was done is counted (usage.h). What makes something new counts towards
  * the key's limit before it is done: HF_ERR_KEY_EXHAUSTED.

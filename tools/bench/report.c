@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "figure.h"
@@ -15,10 +16,10 @@ report_number(double v, char *out, size_t cap)
 
 	if (fabs(v) >= 1e6)
 		(void)snprintf(out, cap, "%lld,%03lld,%03lld", whole / 1000000,
-		    whole / 1000 % 1000, whole % 1000);
+		    llabs(whole / 1000 % 1000), llabs(whole % 1000));
 	else if (fabs(v) >= 1e3)
 		(void)snprintf(
-		    out, cap, "%lld,%03lld", whole / 1000, whole % 1000);
+		    out, cap, "%lld,%03lld", whole / 1000, llabs(whole % 1000));
 	else if (fabs(v) >= 100 || v == (double)whole)
 		(void)snprintf(out, cap, "%lld", whole);
 	else if (fabs(v) >= 10)

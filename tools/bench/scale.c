@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -242,6 +243,22 @@ scale_beside(struct bench *b, const struct work *work, struct sample *out)
 	return state;
 }
 
+/* A daemon that has just started gives back what only the start needed. */
+static double
+resident_settled(const struct service *s)
+{
+	const struct timespec while_ago = { .tv_nsec = 300000000 };
+	double now = proc_resident(s->child.pid), before;
+	unsigned tries = 10;
+
+	do {
+		before = now;
+		(void)nanosleep(&while_ago, NULL);
+		now = proc_resident(s->child.pid);
+	} while (now != before && --tries > 0);
+	return now;
+}
+
 enum cell_state
 scale_connection_memory(
     struct bench *b, const struct work *work, struct sample *out)
@@ -253,7 +270,7 @@ scale_connection_memory(
 	(void)work;
 	if (s == NULL || !restart(s))
 		return CELL_FAILED;
-	before = proc_resident(s->child.pid);
+	before = resident_settled(s);
 	if (!crowd_open(&crowd, s->socket, crowd_size(b)))
 		return CELL_FAILED;
 	out->value = (proc_resident(s->child.pid) - before) / crowd.count;

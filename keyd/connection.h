@@ -163,11 +163,14 @@ void connection_abandon_all(struct io *io);
 /* To the workers. When they have enough to do, says so; takes the exchange. */
 void connection_to_workers(struct connection *c, struct exchange *ex);
 
-/* The two ends of a request that was run in an exchange: to a worker after
- * all, or what connection_complete() takes back. They take the exchange. */
-void connection_wait_for_worker(struct connection *c, struct exchange *ex);
-void connection_finish(
+/* A request that was run in an exchange: to a worker after HF_ERR_DEFER, else
+ * its reply. Takes the exchange. */
+void connection_conclude(
     struct connection *c, struct exchange *ex, enum hf_err err);
+
+/* It cannot be run at all, for now: says so to the log and to who asked. */
+void connection_refuse(struct connection *c, const uint8_t id[FRAME_ID],
+    struct request *rq, enum hf_err err);
 
 /* -- connection_linger.c: what takes a while -- */
 

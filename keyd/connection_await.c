@@ -3,6 +3,17 @@
 
 #include "pipeline.h"
 
+void
+connection_refuse(struct connection *c, const uint8_t id[FRAME_ID],
+    struct request *rq, enum hf_err err)
+{
+	pipeline_abandon(rq, err);
+	turn_want_flush(&c->io->turn, rq->audit_ticket, rq->audit_sync);
+	io_count(&c->io->counters.busy, 1);
+	if (c->phase != PHASE_CLOSED)
+		connection_reply_error(c, id, err);
+}
+
 /* Whatever a worker needs is in the exchange. */
 void
 connection_to_workers(struct connection *c, struct exchange *ex)
@@ -18,11 +29,7 @@ connection_to_workers(struct connection *c, struct exchange *ex)
 		io_count(&c->io->counters.deferred, 1);
 		return;
 	}
-	pipeline_abandon(&ex->rq, err);
-	turn_want_flush(&c->io->turn, ex->rq.audit_ticket, ex->rq.audit_sync);
-	io_count(&c->io->counters.busy, 1);
-	if (c->phase != PHASE_CLOSED)
-		connection_reply_error(c, ex->id, err);
+	connection_refuse(c, ex->id, &ex->rq, err);
 	exchange_give(ex);
 }
 
@@ -38,22 +45,18 @@ wait_for_answer(struct connection *c, struct exchange *ex)
 	io->in_flight++;
 }
 
-/* Not by the HSM, or not now. */
 void
-connection_wait_for_worker(struct connection *c, struct exchange *ex)
+connection_conclude(struct connection *c, struct exchange *ex, enum hf_err err)
 {
-	exchange_set_request(ex, &ex->rq, ex->rq.message);
-	connection_to_workers(c, ex);
-}
-
-/* What connection_complete() takes back. */
-void
-connection_finish(struct connection *c, struct exchange *ex, enum hf_err err)
-{
+	if (err == HF_ERR_DEFER) {
+		exchange_set_request(ex, &ex->rq, ex->rq.message);
+		connection_to_workers(c, ex);
+		return;
+	}
 	turn_want_flush(&c->io->turn, ex->rq.audit_ticket, ex->rq.audit_sync);
 	ex->err = err;
 	ex->audited = false;
-	c->in_flight++;
+	c->in_flight++; /* connection_complete() takes it back */
 	c->io->in_flight++;
 	connection_complete(c, ex);
 }
@@ -81,10 +84,7 @@ connection_await(struct connection *c, struct exchange *ex,
 	 */
 	hsm_await_drop(&ex->await);
 	c->awaits = false;
-	if (err == HF_ERR_DEFER)
-		connection_wait_for_worker(c, ex);
-	else
-		connection_finish(c, ex, err);
+	connection_conclude(c, ex, err);
 }
 
 static void
@@ -96,10 +96,7 @@ resume(struct exchange *ex)
 	hsm_await_drop(&ex->await);
 	c->in_flight--;
 	c->io->in_flight--;
-	if (err == HF_ERR_DEFER)
-		connection_wait_for_worker(c, ex);
-	else
-		connection_finish(c, ex, err);
+	connection_conclude(c, ex, err);
 }
 
 void

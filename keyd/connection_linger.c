@@ -79,10 +79,7 @@ run(struct exchange *ex)
 	ex->rq.may_block = false;
 	err = pipeline_run(&ex->rq);
 	ex->rq.linger = NULL;
-	if (err == HF_ERR_DEFER)
-		connection_wait_for_worker(ex->conn, ex);
-	else
-		connection_finish(ex->conn, ex, err);
+	connection_conclude(ex->conn, ex, err);
 }
 
 void

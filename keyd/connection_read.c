@@ -45,17 +45,6 @@ exchange_for(
 	return ex;
 }
 
-/* It cannot be run at all, for now. */
-static void
-refuse(struct connection *c, const uint8_t id[FRAME_ID], struct request *rq,
-    enum hf_err err)
-{
-	pipeline_abandon(rq, err);
-	turn_want_flush(&c->io->turn, rq->audit_ticket, rq->audit_sync);
-	io_count(&c->io->counters.busy, 1);
-	connection_reply_error(c, id, err);
-}
-
 /* To where it may wait. */
 static void
 defer(struct connection *c, const uint8_t id[FRAME_ID], struct request *rq)
@@ -65,7 +54,7 @@ defer(struct connection *c, const uint8_t id[FRAME_ID], struct request *rq)
 	struct exchange *ex = exchange_for(c, id, &message);
 
 	if (ex == NULL) {
-		refuse(c, id, rq, HF_ERR_NO_MEMORY);
+		connection_refuse(c, id, rq, HF_ERR_NO_MEMORY);
 		return;
 	}
 	if (awaits) {

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -90,7 +89,7 @@ ring_map(int fd)
 		return NULL;
 	/* What is never used takes no memory. */
 	if (madvise(p, sizeof(struct ring_memory), MADV_DONTDUMP) == 0 &&
-	    (mlock2(p, sizeof(struct ring_memory), MLOCK_ONFAULT) == 0 ||
+	    (secret_lock_pages(p, sizeof(struct ring_memory)) ||
 		!secret_lock_required()))
 		return p;
 	(void)munmap(p, sizeof(struct ring_memory));
@@ -98,19 +97,13 @@ ring_map(int fd)
 }
 
 /* Keys come first where little may be locked: without a ring it is slower. */
-static bool
-may_lock(size_t size)
-{
-	struct rlimit limit;
-
-	return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
-	    (limit.rlim_cur == RLIM_INFINITY || size <= limit.rlim_cur / 8);
-}
+enum { PART_OF_LOCKABLE = 8 };
 
 static enum hf_err
 ring_make(struct hsm_ring *r)
 {
-	if (secret_lock_required() && !may_lock(sizeof(*r->shared)))
+	if (secret_lock_required() &&
+	    sizeof(*r->shared) > secret_lockable() / PART_OF_LOCKABLE)
 		return HF_ERR_MEMORY_LOCK;
 	r->memory = memory_make(sizeof(*r->shared));
 	if (r->memory < 0)

@@ -341,8 +341,9 @@ forget_code(struct dl_phdr_info *object, size_t size, void *unused)
 
 	(void)size;
 	(void)unused;
-	for (size_t i = 0; i < object->dlpi_phnum && !code_is_written(object);
-	     i++) {
+	if (code_is_written(object))
+		return 0;
+	for (size_t i = 0; i < object->dlpi_phnum; i++) {
 		const ElfW(Phdr) *part = &object->dlpi_phdr[i];
 		uintptr_t from = object->dlpi_addr + part->p_vaddr;
 		uintptr_t to = from + part->p_memsz;

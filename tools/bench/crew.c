@@ -38,6 +38,15 @@ clock_ns(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+void
+clock_wait(double seconds)
+{
+	struct timespec t = { .tv_sec = (time_t)seconds };
+
+	t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
+	(void)nanosleep(&t, NULL);
+}
+
 static double
 cpu_of(pid_t pid)
 {

@@ -51,6 +51,7 @@ struct sample crew_sample(const struct crew_result *r, double per_operation);
 
 /* CLOCK_MONOTONIC */
 uint64_t clock_ns(void);
+void clock_wait(double seconds);
 
 /* CPU time of a process and its children, in ns; 0: ours alone. 0 when it is
  * gone. */

@@ -2,21 +2,11 @@
 /* Cells about a daemon that nobody asks anything. */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "bench.h"
 #include "crew.h"
 #include "place.h"
 #include "proc.h"
-
-static void
-wait_for(double seconds)
-{
-	struct timespec t = { .tv_sec = (time_t)seconds };
-
-	t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
-	(void)nanosleep(&t, NULL);
-}
 
 /* One as an installation has it, which did its first work. */
 static struct service *
@@ -31,7 +21,7 @@ idle_service(struct bench *b)
 			&p->idle) &&
 		    service_key(
 			&p->idle, "bench-aes", "aes256-gcm96", "wrapped"))
-			wait_for(b->quick ? 0.2 : 2);
+			clock_wait(b->quick ? 0.2 : 2);
 		else
 			service_stop(&p->idle);
 	}
@@ -50,7 +40,7 @@ idle_wakeups(struct bench *b, const struct work *work, struct sample *out)
 		return CELL_FAILED;
 	began = clock_ns();
 	before = proc_family(s->child.pid, proc_sleeps);
-	wait_for(seconds);
+	clock_wait(seconds);
 	out->value = (proc_family(s->child.pid, proc_sleeps) - before) /
 	    ((double)(clock_ns() - began) / 1e9);
 	return CELL_MEASURED;

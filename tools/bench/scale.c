@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -247,13 +246,12 @@ scale_beside(struct bench *b, const struct work *work, struct sample *out)
 static double
 resident_settled(const struct service *s)
 {
-	const struct timespec while_ago = { .tv_nsec = 300000000 };
 	double now = proc_resident(s->child.pid), before;
 	unsigned tries = 10;
 
 	do {
 		before = now;
-		(void)nanosleep(&while_ago, NULL);
+		clock_wait(0.3);
 		now = proc_resident(s->child.pid);
 	} while (now != before && --tries > 0);
 	return now;

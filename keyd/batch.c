@@ -2,7 +2,6 @@
 #include "batch.h"
 
 #include "../lib/bytes.h"
-#include "crypto.h"
 #include "key.h"
 
 enum {
@@ -77,10 +76,8 @@ batch_run(struct request *rq, const struct batch *b)
 	results = arena_array(rq->arena, b->count, b->result_size);
 	if (results == NULL)
 		return HF_ERR_NO_MEMORY;
-	crypto_hold_begin();
 	for (size_t i = 0; i < b->count && err == HF_OK; i++)
 		err = run_item(rq, b, i, results);
-	crypto_hold_end();
 	if (err != HF_OK)
 		return err;
 	*b->results = results;

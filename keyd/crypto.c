@@ -17,31 +17,13 @@
 #include "crypto_memory.h"
 #include "crypto_sha256.h"
 #include "crypto_state.h"
-#include "crypto_xchacha.h"
 
 enum {
 	/* Some 340 nonces; one page of locked memory. */
-	HELD_KEY = 32,
-	POOL_BYTES = 4096 - sizeof(size_t) - HELD_KEY,
+	POOL_BYTES = 4096 - sizeof(size_t),
 	POOL_LARGEST = 64,
-	AEAD_MAX = 1 << 30, /* EVP_CipherUpdate counts in int */
 	HASHES = 16,
 };
-
-struct aead {
-	enum key_type_id id;
-	const char *openssl;
-};
-
-/* clang-format off */
-static const struct aead aeads[] = {
-	{ KEY_AES256_GCM96,      "AES-256-GCM" },
-	{ KEY_AES192_GCM96,      "AES-192-GCM" },
-	{ KEY_AES128_GCM96,      "AES-128-GCM" },
-	{ KEY_CHACHA20_POLY1305, "ChaCha20-Poly1305" },
-};
-/* clang-format on */
-enum { AEADS = sizeof(aeads) / sizeof(aeads[0]) };
 
 /*
  * Made once by crypto_init and read-only from then on: what is fetched from
@@ -51,7 +33,6 @@ enum { AEADS = sizeof(aeads) / sizeof(aeads[0]) };
 static struct {
 	bool ready;
 	OSSL_LIB_CTX *lib;
-	EVP_CIPHER *cipher[AEADS];
 	EVP_MD *md[HASHES];
 	const struct hash_type *sha256;
 	EVP_MAC *hmac;
@@ -65,17 +46,13 @@ static struct {
  */
 struct pool {
 	size_t left;
-	uint8_t held[HELD_KEY]; /* see crypto_hold_begin() */
 	uint8_t bytes[POOL_BYTES];
 };
 
 struct thread {
-	EVP_CIPHER_CTX *cipher;
+	struct aead_thread *aead;
 	EVP_MD_CTX *md;
-	struct secret pool;      /* struct pool; see pool_of() */
-	unsigned holding;        /* crypto_hold_begin() without its end */
-	const EVP_CIPHER *holds; /* `cipher` is ready with pool.held; or NULL */
-	bool holds_to_seal;
+	struct secret pool; /* struct pool; see pool_of() */
 };
 
 enum hf_err
@@ -94,14 +71,6 @@ crypto_fail(enum hf_err err)
 static enum hf_err
 fetch_all(struct hf_why *why)
 {
-	for (size_t i = 0; i < AEADS; i++) {
-		const char *name = aeads[i].openssl;
-
-		state.cipher[i] = EVP_CIPHER_fetch(state.lib, name, NULL);
-		if (state.cipher[i] == NULL)
-			return hf_fail(
-			    why, HF_ERR_CRYPTO, "OpenSSL has no %s", name);
-	}
 	assert(hash_types_count <= HASHES);
 	for (size_t i = 0; i < hash_types_count; i++) {
 		const char *name = hash_types[i].openssl;
@@ -123,7 +92,7 @@ thread_free(void *ptr)
 {
 	struct thread *t = ptr;
 
-	EVP_CIPHER_CTX_free(t->cipher);
+	aead_thread_free(t->aead);
 	EVP_MD_CTX_free(t->md);
 	secret_free(&t->pool);
 	free(t);
@@ -153,7 +122,8 @@ crypto_init(struct hf_why *why)
 	    OSSL_PROVIDER_load(state.lib, "default") == NULL)
 		return crypto_fail(hf_fail(why, HF_ERR_CRYPTO,
 		    "OpenSSL's default provider does not load"));
-	if ((err = fetch_all(why)) != HF_OK)
+	if ((err = crypto_aead_init(why)) != HF_OK ||
+	    (err = fetch_all(why)) != HF_OK)
 		return crypto_fail(err);
 	if (pthread_key_create(&state.thread, thread_free) != 0)
 		return hf_fail(why, HF_ERR_NO_MEMORY,
@@ -183,9 +153,9 @@ thread_new(void)
 
 	if (t == NULL)
 		return NULL;
-	t->cipher = EVP_CIPHER_CTX_new();
+	t->aead = aead_thread_new();
 	t->md = EVP_MD_CTX_new();
-	if (t->cipher == NULL || t->md == NULL ||
+	if (t->aead == NULL || t->md == NULL ||
 	    pthread_setspecific(state.thread, t) != 0) {
 		thread_free(t);
 		return NULL;
@@ -205,8 +175,16 @@ thread_self(void)
 	return t != NULL ? t : thread_new();
 }
 
-static enum hf_err
-thread_missing(void)
+struct aead_thread *
+crypto_aead_thread(void)
+{
+	struct thread *t = thread_self();
+
+	return t == NULL ? NULL : t->aead;
+}
+
+enum hf_err
+crypto_thread_missing(void)
 {
 	return state.ready ? HF_ERR_NO_MEMORY : HF_ERR_CRYPTO;
 }
@@ -262,7 +240,7 @@ crypto_random(uint8_t *out, size_t len)
 	struct pool *pool;
 
 	if (t == NULL)
-		return thread_missing();
+		return crypto_thread_missing();
 	if (len > POOL_LARGEST || (pool = pool_of(t)) == NULL)
 		return random_draw(out, len);
 	return pool_take(pool, out, len);
@@ -277,7 +255,7 @@ crypto_hash(const struct hash_type *hash, struct hf_bytes in, uint8_t *out)
 	bool ok;
 
 	if (ctx == NULL)
-		return thread_missing();
+		return crypto_thread_missing();
 	ok = EVP_DigestInit_ex2(ctx, crypto_md(hash), NULL) == 1 &&
 	    EVP_DigestUpdate(ctx, crypto_ptr(in), in.len) == 1 &&
 	    EVP_DigestFinal_ex(ctx, out, NULL) == 1;
@@ -312,218 +290,4 @@ crypto_hmac(const struct hash_type *hash, struct hf_bytes key,
 	    EVP_MAC_final(ctx, out, &len, hash->size) != 1)
 		return crypto_fail(HF_ERR_CRYPTO);
 	return HF_OK;
-}
-
-/* -- AEAD -- */
-
-/* What an AEAD operation is given, its lengths checked. */
-struct aead_job {
-	const EVP_CIPHER *cipher;
-	struct hf_bytes key;
-	const uint8_t *nonce;
-	struct hf_bytes aad;
-	struct hf_bytes in; /* without the tag */
-	size_t tag;
-};
-
-static enum hf_err
-aead_prepare(const struct key_type *type, struct hf_bytes key,
-    struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
-    struct aead_job *job)
-{
-	const EVP_CIPHER *cipher = NULL;
-
-	for (size_t i = 0; i < AEADS; i++)
-		if (aeads[i].id == type->id)
-			cipher = state.cipher[i];
-	if (type->family != FAMILY_AEAD)
-		return HF_ERR_KEY_TYPE;
-	if (key.len != type->size || nonce.len != type->nonce)
-		return HF_ERR_BAD_INPUT;
-	if (aad.len > AEAD_MAX || in.len > AEAD_MAX)
-		return HF_ERR_OUT_OF_BOUNDS;
-	*job = (struct aead_job){ .cipher = cipher,
-		.key = key,
-		.nonce = nonce.ptr,
-		.aad = aad,
-		.in = in,
-		.tag = type->tag };
-	return HF_OK;
-}
-
-/* Update takes an empty input for an end, so there is none. */
-static bool
-aead_update(EVP_CIPHER_CTX *ctx, uint8_t *out, struct hf_bytes in)
-{
-	int n;
-
-	return in.len == 0 ||
-	    EVP_CipherUpdate(ctx, out, &n, in.ptr, (int)in.len) == 1;
-}
-
-/*
- * Whether the thread's context has the key of this job already. The key itself
- * is compared, because a pointer to it may be to another one by now.
- */
-static bool
-is_held(const struct thread *t, const struct aead_job *job, bool seal)
-{
-	const struct pool *pool = (const void *)t->pool.ptr;
-
-	return t->holding > 0 && t->holds == job->cipher &&
-	    t->holds_to_seal == seal && job->key.len <= HELD_KEY &&
-	    bytes_equal_ct(bytes_of(pool->held, job->key.len), job->key);
-}
-
-/* Nothing of the key or the message stays in the context. */
-static void
-cipher_forget(struct thread *t)
-{
-	struct pool *pool = (void *)t->pool.ptr;
-
-	(void)EVP_CIPHER_CTX_reset(t->cipher);
-	if (t->holds != NULL)
-		bytes_wipe(pool->held, sizeof(pool->held));
-	t->holds = NULL;
-}
-
-/* After a job that went well, or not. Other ciphers than AES-GCM do not take
- * a nonce without a key. */
-static void
-cipher_settle(struct thread *t, const struct aead_job *job, bool seal, bool ok)
-{
-	struct pool *pool;
-
-	if (!ok || t->holding == 0 || job->key.len > HELD_KEY ||
-	    (pool = pool_of(t)) == NULL ||
-	    EVP_CIPHER_get_mode(job->cipher) != EVP_CIPH_GCM_MODE) {
-		cipher_forget(t);
-		return;
-	}
-	memcpy(pool->held, job->key.ptr, job->key.len);
-	t->holds = job->cipher;
-	t->holds_to_seal = seal;
-}
-
-void
-crypto_hold_begin(void)
-{
-	struct thread *t = thread_self();
-
-	if (t != NULL)
-		t->holding++;
-}
-
-void
-crypto_hold_end(void)
-{
-	struct thread *t = thread_self();
-
-	if (t != NULL && t->holding > 0 && --t->holding == 0)
-		cipher_forget(t);
-}
-
-static bool
-aead_encrypt(struct thread *t, const struct aead_job *job, uint8_t *out)
-{
-	EVP_CIPHER_CTX *ctx = t->cipher;
-	uint8_t rest[EVP_MAX_BLOCK_LENGTH];
-	bool held = is_held(t, job, true);
-	int n;
-
-	return EVP_EncryptInit_ex2(ctx, held ? NULL : job->cipher,
-		   held ? NULL : job->key.ptr, job->nonce, NULL) == 1 &&
-	    aead_update(ctx, NULL, job->aad) &&
-	    aead_update(ctx, out, job->in) &&
-	    EVP_EncryptFinal_ex(ctx, rest, &n) == 1 &&
-	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, (int)job->tag,
-		out + job->in.len) == 1;
-}
-
-/* HF_ERR_CRYPTO when OpenSSL fails before the tag is compared. */
-static enum hf_err
-aead_decrypt(struct thread *t, const struct aead_job *job, uint8_t *out)
-{
-	EVP_CIPHER_CTX *ctx = t->cipher;
-	bool held = is_held(t, job, false);
-	uint8_t tag[EVP_MAX_BLOCK_LENGTH];
-	uint8_t rest[EVP_MAX_BLOCK_LENGTH];
-	int n;
-
-	memcpy(tag, job->in.ptr + job->in.len, job->tag);
-	if (EVP_DecryptInit_ex2(ctx, held ? NULL : job->cipher,
-		held ? NULL : job->key.ptr, job->nonce, NULL) != 1 ||
-	    !aead_update(ctx, NULL, job->aad) ||
-	    !aead_update(ctx, out, job->in) ||
-	    EVP_CIPHER_CTX_ctrl(
-		ctx, EVP_CTRL_AEAD_SET_TAG, (int)job->tag, tag) != 1)
-		return HF_ERR_CRYPTO;
-	return EVP_DecryptFinal_ex(ctx, rest, &n) == 1 ? HF_OK
-						       : HF_ERR_AUTH_FAILED;
-}
-
-/* The long nonce leads to a key and a short one. */
-static enum hf_err
-xchacha(bool seal, struct hf_bytes key, struct hf_bytes nonce,
-    struct hf_bytes aad, struct hf_bytes in, uint8_t *out)
-{
-	const struct key_type *type = key_type_by_id(KEY_CHACHA20_POLY1305);
-	AUTO_SECRET sub = { 0 };
-	uint8_t short_nonce[12];
-	enum hf_err err = crypto_xchacha_key(key, nonce, &sub, short_nonce);
-
-	if (err != HF_OK)
-		return err;
-	return (seal ? crypto_seal : crypto_open)(type, secret_view(&sub),
-	    bytes_of(short_nonce, sizeof(short_nonce)), aad, in, out);
-}
-
-enum hf_err
-crypto_seal(const struct key_type *type, struct hf_bytes key,
-    struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
-    uint8_t *out)
-{
-	struct thread *t = thread_self();
-	struct aead_job job;
-	enum hf_err err;
-	bool ok;
-
-	if (t == NULL)
-		return thread_missing();
-	if (type->id == KEY_XCHACHA20_POLY1305)
-		return xchacha(true, key, nonce, aad, in, out);
-	if ((err = aead_prepare(type, key, nonce, aad, in, &job)) != HF_OK)
-		return err;
-	ok = aead_encrypt(t, &job, out);
-	cipher_settle(t, &job, true, ok);
-	if (ok)
-		return HF_OK;
-	bytes_wipe(out, in.len + type->tag);
-	return crypto_fail(HF_ERR_CRYPTO);
-}
-
-enum hf_err
-crypto_open(const struct key_type *type, struct hf_bytes key,
-    struct hf_bytes nonce, struct hf_bytes aad, struct hf_bytes in,
-    uint8_t *out)
-{
-	struct thread *t = thread_self();
-	struct aead_job job;
-	enum hf_err err;
-
-	if (t == NULL)
-		return thread_missing();
-	if (type->id == KEY_XCHACHA20_POLY1305)
-		return xchacha(false, key, nonce, aad, in, out);
-	if (in.len < type->tag)
-		return HF_ERR_BAD_CIPHERTEXT;
-	in.len -= type->tag;
-	if ((err = aead_prepare(type, key, nonce, aad, in, &job)) != HF_OK)
-		return err;
-	err = aead_decrypt(t, &job, out);
-	cipher_settle(t, &job, false, err == HF_OK);
-	if (err == HF_OK)
-		return HF_OK;
-	bytes_wipe(out, in.len);
-	return crypto_fail(err);
 }

@@ -15,8 +15,8 @@
 
 /*
  * What the files behind the door to OpenSSL share: crypto.c (set-up, random,
- * hashes, AEAD), crypto_key.c (asymmetric keys), crypto_sign.c, crypto_oaep.c,
- * crypto_wrap.c (keys that travel).
+ * hashes), crypto_aead.c, crypto_key.c (asymmetric keys), crypto_sign.c,
+ * crypto_oaep.c, crypto_wrap.c (keys that travel).
  * Nobody else includes this.
  */
 
@@ -68,6 +68,18 @@ const EVP_MD *crypto_md(const struct hash_type *hash);
  * when out of memory or before crypto_init.
  */
 EVP_MD_CTX *crypto_md_ctx(void);
+
+/*
+ * Contexts of a thread for AEAD (crypto_aead.c); NULL when out of memory or
+ * before crypto_init, crypto_thread_missing() tells which.
+ */
+struct aead_thread;
+struct aead_thread *crypto_aead_thread(void);
+enum hf_err crypto_thread_missing(void);
+
+enum hf_err crypto_aead_init(struct hf_why *why);
+struct aead_thread *aead_thread_new(void);
+void aead_thread_free(struct aead_thread *t); /* NULL is fine */
 
 /*
  * Empties OpenSSL's error queue of this thread and returns `err`, or

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
+#include "crypto.h"
 
 void
 key_store_name(struct hf_text name, char out[KEY_STORE_NAME])
@@ -34,6 +35,8 @@ key_ref(struct key *key)
 void
 version_free(struct key_version *v)
 {
+	if (v->material.ptr != NULL)
+		crypto_forget(v);
 	secret_free(&v->material);
 	secret_free(&v->hmac);
 	crypto_key_free(v->pair);

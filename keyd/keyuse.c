@@ -52,8 +52,8 @@ wrapped_seal(const struct keyuse *use, const struct key *key,
     struct hf_bytes in, uint8_t *out)
 {
 	(void)use;
-	return crypto_seal(
-	    key->type, secret_view(&v->material), nonce, aad, in, out);
+	return crypto_seal_kept(
+	    v, key->type, secret_view(&v->material), nonce, aad, in, out);
 }
 
 static enum hf_err
@@ -62,8 +62,8 @@ wrapped_open(const struct keyuse *use, const struct key *key,
     struct hf_bytes in, uint8_t *out)
 {
 	(void)use;
-	return crypto_open(
-	    key->type, secret_view(&v->material), nonce, aad, in, out);
+	return crypto_open_kept(
+	    v, key->type, secret_view(&v->material), nonce, aad, in, out);
 }
 
 static enum hf_err

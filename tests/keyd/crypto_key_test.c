@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto_support.h"
 #include "hoard.h"
+#include "memory_search.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -120,74 +120,6 @@ says_so_when_locked_memory_is_full(void **state)
 
 /* -- Nothing left behind -- */
 
-enum { NEEDLE = 24 };
-
-/* Whether the bytes stand in a chunk, the needle being stored inverted. */
-static bool
-chunk_holds(const uint8_t *chunk, size_t len, const uint8_t *inverted)
-{
-	const uint8_t *end = chunk + len, *p = chunk;
-
-	while ((p = memchr(p, inverted[0] ^ 0xff, (size_t)(end - p))) != NULL) {
-		size_t n = 0;
-
-		while (
-		    n < NEEDLE && p + n < end && (p[n] ^ inverted[n]) == 0xff)
-			n++;
-		if (n == NEEDLE)
-			return true;
-		p++;
-	}
-	return false;
-}
-
-static bool
-range_holds(
-    int mem, unsigned long from, unsigned long to, const uint8_t *inverted)
-{
-	uint8_t *chunk = malloc(to - from);
-	ssize_t got =
-	    chunk == NULL ? -1 : pread(mem, chunk, to - from, (off_t)from);
-	bool found = got > 0 && chunk_holds(chunk, (size_t)got, inverted);
-
-	if (chunk != NULL)
-		explicit_bzero(chunk, to - from);
-	free(chunk);
-	return found;
-}
-
-enum where { ANYWHERE, NOT_LOCKED };
-
-/* Looks through what this process can write; huge maps are a sanitizer's. */
-static bool
-process_holds(const uint8_t *inverted, enum where where)
-{
-	FILE *maps = fopen("/proc/self/smaps", "r");
-	int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-	unsigned long from = 0, to = 0;
-	char line[512], mode[5] = "";
-	bool found = false;
-
-	assert_true(maps != NULL && mem >= 0);
-	while (!found && fgets(line, sizeof(line), maps) != NULL) {
-		unsigned long lo, hi;
-		char is[5];
-
-		if (sscanf(line, "%lx-%lx %4s", &lo, &hi, is) == 3) {
-			from = lo;
-			to = hi;
-			memcpy(mode, is, sizeof(is));
-		}
-		if (strncmp(line, "VmFlags:", 8) == 0 &&
-		    strcmp(mode, "rw-p") == 0 && to - from <= 64UL << 20 &&
-		    (where == ANYWHERE || strstr(line, " lo") == NULL))
-			found = range_holds(mem, from, to, inverted);
-	}
-	(void)fclose(maps);
-	(void)close(mem);
-	return found;
-}
-
 /* `from` is where in the PKCS#8 the private number stands. */
 static void
 assert_nothing_left(const char *type, size_t from)
@@ -199,8 +131,7 @@ assert_nothing_left(const char *type, size_t from)
 	AUTO_SECRET material = { 0 };
 
 	assert_ok(crypto_generate(type_of(type), 0, &material));
-	for (size_t i = 0; i < NEEDLE; i++)
-		inverted[i] = (uint8_t)~material.ptr[from + i];
+	needle_make(material.ptr + from, inverted);
 	assert_true(process_holds(inverted, ANYWHERE));
 
 	struct crypto_key *key = private_key(type, secret_view(&material));

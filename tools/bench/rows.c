@@ -70,6 +70,8 @@ const struct row rows[] = {
 		.name = "cores", .unit = "/s",
 		.title = "AES-256-GCM, 1 KiB, four clients with eight in flight; clients and service on one core, and on two",
 		.cells = {
+			{ .who = "libcrypto, 1 core",  .run = limit_gcm,      .work = { .threads = 1 } },
+			{ .who = "libcrypto, 2 cores", .run = limit_gcm,      .work = { .threads = 2 } },
 			{ .who = "SP echo, 1 core",   .run = request_echo,    .work = { .threads = 4, .depth = 8, .cores = 1 } },
 			{ .who = "SP echo, 2 cores",  .run = request_echo,    .work = { .threads = 4, .depth = 8, .cores = 2 } },
 			{ .who = "Holdfast, 1 core",  .run = request_encrypt, .work = { .threads = 4, .depth = 8, .cores = 1, .what = "bench-aes" } },
@@ -83,6 +85,8 @@ const struct row rows[] = {
 		.name = "cores-batched", .unit = " items/s",
 		.title = "Batches of 256 x 1 KiB, four clients; clients and service on one core, and on two",
 		.cells = {
+			{ .who = "libcrypto, 1 core",  .run = limit_gcm,      .work = { .threads = 1 } },
+			{ .who = "libcrypto, 2 cores", .run = limit_gcm,      .work = { .threads = 2 } },
 			{ .who = "Holdfast, 1 core",  .run = request_encrypt, .work = { .threads = 4, .items = 256, .cores = 1, .what = "bench-aes" } },
 			{ .who = "Holdfast, 2 cores", .run = request_encrypt, .work = { .threads = 4, .items = 256, .cores = 2, .what = "bench-aes" } },
 		},

@@ -98,17 +98,6 @@ admin_init(const struct settings *settings, const struct ceremony_plan *plan,
 
 /* -- A master key from its shares -- */
 
-static size_t
-device_index(const struct settings *settings, const char *device)
-{
-	size_t i = 0;
-
-	while (i < settings->hsm_count && device != NULL &&
-	    strcmp(settings->hsms[i].name, device) != 0)
-		i++;
-	return i;
-}
-
 static enum hf_err
 restore_run(struct server *s, const struct settings *settings, size_t device,
     const struct share_facts *facts, struct hf_bytes keys, struct hf_why *why)
@@ -130,24 +119,20 @@ restore_run(struct server *s, const struct settings *settings, size_t device,
 }
 
 enum hf_err
-admin_restore_master(const struct settings *settings, const char *device,
+admin_restore_master(const struct settings *settings, size_t device,
     const char *const *files, size_t count, struct hf_why *why)
 {
-	size_t which = device_index(settings, device);
 	AUTO_SECRET keys = { 0 };
 	struct share_facts facts;
 	struct server *s;
 	enum hf_err err;
 
-	if (which == settings->hsm_count)
-		return hf_fail(why, HF_ERR_NOT_FOUND,
-		    "there is no HSM %s in the configuration", device);
 	if ((err = ceremony_collect(files, count, &keys, &facts, why)) != HF_OK)
 		return err;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return HF_ERR_NO_MEMORY;
-	err = restore_run(s, settings, which, &facts, secret_view(&keys), why);
+	err = restore_run(s, settings, device, &facts, secret_view(&keys), why);
 	daemon_close_keys(s);
 	free(s);
 	return err;
@@ -165,13 +150,13 @@ print_probe(const struct hsm_probe *p)
 }
 
 enum hf_err
-admin_probe(const struct settings *settings, struct hf_why *why)
+admin_probe(const struct hsm_settings *settings, struct hf_why *why)
 {
 	struct hsm_probe probe;
 	struct hsm *hsm = NULL;
 	enum hf_err err;
 
-	if ((err = hsm_open(&settings->hsm, NULL, NULL, &hsm, why)) != HF_OK)
+	if ((err = hsm_open(settings, NULL, NULL, &hsm, why)) != HF_OK)
 		return err;
 	if ((err = wait_ready(hsm, why)) == HF_OK &&
 	    (err = hsm_probe_run(hsm, &probe)) == HF_OK) {

@@ -16,14 +16,14 @@
 enum hf_err admin_init(const struct settings *settings,
     const struct ceremony_plan *plan, struct hf_why *why);
 
-/* Puts a master key back into an HSM from its shares; `device` NULL: the first
- * of the configuration. */
-enum hf_err admin_restore_master(const struct settings *settings,
-    const char *device, const char *const *files, size_t count,
-    struct hf_why *why);
+/* Puts a master key back into an HSM from its shares; `device` is its place
+ * among settings->hsms. */
+enum hf_err admin_restore_master(const struct settings *settings, size_t device,
+    const char *const *files, size_t count, struct hf_why *why);
 
-/* Prints the matrix of mechanisms and the quirks. */
-enum hf_err admin_probe(const struct settings *settings, struct hf_why *why);
+/* Prints the matrix of mechanisms and the quirks of one HSM. */
+enum hf_err admin_probe(
+    const struct hsm_settings *settings, struct hf_why *why);
 
 /* A consistent copy of the store, also of one in use; and back. */
 enum hf_err admin_backup(

@@ -122,8 +122,10 @@ read_credential(const char *name, struct secret *pin, struct hf_why *why)
 
 	if (folder == NULL)
 		return hf_fail(why, HF_ERR_BAD_SETTINGS,
-		    "there is no CREDENTIALS_DIRECTORY; is LoadCredential= in "
-		    "the unit?");
+		    "cred:%s: there is no CREDENTIALS_DIRECTORY. In a unit of "
+		    "systemd, LoadCredential= makes one; elsewhere "
+		    "--pin-source or hsm.pin says where the PIN is",
+		    name);
 	if (*name == '\0' || *name == '.' || strchr(name, '/') != NULL)
 		return hf_fail(why, HF_ERR_BAD_SETTINGS,
 		    "cred:%s is not the name of a credential", name);

@@ -436,6 +436,24 @@ is_block(const char *name)
 	return false;
 }
 
+/* A setting that is not where it stands; `block` as in find_row(). */
+static enum hf_err
+unknown(const struct reader *r, const struct hcl_node *node, const char *block)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (text_is(node->key, rows[i].name))
+			return hcl_fail(r->file, node, r->why,
+			    "the setting \"%.60s\" belongs %s%s", node->key.ptr,
+			    rows[i].block == NULL ? "outside of all blocks"
+						  : "into the block ",
+			    rows[i].block == NULL ? "" : rows[i].block);
+	return hcl_fail(r->file, node, r->why,
+	    "unknown setting \"%.60s\"%s%s; 'holdfast-keyd --print-config' "
+	    "shows all",
+	    node->key.ptr, block == NULL ? "" : " in the block ",
+	    block == NULL ? "" : block);
+}
+
 static enum hf_err
 read_members(
     const struct reader *r, const struct hcl_node *object, const char *block)
@@ -446,10 +464,7 @@ read_members(
 	for (const struct hcl_node *n = object->first; n != NULL; n = n->next) {
 		row = find_row(rows, ROWS, block, n->key);
 		if (row == NULL)
-			return hcl_fail(r->file, n, r->why,
-			    "unknown setting \"%.60s\"%s%s", n->key.ptr,
-			    block == NULL ? "" : " in the block ",
-			    block == NULL ? "" : block);
+			return unknown(r, n, block);
 		if ((err = set(r, n, row, r->s)) != HF_OK)
 			return err;
 	}
@@ -581,8 +596,7 @@ read_top(const struct reader *r, const struct hcl_node *root,
 	if (text_is(n->key, "listener") && n->kind == HCL_OBJECT)
 		return read_listeners(r, n);
 	if (!is_block(n->key.ptr))
-		return hcl_fail(r->file, n, r->why, "unknown setting \"%.60s\"",
-		    n->key.ptr);
+		return unknown(r, n, NULL);
 	if (n->kind != HCL_OBJECT)
 		return hcl_fail(r->file, n, r->why,
 		    "%s: a block expected, got a %s", n->key.ptr,

@@ -32,32 +32,32 @@ refuse "--check-policy" 1 "broken.hcl:1" holdfast-keyd --check-policy "$T/policy
 rm "$T/policy.d/broken.hcl"
 expect "--check-policy" quiet holdfast-keyd --check-policy "$T/policy.d"
 
-# -- Words that do not belong together: nothing is done --
-while read -r line; do
+# -- Words that do not belong together: nothing is done, and it says why --
+while IFS='|' read -r line why; do
 	read -ra words <<<"$line"
-	refuse "refused: $line" 1 "usage: holdfast-keyd" keyd "${words[@]}"
+	refuse "refused: $line" 1 "$why" keyd "${words[@]}"
+	refuse "... and --help is named" 1 "usage: holdfast-keyd" keyd "${words[@]}"
 done <<-'END'
-	--nonsense
-	--check-config --init
-	--backup
-	--shares 3
-	--check-config --shares 3
-	--init --threshold 2
-	--init --shares x
-	--init --shares -1
-	--init --shares 256
-	--init --shares 3x
-	--init --shares 3 --threshold 2x
-	--init --share-dir folder
-	--init --share-to key.pem
-	--init --device hsm
-	--init left-over
-	--check-config left-over
-	--probe --device hsm
+	--nonsense|unrecognized option '--nonsense'
+	--check-config --init|two modes
+	--backup|'--backup' requires an argument
+	--shares 3|go with --init only
+	--check-config --shares 3|go with --init only
+	--init --threshold 2|--shares N is missing
+	--init --shares x|--shares: 'x' is not a number
+	--init --shares -1|'-1' is not a number
+	--init --shares 256|'256' is not a number up to 255
+	--init --shares 3x|'3x' is not a number
+	--init --shares 3 --threshold 2x|--threshold: '2x' is not a number
+	--init --share-dir folder|--shares N is missing
+	--init --share-to key.pem|--shares N is missing
+	--init --device hsm|--device goes with
+	--init left-over|'left-over' is one argument too many
+	--check-config left-over|'left-over' is one argument too many
 END
 more=()
 for ((i = 0; i < 256; i++)); do more+=(--share-to key.pem); done
-refuse "more keys for shares than there can be shares" 1 "usage" keyd --init --shares 255 --threshold 2 "${more[@]}"
+refuse "more keys for shares than there can be shares" 1 "more than 16 shares" keyd --init --shares 255 --threshold 2 "${more[@]}"
 [ ! -e "$T/state" ] || fail "a command that was refused made $T/state"
 ok "... and left nothing behind"
 
@@ -66,7 +66,23 @@ sed -i 's:token=holdfast:token=nobody:; s:"file\:pin":"file\:nobody":' "$conf"
 make_token
 expect "--hsm-uri and --pin-source" quiet keyd --probe --hsm-uri "pkcs11:token=holdfast?module-path=$MODULE" --pin-source "file:$T/pin"
 refuse "a PIN from nowhere" 1 "nobody" keyd --probe --hsm-uri "pkcs11:token=holdfast?module-path=$MODULE"
-
+refuse "a credential outside of a unit" 1 "elsewhere --pin-source" env -u CREDENTIALS_DIRECTORY \
+	holdfast-keyd --config "$conf" --probe --pin-source cred:hsm-pin
+sed "/^hsm {/,/^}/d" "$conf" >"$T/several.conf"
+cat >>"$T/several.conf" <<-END
+	hsm "left" {
+	  uri = "pkcs11:token=nobody?module-path=$MODULE"
+	  pin = "file:nobody"
+	}
+	hsm "right" {
+	  uri = "pkcs11:token=holdfast?module-path=$MODULE"
+	  pin = "file:nobody"
+	}
+END
+expect "--device: --pin-source is that HSM's" quiet holdfast-keyd --config "$T/several.conf" --probe \
+	--device right --pin-source "file:$T/pin"
+refuse "... else it has its own" 1 "nobody cannot be opened" holdfast-keyd --config "$T/several.conf" --probe --device right
+refuse "... and one that there is not" 1 "no HSM middle in" holdfast-keyd --config "$T/several.conf" --probe --device middle
 
 # -- Nobody but the daemon starts the process for the HSM's library --
 refuse "--hsm-host by hand" 1 "" timeout -s KILL 60 holdfast-keyd --hsm-host 3<&-

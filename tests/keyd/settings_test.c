@@ -287,6 +287,10 @@ refuses_what_it_does_not_know(void **state)
 	    "unknown setting \"x\" in the block limits");
 	expect_refused(
 	    state, "limit { message = 1 }", "unknown setting \"limit\"");
+	expect_refused(state, "checkpoint_lines = 5",
+	    "\"checkpoint_lines\" belongs into the block audit");
+	expect_refused(state, "audit { workers = 5 }",
+	    "\"workers\" belongs outside of all blocks");
 }
 
 static void

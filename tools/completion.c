@@ -5,6 +5,8 @@
 
 #include "request.h"
 
+static const char letters[] = "abcdefghijklmnopqrstuvwxyz-";
+
 static const char head[] =
     "# SPDX-License-Identifier: Apache-2.0\n"
     "# bash completion of holdfast; printed by 'holdfast completion bash'.\n"
@@ -66,6 +68,30 @@ static const char tail[] =
     "}\n"
     "\n"
     "complete -F _holdfast holdfast\n";
+
+/* Those of a special verb: what begins with -- in the lines of its help that
+ * begin with blanks. */
+static void
+print_special(const struct verb *verb)
+{
+	const char *line = verb->help, *space = "";
+
+	(void)printf("\t'%s') echo '", verb->words);
+	while (*line != '\0') {
+		const char *end = line + strcspn(line, "\n");
+		const char *p = strncmp(line, "  --", 4) == 0 ? line : end;
+
+		while ((p = strstr(p, "--")) != NULL && p < end) {
+			size_t len = 2 + strspn(p + 2, letters);
+
+			(void)printf("%s%.*s", space, (int)len, p);
+			space = " ";
+			p += len;
+		}
+		line = *end == '\0' ? end : end + 1;
+	}
+	(void)fputs("' ;;\n", stdout);
+}
 
 static void
 print_options(const struct verb *verb)
@@ -152,6 +178,8 @@ completion_run(const struct tool *tool, int argc, char **argv)
 	for (size_t i = 0; (verb = verb_at(i)) != NULL; i++)
 		if (verb->op != NULL)
 			print_options(verb);
+		else
+			print_special(verb);
 	(void)fputs(middle, stdout);
 	for (size_t i = 0; i < ops_count; i++)
 		print_values(i);

@@ -24,8 +24,8 @@ static const struct {
 	{ HF_ERR_TIMEOUT, "--timeout SECONDS gives it more time" },
 	{ HF_ERR_DISCONNECTED, "look what was done before you repeat it" },
 	{ HF_ERR_PERMISSION_DENIED,
-	    "'holdfast whoami' tells whom the service takes you for, 'holdfast "
-	    "policy test' which rule is missing" },
+	    "'holdfast policy test', run by somebody who may, tells which rule "
+	    "is missing; the audit log, whom the service takes you for" },
 	{ HF_ERR_TOO_LARGE, "'holdfast seal' takes files of any size" },
 	{ HF_ERR_TRUNCATED, "get the file again from where it was whole" },
 	{ HF_ERR_KEY_NOT_FOUND, "'holdfast key list' shows the keys" },
@@ -33,6 +33,19 @@ static const struct {
 	{ HF_ERR_SIGN_KEY_NOT_FOUND, "'holdfast key list' shows the keys" },
 	{ HF_ERR_DELETE_REFUSED,
 	    "'holdfast key config NAME --deletion-allowed=yes' allows it" },
+	{ HF_ERR_CONTEXT_REQUIRED,
+	    "--context NAME=VALUE gives one; 'holdfast key show NAME' tells "
+	    "which names it must have" },
+	{ HF_ERR_MISSING_CONTEXT, "--derivation-context TEXT gives it" },
+	{ HF_ERR_VERSION_STATE,
+	    "'holdfast key show NAME' tells its state; 'key enable' enables "
+	    "one that is disabled" },
+	{ HF_ERR_VERSION_TOO_OLD,
+	    "'holdfast key show NAME' tells the minimum versions, which 'key "
+	    "config' sets" },
+	{ HF_ERR_KEY_DELETED, "'holdfast key undelete NAME' brings it back" },
+	{ HF_ERR_AUDIT,
+	    "the service's own log tells why ('journalctl -u holdfast-keyd')" },
 	{ HF_ERR_HSM_UNAVAILABLE, "'holdfast hsm status' tells more" },
 	{ HF_ERR_HSM_PIN, "'holdfast hsm status' tells more" },
 	{ HF_ERR_AUTH_FAILED,

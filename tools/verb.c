@@ -49,90 +49,120 @@ static const struct verb verbs[] = {
 	{ .words = "hsm init", .run = keyd_hsm_init_run,
 		.synopsis = "[--shares N --threshold K [OPTION...]] [--uri URI] [--pin-source SOURCE]",
 		.sentence = "Make the master key in the HSM, before the service first starts",
-		.help = "Runs 'holdfast-keyd --init'. --uri is the PKCS#11 URI (RFC 7512) of the token,\n"
-			"--pin-source where its PIN comes from: file:PATH, env:NAME, fd:N or cred:NAME;\n"
-			"without them the configuration says both.\n"
-			"The key is born in the HSM and never outside, unless shares are asked for: then it is\n"
-			"made here, split, and put into the HSM.\n"
+		.help = "Runs 'holdfast-keyd --init'. The key is born in the HSM and never outside, unless\n"
+			"shares are asked for: then it is made here, split, and put into the HSM.\n"
+			"  --uri URI                     the PKCS#11 URI (RFC 7512) of the token\n"
+			"  --pin-source SOURCE           where its PIN is: file:PATH, env:NAME, fd:N or\n"
+			"                                cred:NAME; without these two keyd.conf says it\n"
 			"  --shares N --threshold K      N shares, of which any K bring the master key back\n"
 			"  --share-dir DIR               a file for each; without it they are shown, one at a time\n"
 			"  --share-to FILE               encrypt a share to this RSA public key (PEM); once for each\n" },
 	{ .words = "hsm restore-master", .run = keyd_hsm_restore_master_run,
-		.synopsis = "[FILE...] [--device NAME] [--pin-source SOURCE]",
+		.synopsis = "[FILE...] [--device NAME] [--uri URI] [--pin-source SOURCE]",
 		.sentence = "Put the master key into an HSM from its shares; the service must not run",
 		.help = "Runs 'holdfast-keyd --restore-master'. Each FILE is one share; without any they are\n"
 			"typed at the terminal, where they are not shown. Nothing is changed unless they open\n"
 			"the keyrings of the store.\n"
-			"  --device NAME                 the HSM in keyd.conf; the first one without it\n" },
+			"  --device NAME                 the HSM in keyd.conf; the first one without it\n"
+			"  --uri URI                     that HSM's token, instead of what keyd.conf says\n"
+			"  --pin-source SOURCE           where its PIN is, as for 'holdfast hsm init'\n" },
 	{ .words = "hsm probe", .run = keyd_hsm_probe_run,
-		.synopsis = "[--uri URI] [--pin-source SOURCE]",
+		.synopsis = "[--device NAME] [--uri URI] [--pin-source SOURCE]",
 		.sentence = "Show what the HSM can do, tried with known answers",
-		.help = "Asks the service; where none runs, or with an option, runs 'holdfast-keyd --probe',\n"
-			"whose options are those of 'holdfast hsm init'.\n" },
+		.help = "Asks the service; where none runs, or with an option, runs 'holdfast-keyd --probe'.\n"
+			"  --device NAME                 the HSM in keyd.conf; the first one without it\n"
+			"  --uri URI                     that HSM's token, instead of what keyd.conf says\n"
+			"  --pin-source SOURCE           where its PIN is, as for 'holdfast hsm init'\n" },
 	{ .words = "key import", .run = key_import_run,
 		.synopsis = "NAME FILE [--type TYPE] [OPTION]...",
 		.sentence = "Make a key of material from outside, wrapped on its way",
 		.help = "FILE is a private key (PEM or DER: PKCS#8, PKCS#1, SEC1), the PEM of a public key,\n"
-			"or the bytes of a symmetric key, of the type that --type says (aes256-gcm96 when\n"
-			"absent); the others say theirs. Options: --type, --level, --keyring, --prefix,\n"
-			"--allow-rotation, --exportable, --allow-plaintext-backup, --deletion-allowed,\n"
-			"--dry-run.\n"
-			"The key leaves this program only wrapped for a key that is in the HSM.\n" },
+			"or the bytes of a symmetric key. The key leaves this program only wrapped for a key\n"
+			"that is in the HSM. NAME and FILE come before the options.\n"
+			"  --type TYPE                   of a symmetric key (aes256-gcm96); others say theirs\n"
+			"  --level wrapped|hsm           protection level; the service's default when absent\n"
+			"  --keyring KEYRING             default when absent\n"
+			"  --prefix TEXT                 what its text ciphertexts start with (vault)\n"
+			"  --allow-rotation              the service may make further versions itself\n"
+			"  --auto-rotate-period N        when the latest is so many seconds old; an hour at\n"
+			"                                least, with --allow-rotation; 0: never\n"
+			"  --derived                     every use gives a context, which leads to a key of\n"
+			"                                its own\n"
+			"  --committing                  ciphertexts open under one key only, and are not\n"
+			"                                Vault's\n"
+			"  --exportable                  key material may leave; cannot be taken back\n"
+			"  --allow-plaintext-backup      the key may be backed up; cannot be taken back\n"
+			"  --deletion-allowed            the key may be deleted\n"
+			"  --dry-run                     change nothing; tell what would be changed\n" },
 	{ .words = "key import-version", .run = key_import_version_run,
 		.synopsis = "NAME FILE [--version N] [--dry-run]",
 		.sentence = "Add a version from outside to an imported key",
-		.help = "FILE as for 'holdfast key import'. --version completes one that has its public\n"
-			"half only.\n" },
+		.help = "FILE as for 'holdfast key import'. NAME and FILE come before the options.\n"
+			"  --version N                   complete that version, which has its public half only\n"
+			"  --dry-run                     change nothing; tell what would be changed\n" },
 	{ .words = "key retire-report", .run = retire_report_run,
 		.synopsis = "(NAME | --all) [--older-than TIME]",
 		.sentence = "Tell which versions of a key can be retired, which cannot, and why",
 		.help = "RETIRE is yes, no, or check where the counters do not know: ciphertexts that were\n"
 			"made under the version and not rewrapped since. RETIRE BELOW is what\n"
-			"min_decryption_version can become. --older-than is how long ago the last use must\n"
-			"be: seconds, or a number with m, h or d behind (30d, unless the service says\n"
-			"otherwise). --all reports on all keys.\n" },
+			"min_decryption_version can become.\n"
+			"  --all                         report on all keys\n"
+			"  --older-than TIME             how long ago the last use must be: seconds, or a number\n"
+			"                                with m, h or d behind (30d, unless the service says\n"
+			"                                otherwise)\n" },
 	{ .words = "rewrap-file", .run = rewrap_file_run,
-		.synopsis = "KEY FILE --out FILE [--batch N] [--quiet]",
+		.synopsis = "KEY FILE --out FILE [--batch N] [--force] [--quiet]",
 		.sentence = "Encrypt a file of ciphertexts anew under the newest version of a key",
 		.help = "FILE has a ciphertext in text form a line; what follows a tab is kept. The plaintexts\n"
 			"are not shown. Lines of the newest version stay as they are. Killed at any time,\n"
 			"the same command goes on where it was: what is done stands in OUT.partial.\n"
-			"  --out FILE        where to; it appears when all of it is there\n"
-			"  --batch N         lines in a request (500)\n"
-			"  --force           replace that file\n"
-			"  --quiet           no progress on the terminal\n" },
+			"  --out FILE                    where to; it appears when all of it is there\n"
+			"  --batch N                     lines in a request (500)\n"
+			"  --force                       replace that file\n"
+			"  --quiet                       no progress on the terminal\n" },
 	{ .words = "backup", .run = keyd_backup_run, .synopsis = "FILE",
 		.sentence = "Copy the store to a file, also while the service runs",
-		.help = "The values in it are sealed: useless without the HSM.\n" },
+		.help = "Runs 'holdfast-keyd --backup', as a user who may read the store. The values in the\n"
+			"copy are sealed: useless without the HSM.\n" },
 	{ .words = "restore", .run = keyd_restore_run, .synopsis = "FILE",
 		.sentence = "Put a copy of the store back; the service must not run",
-		.help = "" },
+		.help = "Runs 'holdfast-keyd --restore': as the user that the service runs as, who is to\n"
+			"own the store. The old one is kept, with .before-restore behind its name.\n" },
 	{ .words = "policy check", .run = keyd_policy_check_run, .synopsis = "DIR",
 		.sentence = "Tell whether the policy files of a folder are valid",
 		.help = "" },
 	{ .words = "policy test", .run = policy_test_run,
 		.synopsis = "SUBJECT... (OPERATION [NAME] | --path PATH --capability CAP) [--context NAME=VALUE]...",
 		.sentence = "Tell whether somebody may do something, and by which rule",
-		.help = "SUBJECT is one of\n"
-			"  --uid UID, --user USER, --gid GID, --group GROUP, --unit UNIT, --exe PATH,\n"
-			"  --cert NAME, or --subject KIND:VALUE\n"
-			"and all that are given describe the one who asks. OPERATION is as in\n"
+		.help = "All SUBJECTs that are given together describe the one who asks. OPERATION is as in\n"
 			"docs/operations.md (transit.sign) or a verb in quotes ('key rotate'); NAME is the\n"
-			"key. --context is a pair of the encryption context, as often as there are.\n"
-			"Exit status 0: allowed, 2: denied, 1: there is no answer.\n" },
+			"key. Exit status 0: allowed, 2: denied, 1: there is no answer.\n"
+			"  --uid UID, --user USER        SUBJECT: the user\n"
+			"  --gid GID, --group GROUP      SUBJECT: a group\n"
+			"  --unit UNIT                   SUBJECT: the unit of systemd\n"
+			"  --exe PATH                    SUBJECT: the program\n"
+			"  --cert NAME                   SUBJECT: the name in the client certificate\n"
+			"  --subject KIND:VALUE          SUBJECT: as it stands in a bind block\n"
+			"  --path PATH                   a path of policy, instead of OPERATION and NAME\n"
+			"  --capability CAP              what is wanted there: create, read, update, delete,\n"
+			"                                list, sudo\n"
+			"  --context NAME=VALUE          a pair of the encryption context; repeatable\n" },
 	{ .words = "audit verify", .run = audit_verify_run,
 		.synopsis = "[--key PEM] [--expect SEQUENCE:HASH] FILE...",
 		.sentence = "Prove that audit logs are whole, with nothing but the public key",
-		.help = "Several files are walked as one chain, oldest first. The key is audit.pub beside\n"
-			"the last file unless --key names another: keep a copy of it elsewhere, or whoever\n"
-			"rewrites the log can replace the key with it. --expect says how far the log must\n"
-			"reach, as 'holdfast audit status' told before. Exit status 0: whole, 2: not whole,\n"
-			"4: whole, but the service noted that lines had been lost or changed before.\n" },
+		.help = "Several files are walked as one chain, oldest first. Exit status 0: whole, 2: not\n"
+			"whole, 4: whole, but the service noted that lines had been lost or changed before.\n"
+			"  --key PEM                     the public key; audit.pub beside the last file without\n"
+			"                                it. Keep a copy of it elsewhere, or whoever rewrites\n"
+			"                                the log can replace the key with it\n"
+			"  --expect SEQUENCE:HASH        how far the log must reach, as 'holdfast audit status'\n"
+			"                                told before\n" },
 	{ .words = "events", .run = events_run, .synopsis = "[--url URL] [TYPE]",
 		.sentence = "Follow what happens: rotations, state changes, policy, HSM",
 		.help = "Prints one line an event, a JSON object with -o json. TYPE is the beginning of\n"
-			"the types to show (key). URL is that of the feed, else $HOLDFAST_EVENTS, else\n"
-			"ipc:///run/holdfast/events.sock.\n" },
+			"the types to show (key).\n"
+			"  --url URL                     of the feed, else $HOLDFAST_EVENTS, else\n"
+			"                                ipc:///run/holdfast/events.sock\n" },
 	{ .words = "bench", .run = bench_run, .synopsis = "[OPTION]...",
 		.sentence = "Measure the service beside OpenSSL, bare sockets and others",
 		.help = "Starts a service of its own in a private folder, with SoftHSM as its HSM; the one\n"

@@ -65,6 +65,25 @@ _holdfast_options() {
 	'schedule show') echo '' ;;
 	'schedule confirm') echo '' ;;
 	'derived-keys') echo '--salt --info --key-index-from --key-index-to --bits --key-version' ;;
+	'seal') echo '--out --force --context --key-version --chunk-size --quiet --info --rewrap' ;;
+	'open') echo '--out --force --context --key --offset --length --quiet' ;;
+	'hsm init') echo '--uri --pin-source --shares --threshold --share-dir --share-to' ;;
+	'hsm restore-master') echo '--device --uri --pin-source' ;;
+	'hsm probe') echo '--device --uri --pin-source' ;;
+	'key import') echo '--type --level --keyring --prefix --allow-rotation --auto-rotate-period --derived --committing --exportable --allow-plaintext-backup --deletion-allowed --dry-run' ;;
+	'key import-version') echo '--version --dry-run' ;;
+	'key retire-report') echo '--all --older-than' ;;
+	'rewrap-file') echo '--out --batch --force --quiet' ;;
+	'backup') echo '' ;;
+	'restore') echo '' ;;
+	'policy check') echo '' ;;
+	'policy test') echo '--uid --user --gid --group --unit --exe --cert --subject --path --capability --context' ;;
+	'audit verify') echo '--key --expect' ;;
+	'events') echo '--url' ;;
+	'bench') echo '--list --only --repeat --seconds --quick --full --dir --markdown --plot --update' ;;
+	'help') echo '' ;;
+	'reference') echo '' ;;
+	'completion') echo '' ;;
 	esac
 }
 

@@ -59,6 +59,60 @@ settings_page() {
 	sed -n '/^\.\\" end of settings/,$p' docs/man/keyd.conf.5
 }
 
+# What 'holdfast help VERB' says of each verb, as a section of a manual page.
+verbs_mdoc() {
+	local verb
+	"$build/bin/holdfast" help | sed -n 's/^  \([a-z][a-z -]*[a-z]\)  .*/\1/p' |
+		while read -r verb; do
+			# shellcheck disable=SC2086 # words
+			"$build/bin/holdfast" help $verb
+		done | awk '
+	function text(s) {
+		gsub(/\\/, "\\e", s)
+		gsub(/-/, "\\-", s)
+		return s ~ /^[.\047]/ ? "\\&" s : s
+	}
+	function quoted(s) { s = text(s); gsub(/"/, "\\(dq", s); return "\"" s "\"" }
+	function sentences(s) { s = text(s); gsub(/\. /, ".\n", s); print s }
+	function begin() { if (!list++) print ".Bl -tag -width Ds" }
+	function end() { if (list) print ".El"; list = 0 }
+	/^usage: holdfast / {
+		end()
+		sub(/^usage: holdfast /, "")
+		print ".Ss " quoted($0)
+		next
+	}
+	/^$/ { next }
+	/^          / { # goes on, or has the words that may stand there
+		sub(/^ +/, "")
+		if ($0 !~ / / && /\|/) print ".br"
+		sentences($0)
+		next
+	}
+	/^  / {
+		begin()
+		sub(/^  /, "")
+		at = index($0, "  ")
+		if (!at) { # no room for two blanks: the option is as long as can be
+			match($0, /^--[a-z-]+[= ][A-Z|@a-z]+/)
+			at = RLENGTH + 1
+		}
+		print ".It " quoted(substr($0, 1, at - 1))
+		rest = substr($0, at)
+		sub(/^ +/, "", rest)
+		sentences(rest)
+		next
+	}
+	{ end(); sentences($0) }
+	END { end() }'
+}
+
+verbs_page() {
+	sed -n '1,/^\.\\" verbs/p' docs/man/holdfast-verbs.1
+	verbs_mdoc
+	sed -n '/^\.\\" end of verbs/,$p' docs/man/holdfast-verbs.1
+}
+
 # A table of docs/protocol.md: from its head to the first line without a bar.
 protocol_page() {
 	"$build/tests/lib_protocol_test" "--$1" >"$build/table"
@@ -72,6 +126,7 @@ protocol_page() {
 fix=${2-}
 same conf/keyd.conf "$build/bin/holdfast-keyd" --print-config
 same docs/man/keyd.conf.5 settings_page
+same docs/man/holdfast-verbs.1 verbs_page
 same docs/operations.md "$build/bin/holdfast" reference
 same conf/completion/holdfast.bash "$build/bin/holdfast" completion bash
 same docs/protocol.md protocol_page errors

@@ -7,35 +7,50 @@
 #include "../lib/schema.h"
 #include "pipeline.h"
 
-enum { ERROR_LONGEST = 512 }; /* as schema.h and pipeline.h promise */
+enum {
+	ERROR_LONGEST = 512,   /* as schema.h and pipeline.h promise */
+	KEPT_ROOM = 16 * 1024, /* fits the first block of an arena */
+};
 
 static bool settle(struct io *io);
 
 /* -- To the socket -- */
 
+/* `size` is what it takes of memory. */
 static void
-push(struct connection *c, struct exchange *ex)
+push(struct connection *c, struct exchange *ex, size_t size)
 {
-	(void)exchange_charge(ex, c->peer, ex->body.len, true);
+	(void)exchange_charge(ex, c->peer, size, true);
 	outbox_push(&c->out, ex);
 }
 
-/* Keeps what the socket did not take. */
+/*
+ * Keeps what the socket did not take: frames with their heads. They share room,
+ * turn after turn: an exchange for each short reply that a peer does not read
+ * would be a hundred times of what is counted, and locked.
+ */
 static void
-keep_unsent(struct connection *c, const uint8_t *ptr, size_t len)
+keep_unsent(struct connection *c, struct hf_bytes rest)
 {
-	struct exchange *ex = exchange_take(&c->io->pool, c);
-	uint8_t *copy = ex == NULL ? NULL : arena_alloc(ex->arena, len);
+	size_t cap = rest.len > KEPT_ROOM ? rest.len : KEPT_ROOM;
+	struct exchange *ex;
 
-	if (copy == NULL) {
+	if (outbox_append(&c->out, rest))
+		return;
+	ex = exchange_take(&c->io->pool, c);
+	if (ex != NULL)
+		ex->buf = arena_alloc(ex->arena, cap);
+	if (ex == NULL || ex->buf == NULL) {
 		if (ex != NULL)
 			exchange_give(ex);
 		connection_close(c);
 		return;
 	}
-	memcpy(copy, ptr, len);
-	ex->body = bytes_of(copy, len); /* frames with their heads */
-	push(c, ex);
+	memcpy(ex->buf, rest.ptr, rest.len);
+	ex->cap = cap;
+	ex->end = rest.len;
+	ex->body = bytes_of(ex->buf, ex->end);
+	push(c, ex, cap);
 }
 
 /* Sends bytes that are counted as unsent already. */
@@ -56,7 +71,7 @@ send_bytes(struct connection *c, uint8_t *ptr, size_t len)
 	c->unsent -= (size_t)n;
 	io_count(&c->io->counters.bytes_out, (uint64_t)n);
 	if ((size_t)n < len)
-		keep_unsent(c, ptr + n, len - (size_t)n);
+		keep_unsent(c, bytes_of(ptr + n, len - (size_t)n));
 }
 
 void
@@ -163,7 +178,7 @@ void
 connection_reply_exchange(struct connection *c, struct exchange *ex)
 {
 	c->unsent += ex->head_len + ex->body.len;
-	push(c, ex);
+	push(c, ex, ex->body.len);
 	connection_write(c);
 }
 

@@ -2,6 +2,9 @@
 #include "outbox.h"
 
 #include <stdint.h>
+#include <string.h>
+
+#include "../lib/bytes.h"
 
 enum { AT_ONCE = 8 }; /* replies in one system call */
 
@@ -14,6 +17,20 @@ outbox_push(struct outbox *box, struct exchange *ex)
 	else
 		box->last->next = ex;
 	box->last = ex;
+}
+
+bool
+outbox_append(struct outbox *box, struct hf_bytes more)
+{
+	struct exchange *ex = box->last;
+
+	if (outbox_is_empty(box) || ex->body.ptr != ex->buf ||
+	    more.len > ex->cap - ex->end)
+		return false;
+	memcpy(ex->buf + ex->end, more.ptr, more.len);
+	ex->end += more.len;
+	ex->body = bytes_of(ex->buf, ex->end);
+	return true;
 }
 
 /* What is left of some bytes when the first *skip are sent. */

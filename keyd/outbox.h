@@ -24,6 +24,12 @@ outbox_is_empty(const struct outbox *box)
 void outbox_push(struct outbox *box, struct exchange *ex);
 
 /*
+ * Puts bytes behind those of the last exchange, if its body is what `buf` has
+ * up to `end` and there is room for all of them up to `cap`.
+ */
+bool outbox_append(struct outbox *box, struct hf_bytes more);
+
+/*
  * Writes until the socket is full or the outbox empty, and gives back what
  * is sent. Returns the bytes written, or CHANNEL_FAILED.
  */

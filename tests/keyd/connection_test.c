@@ -318,6 +318,42 @@ a_peer_that_never_reads_delays_nobody(void **state)
 		(void)close(fds[i]);
 }
 
+/* Asks for one after the other, each in a turn of its own. */
+static void
+ask_in_turns(const struct fixture *f, int fd, uint32_t count, const char *text)
+{
+	uint64_t before = stats(f).requests;
+
+	for (uint32_t i = 0; i < count; i++) {
+		ask(fd, i, text);
+		for (int n = 0; n < 50000 && stats(f).requests <= before + i;
+		     n++)
+			(void)usleep(100);
+	}
+	assert_int_equal(stats(f).requests, before + count);
+}
+
+/* Whatever memory that takes is locked: others need it for their keys. */
+static void
+short_replies_that_nobody_reads_share_their_room(void **state)
+{
+	enum { REPLIES = 3000 };
+	struct fixture *f = *state;
+	size_t before;
+	int fd;
+
+	start(f);
+	fd = connected(f);
+	ask(fd, 1, "warm");
+	hear_text(fd, 1, "warm");
+	before = address_space();
+	ask_in_turns(f, fd, REPLIES, "short");
+	assert_true(address_space() < before + 2 * MIB);
+	for (uint32_t i = 0; i < REPLIES; i++)
+		hear_text(fd, i, "short");
+	(void)close(fd);
+}
+
 static void
 a_slow_reader_gets_everything(void **state)
 {
@@ -516,6 +552,7 @@ main(void)
 		TEST(refuses_one_connection_too_many_of_a_uid),
 		TEST(refuses_in_an_orderly_way_without_descriptors),
 		TEST(a_peer_that_never_reads_delays_nobody),
+		TEST(short_replies_that_nobody_reads_share_their_room),
 		TEST(a_slow_reader_gets_everything),
 		TEST(a_flood_of_deferred_requests_is_told_busy),
 		TEST(reads_no_further_than_the_requests_in_flight_allow),

@@ -115,11 +115,19 @@ connection_attach(struct connection *c, struct io *io)
 
 /* -- What it waits for -- */
 
+/* A peer that has more than its share, on however many connections, reads what
+ * there is for it on this one first; else it would have that of others. */
+static size_t
+unsent_most(const struct connection *c)
+{
+	return peers_is_over(c->io->peers, c->peer) ? 0 : UNSENT_MAX;
+}
+
 bool
 connection_has_room(const struct connection *c)
 {
 	return !c->io->stopping && c->in_flight < c->io->limits->in_flight &&
-	    c->unsent <= UNSENT_MAX;
+	    c->unsent <= unsent_most(c);
 }
 
 /* All it asked for is answered, and it will not ask again. */

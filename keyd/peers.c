@@ -177,6 +177,12 @@ peers_leave(struct peers *peers, struct peer *peer)
 	(void)pthread_mutex_unlock(&peers->lock);
 }
 
+static size_t
+share_of_one(const struct peers *peers)
+{
+	return peers->limits.memory / 2;
+}
+
 bool
 peers_charge(struct peers *peers, struct peer *peer, size_t len, bool forced)
 {
@@ -184,7 +190,7 @@ peers_charge(struct peers *peers, struct peer *peer, size_t len, bool forced)
 	size_t one = atomic_fetch_add(&peer->memory, len) + len;
 
 	if (forced ||
-	    (all <= peers->limits.memory && one <= peers->limits.memory / 2))
+	    (all <= peers->limits.memory && one <= share_of_one(peers)))
 		return true;
 	peers_discharge(peers, peer, len);
 	return false;
@@ -195,6 +201,13 @@ peers_discharge(struct peers *peers, struct peer *peer, size_t len)
 {
 	atomic_fetch_sub(&peers->memory, len);
 	atomic_fetch_sub(&peer->memory, len);
+}
+
+bool
+peers_is_over(const struct peers *peers, const struct peer *peer)
+{
+	return atomic_load_explicit(&peer->memory, memory_order_relaxed) >
+	    share_of_one(peers);
 }
 
 unsigned

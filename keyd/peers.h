@@ -59,6 +59,9 @@ bool peers_charge(
     struct peers *peers, struct peer *peer, size_t len, bool forced);
 void peers_discharge(struct peers *peers, struct peer *peer, size_t len);
 
+/* Whether that was so often that the peer has more than it may. */
+bool peers_is_over(const struct peers *peers, const struct peer *peer);
+
 unsigned peers_connections(const struct peers *peers);
 size_t peers_memory(const struct peers *peers);
 

@@ -354,6 +354,41 @@ short_replies_that_nobody_reads_share_their_room(void **state)
 	(void)close(fd);
 }
 
+/* On however many connections: the rest is that of others. */
+static void
+what_a_uid_does_not_read_is_no_more_than_its_share(void **state)
+{
+	enum { PEERS = 32, REPLIES = 200 };
+	struct fixture *f = *state;
+	uint8_t frames[REPLIES * 30];
+	size_t before, len = 0;
+	int fds[PEERS];
+
+	f->settings.limits.memory = 4 * MIB;
+	start(f);
+	for (uint32_t i = 0; i < REPLIES; i++)
+		len += put_frame(frames + len, i, "large:20000", 11);
+	for (size_t i = 0; i < PEERS; i++)
+		fds[i] = connected(f);
+	before = address_space();
+	for (size_t i = 0; i < PEERS; i++)
+		send_all(fds[i], frames, len);
+	sleep_ms(500);
+	/* Half of it is the share; each connection may go on to what its
+	 * socket does not take. */
+	assert_true(address_space() < before + 8 * MIB);
+	for (size_t i = 0; i < PEERS; i++)
+		for (uint32_t k = 0; k < REPLIES; k++) {
+			struct reply r = hear(fds[i]);
+
+			assert_int_equal(r.id, k);
+			assert_int_equal(r.len, 20000);
+			free(r.body);
+		}
+	for (size_t i = 0; i < PEERS; i++)
+		(void)close(fds[i]);
+}
+
 static void
 a_slow_reader_gets_everything(void **state)
 {
@@ -553,6 +588,7 @@ main(void)
 		TEST(refuses_in_an_orderly_way_without_descriptors),
 		TEST(a_peer_that_never_reads_delays_nobody),
 		TEST(short_replies_that_nobody_reads_share_their_room),
+		TEST(what_a_uid_does_not_read_is_no_more_than_its_share),
 		TEST(a_slow_reader_gets_everything),
 		TEST(a_flood_of_deferred_requests_is_told_busy),
 		TEST(reads_no_further_than_the_requests_in_flight_allow),

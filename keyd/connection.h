@@ -174,7 +174,7 @@ void connection_refuse(struct connection *c, const uint8_t id[FRAME_ID],
 
 /* -- connection_linger.c: what takes a while -- */
 
-/* Whether such a request would be done by this thread. */
+/* Whether one more such request may wait to be done by this thread. */
 bool connection_may_linger(const struct io *io);
 
 /* Another request has come. */

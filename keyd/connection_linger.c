@@ -12,14 +12,21 @@
  */
 enum { CALM_MS = 250 };
 
-bool
-connection_may_linger(const struct io *io)
+static bool
+is_calm(const struct io *io)
 {
 	uint64_t light_at =
 	    atomic_load_explicit(&io->shared->light_at, memory_order_relaxed);
 
 	/* The other thread's clock may be ahead of ours. */
 	return io->now > light_at + CALM_MS && !io->stopping;
+}
+
+/* No more wait here than may wait for a worker. */
+bool
+connection_may_linger(const struct io *io)
+{
+	return is_calm(io) && io->lingering_count < io->limits->queue;
 }
 
 /* Written once in a tick of that clock: all threads look at it. */
@@ -40,6 +47,7 @@ take(struct io *io)
 	io->lingering = ex->next;
 	if (io->lingering == NULL)
 		io->lingering_last = &io->lingering;
+	io->lingering_count--;
 	ex->conn->in_flight--;
 	io->in_flight--;
 	return ex;
@@ -55,6 +63,7 @@ connection_linger(struct connection *c, struct exchange *ex,
 	ex->next = NULL;
 	*io->lingering_last = ex;
 	io->lingering_last = &ex->next;
+	io->lingering_count++;
 	c->in_flight++;
 	io->in_flight++;
 }
@@ -89,7 +98,7 @@ connection_linger_once(struct io *io)
 
 	if (io->lingering == NULL)
 		return;
-	if (!connection_may_linger(io)) {
+	if (!is_calm(io)) {
 		all_to_workers(io);
 		/* The turn is over, and the next may be long in coming. */
 		connection_settle_turn(io);

@@ -64,6 +64,7 @@ struct io {
 
 	struct io_shared *shared;
 	struct exchange *lingering, **lingering_last; /* a queue */
+	unsigned lingering_count;
 
 	uint8_t *read; /* IO_READ bytes, for whoever reads just now */
 	struct turn turn;

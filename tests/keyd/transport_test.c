@@ -604,6 +604,48 @@ answers_many_that_linger_at_once(void **state)
 	}
 }
 
+/*
+ * More than may wait for a worker do not wait for an I/O thread either: they
+ * hear so before it lingers. With two cores it is the second thread to linger
+ * that keeps the rest.
+ */
+static void
+no_more_wait_to_linger_than_there_is_room_for(void **state)
+{
+	enum { EACH = 40, QUEUE = 4 };
+	struct fixture *f = *state;
+	uint8_t frames[EACH * 32];
+	int fds[2];
+
+	f->settings.limits.queue = QUEUE;
+	f->settings.workers = 1;
+	start(f);
+	for (size_t i = 0; i < 2; i++) {
+		size_t len = put_frame(frames, 0, "linger:400", 10);
+
+		for (uint32_t id = 1; id < EACH; id++)
+			len += put_frame(frames + len, id, "linger:20", 9);
+		fds[i] = connected(f);
+		send_all(fds[i], frames, len);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		unsigned busy = 0;
+		bool first = false;
+
+		for (int n = 0; n < EACH; n++) {
+			struct reply r = hear(fds[i]);
+
+			first = first || r.id == 0;
+			if (!first)
+				busy +=
+				    memmem(r.body, r.len, "busy", 4) != NULL;
+			free(r.body);
+		}
+		assert_true(busy >= EACH - 4 * QUEUE);
+		(void)close(fds[i]);
+	}
+}
+
 static void
 no_reply_of_one_that_lingered_leaves_without_its_audit_line(void **state)
 {
@@ -707,6 +749,7 @@ main(void)
 		TEST(does_not_linger_while_others_ask),
 		TEST(says_at_once_that_nobody_has_time_for_those_that_linger),
 		TEST(answers_many_that_linger_at_once),
+		TEST(no_more_wait_to_linger_than_there_is_room_for),
 		TEST(
 		    no_reply_of_one_that_lingered_leaves_without_its_audit_line),
 		TEST(survives_a_peer_that_is_gone_while_it_lingers),

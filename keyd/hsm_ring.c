@@ -204,15 +204,10 @@ hsm_ring_begin(struct hsm_ring *r, uint64_t epoch)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
-static void
-port_ring(struct hsm_ring *r, unsigned port)
-{
-	const uint64_t one = 1;
-
-	if (write(r->port[port], &one, sizeof(one)) < 0)
-		return; /* only when it is readable anyway */
-}
-
+/*
+ * Nobody is woken: to write to a port could block, for the process may have
+ * filled it and made it such, for all who have it. Who waits looks before long.
+ */
 void
 hsm_ring_end(struct hsm_ring *r)
 {
@@ -220,8 +215,6 @@ hsm_ring_end(struct hsm_ring *r)
 	atomic_store(&r->epoch, 0);
 	cells_unbar(r);
 	(void)pthread_mutex_unlock(&r->lock);
-	for (unsigned i = 0; i < RING_PORTS; i++)
-		port_ring(r, i);
 }
 
 bool

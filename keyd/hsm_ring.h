@@ -53,8 +53,8 @@ bool hsm_ring_fds(const struct hsm_ring *ring, int fds[RING_FDS]);
 
 /* A process is about to serve it as that epoch; none other does any more. */
 void hsm_ring_begin(struct hsm_ring *ring, uint64_t epoch);
-/* It is gone, what it left unfinished is wiped, and everybody who waits is
- * told to look. */
+/* It is gone, and what it left unfinished is wiped. Those who wait see it when
+ * they look (hsm_await.h). Waits for nothing that the process had. */
 void hsm_ring_end(struct hsm_ring *ring);
 
 int hsm_ring_port(const struct hsm_ring *ring, unsigned port);

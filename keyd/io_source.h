@@ -7,7 +7,7 @@ struct io_source {
 	enum io_source_kind {
 		SOURCE_CONNECTION,
 		SOURCE_LISTENER,
-		SOURCE_ANSWER, /* an HSM has one, or is gone */
+		SOURCE_ANSWER, /* an HSM has one */
 		SOURCE_WAKE,   /* another thread put something into the inbox */
 	} kind;
 };

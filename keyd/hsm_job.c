@@ -2,6 +2,7 @@
 #include "hsm_job.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -16,7 +17,7 @@
  * copied on the daemon's side: they go from and to the caller's buffers.
  */
 
-enum { BUFFER = 32768, LABEL_MAX = 64 };
+enum { BUFFER = 32768, LABEL_MAX = 64, TICK_MS = 1000 };
 static const uint32_t nothing = UINT32_MAX;
 
 struct ask_head {
@@ -62,28 +63,52 @@ piece(const void *ptr, size_t len)
 	return (struct iovec){ (void *)(uintptr_t)ptr, len };
 }
 
-/* All of it; a peer that is gone is no signal. */
+/* Waits for room; what is wrong shows when it is written to. */
 static bool
-pieces_send(int fd, struct iovec *v, size_t count)
+room_wait(int fd, uint64_t limit)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	uint64_t now = clock_ms();
+
+	if (now >= limit)
+		return false;
+	(void)poll(&p, 1, limit - now < TICK_MS ? (int)(limit - now) : TICK_MS);
+	return true;
+}
+
+/* Some bytes of it are sent: what is left. */
+static void
+pieces_advance(struct msghdr *m, size_t sent)
+{
+	while (m->msg_iovlen > 0 && sent >= m->msg_iov->iov_len) {
+		sent -= m->msg_iov->iov_len;
+		m->msg_iov++;
+		m->msg_iovlen--;
+	}
+	if (m->msg_iovlen > 0) {
+		m->msg_iov->iov_base = (uint8_t *)m->msg_iov->iov_base + sent;
+		m->msg_iov->iov_len -= sent;
+	}
+}
+
+/*
+ * All of it, until `limit`: the time-out of a blocking socket begins anew with
+ * every bit that the other side takes. A peer that is gone is no signal.
+ */
+static bool
+pieces_send(int fd, struct iovec *v, size_t count, uint64_t limit)
 {
 	struct msghdr m = { .msg_iov = v, .msg_iovlen = count };
 
 	while (m.msg_iovlen > 0) {
-		ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL);
-		size_t left = n > 0 ? (size_t)n : 0;
+		ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-		if (n < 0 && errno != EINTR)
+		if (n >= 0)
+			pieces_advance(&m, (size_t)n);
+		else if (errno == EAGAIN && !room_wait(fd, limit))
 			return false;
-		while (m.msg_iovlen > 0 && left >= m.msg_iov->iov_len) {
-			left -= m.msg_iov->iov_len;
-			m.msg_iov++;
-			m.msg_iovlen--;
-		}
-		if (m.msg_iovlen > 0) {
-			m.msg_iov->iov_base =
-			    (uint8_t *)m.msg_iov->iov_base + left;
-			m.msg_iov->iov_len -= left;
-		}
+		else if (errno != EAGAIN && errno != EINTR)
+			return false;
 	}
 	return true;
 }
@@ -117,7 +142,7 @@ head_of(const struct hsm_job *job, unsigned budget_ms)
 }
 
 bool
-job_send(int fd, const struct hsm_job *job, unsigned budget_ms)
+job_send(int fd, const struct hsm_job *job, unsigned budget_ms, uint64_t limit)
 {
 	struct ask_head head = head_of(job, budget_ms);
 	struct iovec v[2 + JOB_INS] = { piece(&head, sizeof(head)),
@@ -125,7 +150,7 @@ job_send(int fd, const struct hsm_job *job, unsigned budget_ms)
 
 	for (size_t i = 0; i < JOB_INS; i++)
 		v[2 + i] = piece(job->in[i].ptr, job->in[i].len);
-	return pieces_send(fd, v, sizeof(v) / sizeof(v[0]));
+	return pieces_send(fd, v, sizeof(v) / sizeof(v[0]), limit);
 }
 
 /*
@@ -164,6 +189,9 @@ all_receive(int fd, uint8_t *out, size_t len, uint64_t limit)
 			return outcome;
 		out += n;
 		len -= n;
+		/* The socket's time-out is for nothing at all. */
+		if (len > 0 && clock_ms() >= limit)
+			return JOB_LATE;
 	}
 	return JOB_DONE;
 }
@@ -736,7 +764,7 @@ worker_answer(int fd, const struct hsm_job *job, enum hf_err err)
 		head.len[i] = err == HF_OK ? (uint32_t)job->len[i] : 0;
 		v[1 + i] = piece(job->out[i], head.len[i]);
 	}
-	return pieces_send(fd, v, sizeof(v) / sizeof(v[0]));
+	return pieces_send(fd, v, sizeof(v) / sizeof(v[0]), UINT64_MAX);
 }
 
 void

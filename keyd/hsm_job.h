@@ -73,8 +73,10 @@ const struct job_row *job_row(enum job_op op);
 
 /* -- The daemon's side. False: the connection is of no use any more. -- */
 
-/* `budget_ms`: how long it may wait on the other side. */
-bool job_send(int fd, const struct hsm_job *job, unsigned budget_ms);
+/* `budget_ms`: how long it may wait on the other side, which has taken all of
+ * it until `limit` (clock_ms()). */
+bool job_send(
+    int fd, const struct hsm_job *job, unsigned budget_ms, uint64_t limit);
 
 enum job_outcome { JOB_DONE, JOB_LATE, JOB_LOST };
 

@@ -35,6 +35,7 @@ enum {
 	BRIEF_LIFE_MS = 5000,
 	STOP_GRACE_MS = 5000,
 	WAITERS_PER_LANE = 64,
+	LAST_NEWS = 64,
 };
 
 struct lane {
@@ -263,8 +264,6 @@ lane_make(int ends[2])
 
 	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 &&
 	    setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof(tick)) ==
-	    0 &&
-	    setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof(tick)) ==
 	    0;
 }
 
@@ -618,9 +617,10 @@ worker_watch(struct hsm_process *p)
 			health_check(p);
 		}
 	}
-	/* What it said last counts. */
-	while (fds[0].fd >= 0 && news_receive(p) &&
-	    recv(p->control, &(char){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+	/* What it said last counts; a child of its may go on to talk. */
+	for (int i = 0; i < LAST_NEWS && fds[0].fd >= 0 && news_receive(p) &&
+	     recv(p->control, &(char){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+	     i++)
 		;
 	return report.status;
 }
@@ -801,12 +801,13 @@ lane_talk(struct hsm_process *p, const struct lane *lane, uint64_t epoch,
 	const struct job_row *row = job_row(job->op);
 	unsigned patience = job_patience(p, row, deadline);
 	unsigned budget = patience / 4 * 3;
+	uint64_t limit = clock_ms() + patience;
 	enum job_outcome outcome = JOB_LOST;
 
 	if (job->wait_ms != 0 && job->wait_ms < budget)
 		budget = job->wait_ms;
-	if (job_send(lane->fd, job, budget))
-		outcome = job_result(lane->fd, job, clock_ms() + patience, err);
+	if (job_send(lane->fd, job, budget, limit))
+		outcome = job_result(lane->fd, job, limit, err);
 	if (outcome == JOB_LATE)
 		worker_kill(p, epoch,
 		    "the HSM's library did not come back from %s within %u ms",

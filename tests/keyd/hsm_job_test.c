@@ -127,6 +127,64 @@ takes_no_error_that_means_something_to_the_daemon(void **state)
 	}
 }
 
+/* A byte now and then keeps a socket's time-out from ever passing. */
+static void *
+trickle(void *arg)
+{
+	struct fixture *f = arg;
+	const struct reply reply = { .len = { sizeof(f->out) } };
+	size_t head = sizeof(reply) - sizeof(reply.bytes);
+
+	for (size_t i = 0; i < head + sizeof(f->out); i++) {
+		if (send(f->theirs, (const uint8_t *)&reply + i, 1,
+			MSG_NOSIGNAL) != 1)
+			break;
+		(void)usleep(5000);
+	}
+	return NULL;
+}
+
+static void
+an_answer_bit_by_bit_is_late_all_the_same(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, trickle, f), 0);
+	assert_int_equal(
+	    job_result(f->ours, &f->job, clock_ms() + 20, &f->err), JOB_LATE);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* Takes a little of what it is sent, again and again, until it may not. */
+static void *
+sip(void *arg)
+{
+	struct fixture *f = arg;
+	static uint8_t bytes[65536];
+
+	while (recv(f->theirs, bytes, sizeof(bytes), 0) > 0)
+		(void)usleep(5000);
+	return NULL;
+}
+
+static void
+a_question_that_is_taken_bit_by_bit_is_given_up(void **state)
+{
+	enum { LARGE = 32 << 20 };
+	struct fixture *f = *state;
+	uint8_t *large = calloc(1, LARGE);
+	pthread_t thread;
+
+	assert_non_null(large);
+	f->job.in[0] = bytes_of(large, LARGE);
+	assert_int_equal(pthread_create(&thread, NULL, sip, f), 0);
+	assert_false(job_send(f->ours, &f->job, 100, clock_ms() + 20));
+	assert_int_equal(shutdown(f->ours, SHUT_RDWR), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	free(large);
+}
+
 static void
 takes_texts_that_end_and_move_no_cursor(void **state)
 {
@@ -198,7 +256,7 @@ is_lost_when_the_worker_is(void **state)
 
 	(void)close(f->theirs);
 	f->theirs = -1;
-	assert_false(job_send(f->ours, &f->job, 10));
+	assert_false(job_send(f->ours, &f->job, 10, clock_ms() + 100));
 	assert_int_equal(
 	    job_result(f->ours, &f->job, clock_ms() + 100, &f->err), JOB_LOST);
 }
@@ -231,12 +289,12 @@ answers_what_is_too_large_and_stays_in_step(void **state)
 
 	assert_non_null(large);
 	assert_int_equal(pthread_create(&thread, NULL, serve, f), 0);
-	assert_true(job_send(f->ours, &job, 1000));
+	assert_true(job_send(f->ours, &job, 1000, clock_ms() + LIMIT_MS));
 	assert_int_equal(
 	    job_result(f->ours, &job, clock_ms() + LIMIT_MS, &f->err),
 	    JOB_DONE);
 	assert_int_not_equal(f->err, HF_OK);
-	assert_true(job_send(f->ours, &next, 1000));
+	assert_true(job_send(f->ours, &next, 1000, clock_ms() + LIMIT_MS));
 	assert_int_equal(
 	    job_result(f->ours, &next, clock_ms() + LIMIT_MS, &f->err),
 	    JOB_DONE);
@@ -266,6 +324,8 @@ main(void)
 		TEST(takes_two_results),
 		TEST(takes_an_error_of_an_hsm),
 		TEST(takes_no_error_that_means_something_to_the_daemon),
+		TEST(an_answer_bit_by_bit_is_late_all_the_same),
+		TEST(a_question_that_is_taken_bit_by_bit_is_given_up),
 		TEST(takes_texts_that_end_and_move_no_cursor),
 		TEST(takes_no_more_than_there_is_room_for),
 		TEST(takes_nothing_for_what_has_no_room),

@@ -122,6 +122,7 @@ exchange_set_request(
 		.audit_sync = first->audit_sync,
 		.grant = first->grant,
 		.op = first->op,
+		.intended = first->intended,
 		.audit_id = first->audit_id,
 		.intent_written = first->intent_written,
 	};

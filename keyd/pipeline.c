@@ -409,14 +409,16 @@ request_release(struct request *rq)
 {
 	key_unref(rq->key);
 	rq->key = NULL;
+	key_unref(rq->intended);
+	rq->intended = NULL;
 	key_unref(rq->spent);
 	rq->spent = NULL;
 	policy_grant_free(rq->grant);
 	rq->grant = NULL;
 }
 
-/* The key is looked up anew by the worker; the grant travels. The worker's
- * flush is to cover the intent. */
+/* The key is looked up anew by the worker; the grant travels, and which key the
+ * intent is about. The worker's flush is to cover that. */
 static enum hf_err
 request_defer(struct request *rq)
 {
@@ -424,6 +426,9 @@ request_defer(struct request *rq)
 	    audit_commit(rq->server->audit, rq->lines, &rq->audit_ticket) !=
 		HF_OK)
 		return HF_ERR_AUDIT;
+	if (rq->intent_written && rq->intended == NULL &&
+	    op_names_key(rq->op) && rq->key != NULL)
+		rq->intended = key_ref(rq->key);
 	key_unref(rq->key);
 	rq->key = NULL;
 	key_unref(rq->spent);

@@ -87,6 +87,8 @@ struct request {
 	uint64_t audit_id;    /* joins intent and outcome */
 	uint64_t key_version; /* used, for the audit; 0: none */
 	bool intent_written;
+	/* The key that it is about, for when it is run again; a reference. */
+	struct key *intended;
 	struct once *once; /* NULL: no idempotency key */
 	bool replayed;     /* it was done before, under that key */
 };

@@ -80,18 +80,28 @@ request_is_stranger(const struct request *rq)
 	return policy_grant_is_empty(rq->grant);
 }
 
+/*
+ * An alias is followed once: the intent in the audit log names the key that it
+ * stood for then, and a request that is run again is about that one, wherever
+ * the alias points to by now.
+ */
 enum hf_err
 request_find_key(struct request *rq)
 {
+	struct hf_text name;
 	enum hf_err err;
 
 	if (!op_names_key(rq->op) || request_is_stranger(rq))
 		return HF_OK;
-	err = keys_get(
-	    rq->server->keys, request_name(rq), rq->may_block, &rq->key);
+	name = rq->intended != NULL ? text_of(rq->intended->name)
+				    : request_name(rq);
+	err = keys_get(rq->server->keys, name, rq->may_block, &rq->key);
 	if (err == HF_ERR_DEFER)
 		return err;
 	rq->lookup = err;
+	/* Since the intent there is an alias of the name that it has. */
+	if (err == HF_OK && rq->intent_written && !text_is(name, rq->key->name))
+		return HF_ERR_STORE_CONFLICT;
 	return HF_OK;
 }
 

@@ -189,6 +189,7 @@ to_worker(struct service *s)
 		.audit_sync = first.audit_sync,
 		.grant = first.grant,
 		.op = first.op,
+		.intended = first.intended,
 		.audit_id = first.audit_id,
 		.intent_written = first.intent_written,
 	};

@@ -539,6 +539,136 @@ policy_is_asked_about_the_key_and_not_its_alias(void **state)
 	    HF_ERR_BAD_NAME);
 }
 
+static void
+point(const char *alias, const char *key)
+{
+	struct hf_alias in = { text_of(alias), text_of(key) }, out;
+
+	assert_int_equal(
+	    service_call(&service, "alias.set", &in, &out, &why), HF_OK);
+}
+
+/* As exchange.c has it, with the reply decoded. */
+static enum hf_err
+run_again(struct request *rq, void *out)
+{
+	struct request first = *rq;
+
+	*rq = (struct request){ .server = &service.server,
+		.who = service.who,
+		.arena = service.worker,
+		.message = first.message,
+		.may_block = true,
+		.audit_ticket = first.audit_ticket,
+		.grant = first.grant,
+		.op = first.op,
+		.intended = first.intended,
+		.audit_id = first.audit_id,
+		.intent_written = first.intent_written };
+	service_reset(&service);
+	assert_int_equal(pipeline_run(rq), HF_OK);
+	assert_int_equal(
+	    audit_flush(service.server.audit, rq->audit_ticket, false), HF_OK);
+	return envelope_open_reply(
+	    rq->reply, first.op->out, service.worker, out, &why);
+}
+
+/* Runs it as an I/O thread does, which leaves it to a worker. */
+static struct request
+run_and_defer(const char *op, const void *in, struct hf_bytes room)
+{
+	const struct op *o = op_by_name(text_of(op));
+	struct request rq = { .server = &service.server,
+		.who = service.who,
+		.slot = &service.slot,
+		.arena = service.arena };
+	size_t len;
+
+	service_reset(&service);
+	assert_int_equal(envelope_request(text_of(op), o->in, in,
+			     (uint8_t *)(uintptr_t)room.ptr, room.len, &len),
+	    HF_OK);
+	rq.message = bytes_of(room.ptr, len);
+	assert_int_equal(pipeline_run(&rq), HF_ERR_DEFER);
+	assert_true(rq.intent_written);
+	return rq;
+}
+
+/*
+ * The two lines in the log are about one key. Who may move aliases could else
+ * have another key used in its name, while a request waits for a worker.
+ */
+static void
+an_alias_is_followed_once_for_a_request(void **state)
+{
+	struct hf_sign_in sign = { .name = TEXT("pen"),
+		.item.input = bytes_of("x", 1) };
+	struct hf_verify_in check = { .name = TEXT("signer"),
+		.item.input = bytes_of("x", 1) };
+	uint8_t message[256], signature[256];
+	struct hf_sign_out signed_by;
+	struct hf_verify_out valid;
+	struct request rq;
+	size_t before;
+
+	(void)state;
+	make_key("signer2", "ecdsa-p384");
+	point("pen", "signer");
+	assert_int_equal(
+	    service_call(&service, "transit.sign", &sign, &signed_by, &why),
+	    HF_OK); /* now it is known without the store */
+	before = audit_length();
+	rq = run_and_defer(
+	    "transit.sign", &sign, bytes_of(message, sizeof(message)));
+	point("pen", "signer2");
+	assert_int_equal(run_again(&rq, &signed_by), HF_OK);
+	assert_int_equal(
+	    audit_count(before, "\"path\":\"transit/sign/signer\""), 1);
+	assert_int_equal(
+	    audit_count(before, "\"path\":\"transit/sign/signer2\""), 0);
+	assert_in_range(signed_by.result.signature.len, 1, sizeof(signature));
+	memcpy(signature, signed_by.result.signature.ptr,
+	    signed_by.result.signature.len);
+	check.item.signature =
+	    bytes_of(signature, signed_by.result.signature.len);
+	assert_int_equal(
+	    service_call(&service, "transit.verify", &check, &valid, &why),
+	    HF_OK);
+	assert_int_equal(valid.result.valid, HF_TRUE);
+	/* Asked anew, it is the other one. */
+	assert_int_equal(
+	    service_call(&service, "transit.sign", &sign, &signed_by, &why),
+	    HF_OK);
+	assert_int_equal(
+	    audit_count(before, "\"path\":\"transit/sign/signer2\""), 1);
+}
+
+/* Nor is it that of an alias that has taken the place of the key. */
+static void
+an_alias_in_the_place_of_a_key_is_not_that_key(void **state)
+{
+	struct hf_sign_in sign = { .name = TEXT("signer3"),
+		.item.input = bytes_of("x", 1) };
+	struct hf_name_in gone = { TEXT("signer3") };
+	uint8_t message[256];
+	struct hf_sign_out out;
+	struct hf_empty nothing;
+	struct request rq;
+
+	(void)state;
+	make_key("signer3", "ecdsa-p384");
+	assert_int_equal(
+	    service_call(&service, "transit.sign", &sign, &out, &why), HF_OK);
+	rq = run_and_defer(
+	    "transit.sign", &sign, bytes_of(message, sizeof(message)));
+	assert_int_equal(
+	    service_call(&service, "key.delete", &gone, &nothing, &why), HF_OK);
+	point("signer3", "signer2");
+	assert_int_equal(run_again(&rq, &out), HF_ERR_STORE_CONFLICT);
+	assert_int_equal(
+	    service_call(&service, "transit.sign", &sign, &out, &why), HF_OK);
+}
+
 /* -- Grants -- */
 
 static void
@@ -965,6 +1095,9 @@ main(void)
 		cmocka_unit_test(a_stranger_never_waits_for_a_key),
 		cmocka_unit_test(
 		    policy_is_asked_about_the_key_and_not_its_alias),
+		cmocka_unit_test(an_alias_is_followed_once_for_a_request),
+		cmocka_unit_test(
+		    an_alias_in_the_place_of_a_key_is_not_that_key),
 		cmocka_unit_test(
 		    a_reload_reaches_open_connections_and_queued_requests),
 		cmocka_unit_test(

@@ -11,6 +11,7 @@
 #include "handlers.h"
 #include "key_purpose.h"
 #include "keys.h"
+#include "request_policy.h"
 #include "server.h"
 
 /* -- What may be done with a key -- */
@@ -110,18 +111,23 @@ of_level(struct request *rq, const struct key *key, const struct key_version *v,
 }
 
 /* Raw RSA is signature and decryption in one; AES without integrity makes
- * and opens whatever it likes. */
+ * and opens whatever it likes. 0: there is nothing of the kind. */
+static uint64_t
+raw_is(const struct key *key)
+{
+	if (key->type->family == FAMILY_RSA)
+		return HF_P11_SIGN | HF_P11_DECRYPT;
+	if (key->type->family == FAMILY_AEAD)
+		return HF_P11_ENCRYPT | HF_P11_DECRYPT;
+	return 0;
+}
+
 static uint64_t
 with_raw(const struct key *key, uint64_t bits)
 {
-	uint64_t rsa = HF_P11_SIGN | HF_P11_DECRYPT;
-	uint64_t aes = HF_P11_ENCRYPT | HF_P11_DECRYPT;
+	uint64_t raw = raw_is(key);
 
-	if (key->type->family == FAMILY_RSA && (bits & rsa) == rsa)
-		bits |= HF_P11_RAW;
-	if (key->type->family == FAMILY_AEAD && (bits & aes) == aes)
-		bits |= HF_P11_RAW;
-	return bits;
+	return raw != 0 && (bits & raw) == raw ? bits | HF_P11_RAW : bits;
 }
 
 static uint64_t
@@ -160,6 +166,29 @@ p11_uses(struct request *rq, const struct key *key, const struct key_version *v)
 			bits |= uses[i].use;
 	return of_level(rq, key, v, with_raw(key, bits)) |
 	    may_manage(rq, key, v);
+}
+
+bool
+p11_allows(struct request *rq, enum hf_p11_use use, const struct key *key,
+    const struct key_version *v)
+{
+	uint64_t each = use == HF_P11_RAW ? raw_is(key) : (uint64_t)use;
+	unsigned family = 1U << key->type->family;
+	char path[192];
+
+	if ((p11_uses(rq, key, v) & (uint64_t)use) == 0)
+		return false;
+	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
+		if (key->passing || (each & uses[i].use) == 0 ||
+		    (uses[i].families & family) == 0)
+			continue;
+		(void)snprintf(
+		    path, sizeof(path), "%s%s", uses[i].path, key->name);
+		if (!request_may(
+			rq, text_of(path), HF_CAP_UPDATE, rq->op->in, rq->in))
+			return false;
+	}
+	return true;
 }
 
 /* -- The list -- */

@@ -20,6 +20,14 @@
 uint64_t p11_uses(
     struct request *rq, const struct key *key, const struct key_version *v);
 
+/*
+ * Whether a request may do as much as that use, when it is not the one that its
+ * own operation stands for: under the rules of that path about parameters, too,
+ * and with those of the request. p11_uses() alone is for lists.
+ */
+bool p11_allows(struct request *rq, enum hf_p11_use use, const struct key *key,
+    const struct key_version *v);
+
 /* Whether policy grants `cap` on prefix + key's name + suffix, for a version of
  * this level. */
 bool p11_may(struct request *rq, const char *prefix, const char *suffix,

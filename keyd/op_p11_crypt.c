@@ -17,7 +17,7 @@ enum { NONCE = 12, TAG = 16 };
 static enum hf_err
 may_choose_nonce(struct request *rq, const struct key_version *v)
 {
-	if ((p11_uses(rq, rq->key, v) & HF_P11_DECRYPT) != 0)
+	if (p11_allows(rq, HF_P11_DECRYPT, rq->key, v))
 		return HF_OK;
 	return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED,
 	    "encryption under a "
@@ -109,7 +109,7 @@ gcm_decrypt(struct request *rq, const struct hf_p11_use_in *in,
 static enum hf_err
 may_use_mode(struct request *rq, const struct key_version *v)
 {
-	if ((p11_uses(rq, rq->key, v) & HF_P11_RAW) != 0)
+	if (p11_allows(rq, HF_P11_RAW, rq->key, v))
 		return HF_OK;
 	return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED,
 	    "modes without integrity need the permissions to encrypt and to "

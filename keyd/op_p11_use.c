@@ -141,7 +141,7 @@ may_use_raw(struct request *rq, const struct key_version *v)
 {
 	if (rq->key->type->family != FAMILY_RSA)
 		return HF_ERR_KEY_TYPE;
-	if ((p11_uses(rq, rq->key, v) & HF_P11_RAW) != 0)
+	if (p11_allows(rq, HF_P11_RAW, rq->key, v))
 		return HF_OK;
 	return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED,
 	    "RSA without "

@@ -11,6 +11,7 @@
 #include "crypto_wrap.h"
 #include "handlers.h"
 #include "key_purpose.h"
+#include "request_policy.h"
 #include "session_key.h"
 
 enum { WRAPPED_MAX = 16384, AES_KEY_MAX = 32 };
@@ -63,7 +64,7 @@ target_read(struct request *rq, const struct hf_p11_wrap_in *in,
 
 	if (err == HF_OK && v->level != LEVEL_WRAPPED)
 		err = HF_ERR_KEY_UNEXTRACTABLE;
-	if (err == HF_OK && (p11_uses(rq, key, v) & HF_P11_EXTRACT) == 0)
+	if (err == HF_OK && !p11_allows(rq, HF_P11_EXTRACT, key, v))
 		err = HF_ERR_KEY_UNEXTRACTABLE;
 	if (err == HF_OK) {
 		*secret = v->pair == NULL;
@@ -266,7 +267,7 @@ may_import(struct request *rq, struct hf_text name)
 
 	if (path == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((policy_caps(rq->grant, text_of(path)) & HF_CAP_UPDATE) == 0)
+	if (!request_may(rq, text_of(path), HF_CAP_UPDATE, rq->op->in, rq->in))
 		return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED,
 		    "unwrapping to a key that stays needs %s, too", path);
 	rq->demand_hsm =

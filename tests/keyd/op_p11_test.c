@@ -125,6 +125,122 @@ material_must_be_a_key_of_its_type(void **state)
 	    HF_ERR_BAD_CONFIG);
 }
 
+/* -- Rules about parameters and contexts -- */
+
+static enum hf_err
+use(const char *op, const char *key, const char *mechanism, struct hf_bytes iv,
+    struct hf_bytes data)
+{
+	struct hf_p11_use_in in = { .name = text_of(key),
+		.key_version = 1,
+		.how = { .mechanism = text_of(mechanism),
+		    .iv = iv,
+		    .tag_bits = 128 },
+		.data = data };
+	struct hf_p11_use_out out;
+
+	return service_call(&service, op, &in, &out, &why);
+}
+
+/*
+ * A block cipher without integrity, or under a chosen nonce, opens what a rule
+ * about the context of a ciphertext closes: with it goes the permission to
+ * decrypt, and PKCS#11 brings no context.
+ */
+static void
+what_decrypts_goes_by_the_rules_for_that(void **state)
+{
+	static const uint8_t nonce[12] = { 9 };
+
+	(void)state;
+	service_policy(&service, "path \"*\" { " ALL " }");
+	assert_int_equal(
+	    bring("tenants", "aes128-gcm96", 0, BYTES(key16)), HF_OK);
+	assert_int_equal(use("p11.encrypt", "tenants", "aes-ctr", BYTES(key16),
+			     BYTES(key32)),
+	    HF_OK);
+	assert_int_equal(use("p11.encrypt", "tenants", "aes-gcm", BYTES(nonce),
+			     BYTES(key32)),
+	    HF_OK);
+	service_policy(&service,
+	    "path \"transit/encrypt/tenants\" { " ALL " }\n"
+	    "path \"transit/decrypt/tenants\" { " ALL
+	    " allowed_context = { \"tenant\" = [\"a\"] } }");
+	assert_int_equal(use("p11.encrypt", "tenants", "aes-ctr", BYTES(key16),
+			     BYTES(key32)),
+	    HF_ERR_PERMISSION_DENIED);
+	assert_int_equal(use("p11.encrypt", "tenants", "aes-gcm", BYTES(nonce),
+			     BYTES(key32)),
+	    HF_ERR_PERMISSION_DENIED);
+	assert_int_equal(use("p11.encrypt", "tenants", "aes-gcm",
+			     (struct hf_bytes){ NULL, 0 }, BYTES(key32)),
+	    HF_OK);
+	/* Rules about parameters: a mechanism that the other path allows. */
+	service_policy(&service,
+	    "path \"transit/encrypt/tenants\" { " ALL " }\n"
+	    "path \"transit/decrypt/tenants\" { " ALL
+	    " denied_parameters = { \"mechanism\" = [\"aes-ctr\"] } }");
+	assert_int_equal(use("p11.encrypt", "tenants", "aes-ctr", BYTES(key16),
+			     BYTES(key32)),
+	    HF_ERR_PERMISSION_DENIED);
+	assert_int_equal(use("p11.encrypt", "tenants", "aes-gcm", BYTES(nonce),
+			     BYTES(key32)),
+	    HF_OK);
+	service_policy(&service, "path \"*\" { " ALL " }");
+}
+
+static enum hf_err
+generate(const char *name, const char *type, uint64_t uses)
+{
+	struct hf_p11_generate_in in = { .name = text_of(name),
+		.make = { .type = text_of(type), .uses = uses } };
+	struct hf_p11_made out;
+
+	return service_call(&service, "p11.generate", &in, &out, &why);
+}
+
+static enum hf_err
+wrap(const char *with, const char *target)
+{
+	struct hf_p11_wrap_in in = { .name = text_of(with),
+		.key_version = 1,
+		.how.mechanism = TEXT("aes-kwp"),
+		.target = text_of(target) };
+	struct hf_p11_use_out out;
+
+	return service_call(&service, "p11.wrap", &in, &out, &why);
+}
+
+static void
+what_is_extracted_goes_by_the_rules_for_that(void **state)
+{
+	(void)state;
+	service_policy(&service, "path \"*\" { " ALL " }");
+	assert_int_equal(
+	    generate("wrapper", "aes256-gcm96", HF_P11_WRAP | HF_P11_UNWRAP),
+	    HF_OK);
+	assert_int_equal(
+	    generate("leaver", "aes256-gcm96", HF_P11_ENCRYPT | HF_P11_EXTRACT),
+	    HF_OK);
+	assert_int_equal(wrap("wrapper", "leaver"), HF_OK);
+	service_policy(&service,
+	    "path \"transit/wrap/*\" { " ALL " }\n"
+	    "path \"transit/extract/leaver\" { " ALL
+	    " denied_parameters = { \"mechanism\" = [\"aes-kwp\"] } }");
+	assert_int_equal(wrap("wrapper", "leaver"), HF_ERR_KEY_UNEXTRACTABLE);
+	/* Nothing is wrapped for a response here, whatever a rule asks. */
+	service_policy(&service,
+	    "path \"transit/wrap/*\" { " ALL " }\n"
+	    "path \"transit/extract/leaver\" { " ALL
+	    " min_wrapping_ttl = \"1h\" }");
+	assert_int_equal(wrap("wrapper", "leaver"), HF_ERR_KEY_UNEXTRACTABLE);
+	service_policy(&service,
+	    "path \"transit/wrap/*\" { " ALL " }\n"
+	    "path \"transit/extract/leaver\" { " ALL " }");
+	assert_int_equal(wrap("wrapper", "leaver"), HF_OK);
+	service_policy(&service, "path \"*\" { " ALL " }");
+}
+
 /* -- MACs -- */
 
 static void
@@ -790,6 +906,8 @@ main(void)
 		cmocka_unit_test(
 		    material_in_clear_comes_over_the_local_socket_alone),
 		cmocka_unit_test(material_must_be_a_key_of_its_type),
+		cmocka_unit_test(what_decrypts_goes_by_the_rules_for_that),
+		cmocka_unit_test(what_is_extracted_goes_by_the_rules_for_that),
 		cmocka_unit_test(each_kind_of_mac_has_its_operation),
 		cmocka_unit_test(a_mac_is_never_verified_in_pieces),
 		cmocka_unit_test(session_keys_do_what_they_were_made_for),

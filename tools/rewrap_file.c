@@ -173,6 +173,17 @@ skip_done(struct job *j)
 	return STATUS_OK;
 }
 
+/* The folder may be one where others make files, too: what stands in theirs
+ * was not done by us. */
+static bool
+is_own_file(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_uid == geteuid();
+}
+
 static int
 open_files(struct job *j)
 {
@@ -183,9 +194,13 @@ open_files(struct job *j)
 		return fail_usage("%s: %s", j->path, strerror(errno));
 	if ((status = name_partial(j)) != STATUS_OK)
 		return status;
-	j->fd = open(j->partial, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	j->fd = open(j->partial,
+	    O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+	    0666);
 	if (j->fd < 0)
 		return fail_usage("%s: %s", j->partial, strerror(errno));
+	if (!is_own_file(j->fd))
+		return fail_usage("%s is not a file of yours", j->partial);
 	if (flock(j->fd, LOCK_EX | LOCK_NB) != 0)
 		return fail_usage("%s: somebody else is at it", j->partial);
 	status = count_done(j);

@@ -79,9 +79,9 @@ connection_await(struct connection *c, struct exchange *ex,
 		wait_for_answer(c, ex);
 		return;
 	}
-	/* Were a job under way, its cell would be lost: no handler may answer
-	 * without the answer that it asked for, but this need not rest on it.
-	 */
+	/* Were a job under way, its cell would be kept back for a while: no
+	 * handler may answer without the answer that it asked for, but this
+	 * need not rest on it. */
 	hsm_await_drop(&ex->await);
 	c->awaits = false;
 	connection_conclude(c, ex, err);

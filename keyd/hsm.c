@@ -140,7 +140,7 @@ ring_open_inside(struct hsm *hsm)
 {
 	int fds[RING_FDS];
 
-	if (hsm_ring_open(ring_late, hsm, true, &hsm->ring) != HF_OK)
+	if (hsm_ring_open(ring_late, hsm, &hsm->ring) != HF_OK)
 		return;
 	hsm_ring_begin(hsm->ring, EPOCH_INSIDE);
 	if (hsm_ring_fds(hsm->ring, fds))

@@ -941,7 +941,7 @@ hsm_process_open(const struct hsm_settings *settings, struct secret *pin,
 	process_init(p, settings, pin);
 	p->watch = watch;
 	p->watch_ctx = ctx;
-	if (hsm_ring_open(ring_late, p, false, &p->ring) != HF_OK)
+	if (hsm_ring_open(ring_late, p, &p->ring) != HF_OK)
 		log_info("HSM: no memory can be shared with its process: "
 			 "slower");
 	p->uri = strdup(settings->uri);

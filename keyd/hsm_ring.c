@@ -20,13 +20,12 @@
 enum cell_state {
 	CELL_FREE,
 	CELL_TAKEN,
-	CELL_BARRED, /* a process that still is may write to it */
+	CELL_BARRED, /* given up, and its job may still write to it */
 };
 
 struct hsm_ring {
 	ring_late_fn *late;
 	void *ctx;
-	bool inside;
 	int memory, port[RING_PORTS];
 	struct ring_memory *shared;
 
@@ -35,6 +34,7 @@ struct hsm_ring {
 	uint32_t tail;
 	enum cell_state cell[RING_CELLS];
 	size_t used[RING_CELLS]; /* bytes, for wiping */
+	unsigned barred;         /* cells that are */
 	unsigned last;           /* cell that was taken */
 };
 
@@ -120,7 +120,7 @@ ring_make(struct hsm_ring *r)
 }
 
 enum hf_err
-hsm_ring_open(ring_late_fn *late, void *ctx, bool inside, struct hsm_ring **out)
+hsm_ring_open(ring_late_fn *late, void *ctx, struct hsm_ring **out)
 {
 	struct hsm_ring *r = calloc(1, sizeof(*r));
 	enum hf_err err;
@@ -129,7 +129,6 @@ hsm_ring_open(ring_late_fn *late, void *ctx, bool inside, struct hsm_ring **out)
 		return HF_ERR_NO_MEMORY;
 	r->late = late;
 	r->ctx = ctx;
-	r->inside = inside;
 	r->memory = -1;
 	for (size_t i = 0; i < RING_PORTS; i++)
 		r->port[i] = -1;
@@ -175,15 +174,20 @@ hsm_ring_fds(const struct hsm_ring *r, int fds[RING_FDS])
 
 /* -- Processes -- */
 
-/* Its process is gone: what was left in them is nobody's. Lock is held. */
+/*
+ * What was left in them is nobody's: their process is gone, or they were
+ * answered after all, and nobody writes to a cell after that. (What a library
+ * gone mad writes, it may write anywhere.) Lock is held.
+ */
 static void
-cells_unbar(struct hsm_ring *r)
+cells_unbar(struct hsm_ring *r, bool gone)
 {
-	for (size_t i = 0; i < RING_CELLS; i++) {
-		if (r->cell[i] != CELL_BARRED)
+	for (unsigned i = 0; i < RING_CELLS && r->barred > 0; i++) {
+		if (r->cell[i] != CELL_BARRED || !(gone || hsm_ring_done(r, i)))
 			continue;
 		bytes_wipe(r->shared->cell[i], RING_ROOM);
 		r->cell[i] = CELL_FREE;
+		r->barred--;
 	}
 }
 
@@ -194,7 +198,7 @@ hsm_ring_begin(struct hsm_ring *r, uint64_t epoch)
 	struct ring_memory *m = r->shared;
 
 	(void)pthread_mutex_lock(&r->lock);
-	cells_unbar(r);
+	cells_unbar(r, true);
 	for (size_t i = 0; i < RING_CELLS; i++)
 		atomic_store(&m->done[i], 0);
 	r->tail = 0;
@@ -213,7 +217,7 @@ hsm_ring_end(struct hsm_ring *r)
 {
 	(void)pthread_mutex_lock(&r->lock);
 	atomic_store(&r->epoch, 0);
-	cells_unbar(r);
+	cells_unbar(r, true);
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
@@ -246,28 +250,17 @@ hsm_ring_wake(struct hsm_ring *r, unsigned port)
 
 /* -- Jobs -- */
 
-/* A thread that was late may have come back. Lock is held. */
-static bool
-is_free(struct hsm_ring *r, unsigned cell)
-{
-	if (r->inside && r->cell[cell] == CELL_BARRED &&
-	    hsm_ring_done(r, cell)) {
-		bytes_wipe(r->shared->cell[cell], RING_ROOM);
-		r->cell[cell] = CELL_FREE;
-	}
-	return r->cell[cell] == CELL_FREE;
-}
-
 static bool
 cell_take(struct hsm_ring *r, uint64_t epoch, size_t size, unsigned *cell)
 {
 	bool found = false;
 
 	(void)pthread_mutex_lock(&r->lock);
+	cells_unbar(r, false);
 	for (unsigned i = 1; i <= RING_CELLS && !found; i++) {
 		unsigned at = (r->last + i) % RING_CELLS;
 
-		if (!is_free(r, at))
+		if (r->cell[at] != CELL_FREE)
 			continue;
 		found = atomic_load(&r->epoch) == epoch;
 		if (!found)
@@ -345,11 +338,13 @@ hsm_ring_give(struct hsm_ring *r, unsigned cell, uint64_t epoch, bool done)
 		bytes_wipe(r->shared->cell[cell], r->used[cell]);
 	(void)pthread_mutex_lock(&r->lock);
 	/* Another process than the one that had it, or none: that is gone. */
-	if (!done && atomic_load(&r->epoch) != epoch) {
+	if (!done &&
+	    (atomic_load(&r->epoch) != epoch || hsm_ring_done(r, cell))) {
 		bytes_wipe(r->shared->cell[cell], r->used[cell]);
 		done = true;
 	}
 	r->cell[cell] = done ? CELL_FREE : CELL_BARRED;
+	r->barred += !done;
 	(void)pthread_mutex_unlock(&r->lock);
 }
 

@@ -41,10 +41,7 @@ typedef void ring_late_fn(
 
 /* -- The daemon's side. Any thread. -- */
 
-/* `inside`: it is served by this process, and threads that were late come
- * back. */
-enum hf_err hsm_ring_open(
-    ring_late_fn *late, void *ctx, bool inside, struct hsm_ring **out);
+enum hf_err hsm_ring_open(ring_late_fn *late, void *ctx, struct hsm_ring **out);
 void hsm_ring_close(struct hsm_ring *ring); /* NULL is fine */
 
 /* For a new process: memory and ports, to be closed when they are sent. */
@@ -71,7 +68,8 @@ bool hsm_ring_done(const struct hsm_ring *ring, unsigned cell);
 /* False: this is not the job, or not a result of it. */
 bool hsm_ring_result(const struct hsm_ring *ring, unsigned cell,
     struct hsm_job *job, enum hf_err *err);
-/* Wipes. Not to be used again before the next process, unless it was done. */
+/* Wipes. What was not done is kept back, until it is or its process is gone:
+ * a late answer would be written over another job. */
 void hsm_ring_give(
     struct hsm_ring *ring, unsigned cell, uint64_t epoch, bool done);
 /* The oldest has been waiting for long: is somebody stuck? */

@@ -210,6 +210,28 @@ refuses_what_it_has_no_room_for(void **state)
 	}
 }
 
+/* Who asked went away before the answer came, many times. */
+static void
+has_room_again_for_what_nobody_waits_for(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t out[TEXT_LEN + TAG];
+
+	for (size_t i = 0; i < 2 * RING_CELLS; i++) {
+		struct hsm_await gone = { .state = AWAIT_READY, .port = PORT };
+		struct hsm_await kept = gone;
+
+		assert_int_equal(encrypt(f, &gone, out), HF_ERR_DEFER);
+		assert_int_equal(encrypt(f, &kept, out), HF_ERR_DEFER);
+		assert_int_equal(gone.state, AWAIT_SENT);
+		assert_int_equal(kept.state, AWAIT_SENT);
+		hsm_await_drop(&gone);
+		until_over(f, &kept);
+		assert_int_equal(encrypt(f, &kept, out), HF_OK);
+		assert_memory_equal(out, f->sealed, sizeof(out));
+	}
+}
+
 /* What is late has its process killed; the next one goes on, and what others
  * had under way in there is for workers. */
 static void
@@ -323,6 +345,8 @@ main(void)
 		INSIDE(has_many_under_way),
 		WORKER(refuses_what_it_has_no_room_for),
 		INSIDE(refuses_what_it_has_no_room_for),
+		WORKER(has_room_again_for_what_nobody_waits_for),
+		INSIDE(has_room_again_for_what_nobody_waits_for),
 		WORKER(replaces_a_process_that_is_late),
 		INSIDE(says_what_is_late_inside),
 		WORKER(says_when_to_look_again),

@@ -57,7 +57,7 @@ struct hsm_await {
 	bool lost; /* with its process: it may have been its end */
 	bool has_nonce;
 	uint8_t nonce[AWAIT_NONCE];
-	const void *counted; /* towards whose limit it was */
+	uint64_t counted; /* usage_serial() of what it counted towards */
 };
 
 /*

@@ -352,11 +352,11 @@ take(const struct keyuse *use, const struct key *key,
 	struct hsm_await *a = use->await;
 	enum hf_err err;
 
-	if (a != NULL && a->counted == v->usage)
+	if (a != NULL && a->counted == usage_serial(v->usage))
 		return HF_OK; /* the request is run again */
 	err = usage_take(v->usage, key->use_limit, use->may_block);
 	if (err == HF_OK && a != NULL)
-		a->counted = v->usage;
+		a->counted = usage_serial(v->usage);
 	return err;
 }
 

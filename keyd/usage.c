@@ -313,6 +313,7 @@ usage_version_locked(struct usage_key *key, uint32_t number)
 	if (u == NULL)
 		return NULL;
 	u->key = key;
+	u->serial = atomic_fetch_add(&key->all->serials, 1) + 1;
 	u->number = number;
 	memmove(&key->versions[at + 1], &key->versions[at],
 	    (key->count - at) * sizeof(struct usage *));
@@ -332,6 +333,12 @@ usage_version(struct usage_key *key, uint32_t number)
 		u->gone = false; /* restored, maybe */
 	(void)pthread_mutex_unlock(&key->all->lock);
 	return u;
+}
+
+uint64_t
+usage_serial(const struct usage *u)
+{
+	return u == NULL ? 0 : u->serial;
 }
 
 void

@@ -79,6 +79,10 @@ enum hf_err usage_open(struct usages *all, const uint8_t *id,
 /* The counters of a version; NULL when there is no memory. */
 struct usage *usage_version(struct usage_key *key, uint32_t number);
 
+/* Names these counters for as long as the daemon runs: others get another
+ * number, also where they take the place of these. 0 for NULL. */
+uint64_t usage_serial(const struct usage *u);
+
 /* NULL is fine. */
 void usage_close(struct usage_key *key);
 

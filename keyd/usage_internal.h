@@ -20,6 +20,7 @@ struct use_counter {
 
 struct usage {
 	struct usage_key *key;
+	uint64_t serial;
 	uint32_t number;
 	bool gone; /* under usages.lock */
 	_Atomic bool dirty;
@@ -46,6 +47,7 @@ struct usages {
 	pthread_mutex_t lock;
 	struct usage_key *table[USAGE_BUCKETS];
 	uint64_t frees; /* a record that was read before may be old */
+	_Atomic uint64_t serials;
 	_Atomic(struct usage *) dirty;
 	void (*wake)(void *ctx);
 	void *ctx;

@@ -11,7 +11,10 @@
 
 #include <cmocka.h>
 
+#include "../../keyd/hsm_await.h"
 #include "../../keyd/key.h"
+#include "../../keyd/keys.h"
+#include "../../keyd/keyuse.h"
 #include "../../lib/bytes.h"
 #include "../fake/service.h"
 
@@ -392,6 +395,30 @@ what_is_forgotten_is_not_written(void **state)
 	    HF_ERR_NOT_FOUND);
 }
 
+/* They may lie where others lay. */
+static void
+counters_are_told_apart(void **state)
+{
+	struct usage_key *key, *same;
+	struct usage *u, *other, *again;
+	uint64_t serial;
+
+	(void)state;
+	key = open_key(60, &u);
+	other = usage_version(key, 61);
+	serial = usage_serial(u);
+	assert_true(serial != 0);
+	assert_true(usage_serial(other) != serial);
+	same = open_key(60, &again);
+	assert_true(usage_serial(again) == serial);
+	usage_close(same);
+	usage_close(key);
+	key = open_key(60, &again);
+	assert_true(usage_serial(again) != serial);
+	usage_close(key);
+	assert_true(usage_serial(NULL) == 0);
+}
+
 static void
 a_changed_record_is_refused(void **state)
 {
@@ -578,6 +605,45 @@ a_rotated_key_goes_on_counting(void **state)
 	assert_int_equal(shown("turned", 2, "encrypt"), 2);
 }
 
+/* A key that comes in the place of another one, between two runs of a request,
+ * has nothing counted yet. */
+static void
+a_request_that_is_run_again_counts_once_for_each_key(void **state)
+{
+	struct hsm_await await = { 0 };
+	const struct keyuse use = {
+		.server = &service.server, .may_block = true, .await = &await
+	};
+	struct hf_name_in name = { TEXT("again") };
+	struct hf_key_config_in config = { .name = TEXT("again"),
+		.deletion_allowed = HF_TRUE };
+	struct hf_key_info info;
+	struct hf_empty nothing;
+	uint8_t out[64];
+	size_t len;
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		struct key *key;
+
+		make("again", "aes256-gcm96", "wrapped");
+		CALL("key.config", config, info);
+		assert_int_equal(
+		    keys_get(service.server.keys, TEXT("again"), true, &key),
+		    HF_OK);
+		for (unsigned run = 0; run < 2; run++)
+			assert_int_equal(
+			    keyuse_encrypt(&use, key, &key->versions[0],
+				bytes_of(NULL, 0), bytes_of("x", 1), out, &len),
+			    HF_OK);
+		assert_int_equal(usage_taken(key->versions[0].usage), 1);
+		key_unref(key);
+		CALL("key.delete", name, nothing);
+		assert_int_equal(
+		    usages_flush(keys_usages(service.server.keys)), HF_OK);
+	}
+}
+
 int
 main(void)
 {
@@ -593,10 +659,13 @@ main(void)
 		ALONE(counts_on_while_keys_come_and_go),
 		ALONE(wakes_once_until_it_is_written),
 		ALONE(what_is_forgotten_is_not_written),
+		ALONE(counters_are_told_apart),
 		ALONE(a_changed_record_is_refused),
 		cmocka_unit_test(operations_count_at_both_levels),
 		cmocka_unit_test(pkcs11_counts),
 		cmocka_unit_test(a_rotated_key_goes_on_counting),
+		cmocka_unit_test(
+		    a_request_that_is_run_again_counts_once_for_each_key),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -71,9 +71,6 @@ hierarchy_open_links(struct store *store, const struct hierarchy_link *links,
 		    "from the store: %s",
 		    hf_err_sentence(err));
 	}
-	/* One here and one there: whatever it was called before. */
-	if (h->root.count == 1 && h->link_count == 1)
-		memcpy(h->root.members[0].name, h->links[0].name, HSM_NAME);
 	*out = h;
 	return HF_OK;
 }

@@ -167,6 +167,52 @@ keyrings_load(struct hierarchy *h)
 	return err == HF_OK ? lc.err : err;
 }
 
+static enum hf_err
+keyring_read(struct hierarchy *h, struct hf_text name, struct keyring *out)
+{
+	char stored[KEYRING_STORE_NAME];
+	struct keyring_record rec;
+	struct store_value v = { 0 };
+	struct arena *arena = NULL;
+	enum hf_err err;
+
+	keyring_store_name(name, stored);
+	if ((err = store_get(h->store, text_of(stored), &v)) == HF_OK &&
+	    (err = arena_new(KEYRING_ARENA, KEYRING_ARENA, &arena)) == HF_OK)
+		err = record_decode_list(
+		    &keyring_schema, bytes_of(v.ptr, v.len), arena, &rec);
+	if (err == HF_OK) {
+		keyring_set(out, &rec);
+		out->info.revision = v.revision;
+	}
+	arena_free(arena);
+	store_value_free(&v);
+	return err;
+}
+
+/*
+ * After a commit that failed: it may have been made all the same. What is in
+ * memory then is what stands in the store, as after the next start; else each
+ * later change would fail with a conflict until then.
+ */
+static void
+keyring_follow(struct hierarchy *h, struct keyring *k)
+{
+	struct keyring now = { 0 };
+
+	if (keyring_read(h, text_of(k->info.name), &now) != HF_OK ||
+	    memcmp(now.id, k->id, HSM_ID) != 0)
+		return;
+	memcpy(now.info.name, k->info.name, sizeof(now.info.name));
+	(void)pthread_rwlock_wrlock(&h->lock);
+	k->info = now.info;
+	memcpy(k->wraps, now.wraps, sizeof(k->wraps));
+	k->wrap_count = now.wrap_count;
+	if (now.info.destroyed)
+		secret_free(&k->key);
+	(void)pthread_rwlock_unlock(&h->lock);
+}
+
 /* -- Writing -- */
 
 /* Writes the record of a keyring; `info` gets its revision. */
@@ -213,8 +259,10 @@ keyring_set_wraps(struct hierarchy *h, struct keyring *k,
 
 	if (count > 0)
 		info.master_version = oldest_version(wraps, count);
-	if ((err = keyring_store(h, k->id, wraps, count, &info)) != HF_OK)
+	if ((err = keyring_store(h, k->id, wraps, count, &info)) != HF_OK) {
+		keyring_follow(h, k);
 		return err;
+	}
 	(void)pthread_rwlock_wrlock(&h->lock);
 	memset(k->wraps, 0, sizeof(k->wraps));
 	memcpy(k->wraps, wraps, count * sizeof(*wraps));
@@ -513,16 +561,18 @@ keyring_make(struct hierarchy *h, struct hf_text name, struct keyring **out)
 	if ((err = crypto_random(k->id, sizeof(k->id))) == HF_OK &&
 	    (err = wraps_make(h, k, &key, wraps, &count)) == HF_OK)
 		err = keyring_set_wraps(h, k, wraps, count);
-	if (err != HF_OK) {
+	if (err != HF_OK && k->info.revision == 0) {
 		free(k);
 		return err;
 	}
+	/* Also one that is in the store though its commit failed. */
 	secret_move(&k->key, &key);
 	(void)pthread_rwlock_wrlock(&h->lock);
 	keyring_insert(h, k);
 	(void)pthread_rwlock_unlock(&h->lock);
-	*out = k;
-	return HF_OK;
+	if (err == HF_OK)
+		*out = k;
+	return err;
 }
 
 /* -- From outside -- */
@@ -607,8 +657,10 @@ destroy_now(struct hierarchy *h, struct keyring *k)
 		return HF_ERR_KEYRING_NOT_FOUND;
 	info = k->info;
 	info.destroyed = true;
-	if ((err = keyring_store(h, k->id, NULL, 0, &info)) != HF_OK)
+	if ((err = keyring_store(h, k->id, NULL, 0, &info)) != HF_OK) {
+		keyring_follow(h, k);
 		return err;
+	}
 	(void)pthread_rwlock_wrlock(&h->lock);
 	k->info = info;
 	k->wrap_count = 0;

@@ -157,8 +157,14 @@ root_load(struct hierarchy *h)
 	err = root_decode(h, bytes_of(v.ptr, v.len), &r);
 	r.revision = v.revision;
 	store_value_free(&v);
-	if (err == HF_OK)
+	/* One here and one there: whatever it was called before. */
+	if (r.count == 1 && h->link_count == 1)
+		memcpy(r.members[0].name, h->links[0].name, HSM_NAME);
+	if (err == HF_OK) {
+		(void)pthread_rwlock_wrlock(&h->lock);
 		h->root = r;
+		(void)pthread_rwlock_unlock(&h->lock);
+	}
 	return err;
 }
 
@@ -209,8 +215,11 @@ root_save(struct hierarchy *h, struct root *next)
 	err = store_commit(h->store, &cond, 1,
 	    &(struct store_write){ TEXT("hsm/root"), bytes_of(buf, len) }, 1,
 	    &next->revision);
-	if (err != HF_OK)
+	if (err != HF_OK) {
+		/* It may have been made all the same: memory follows. */
+		(void)root_load(h);
 		return err;
+	}
 	(void)pthread_rwlock_wrlock(&h->lock);
 	h->root = *next;
 	(void)pthread_rwlock_unlock(&h->lock);

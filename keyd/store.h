@@ -67,7 +67,9 @@ struct store_write {
 /*
  * All or nothing, and durable when it returns HF_OK. HF_ERR_STORE_CONFLICT:
  * a condition did not hold and nothing was written. HF_ERR_STORE_FULL,
- * HF_ERR_STORE: nothing was written. *revision (may be NULL) is the commit's.
+ * HF_ERR_STORE: nothing was written, as far as the engine can tell. One that is
+ * reached over a network cannot always; whoever has what is stored in memory
+ * too reads it again. *revision (may be NULL) is the commit's.
  * HF_ERR_DRY_RUN: it would have been, but nothing is in a dry run (effects.h).
  */
 enum hf_err store_commit(struct store *store, const struct store_cond *conds,

@@ -357,6 +357,67 @@ what_a_destroyed_keyring_sealed_stays_closed(void **state)
 	store_value_free(&v);
 }
 
+/* A commit that is made, and of which the store says that it failed. */
+static void
+fails_unheard(struct fixture *f, struct death *d)
+{
+	*d = (struct death){ 1, STORE_MEMORY_AFTER, 0, false };
+	store_memory_hook(f->memory, die, d);
+}
+
+static void
+a_keyring_is_known_though_its_commit_failed(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t sealed[SAMPLE + SEAL_EXTRA];
+	struct keyring_info info;
+	struct death d;
+
+	fails_unheard(f, &d);
+	assert_int_equal(
+	    keyring_create(f->h, TEXT("alpha"), &info), HF_ERR_STORE);
+	store_memory_hook(f->memory, NULL, NULL);
+	assert_int_equal(
+	    keyring_create(f->h, TEXT("alpha"), &info), HF_ERR_NAME_TAKEN);
+	assert_int_equal(keyring_info(f->h, TEXT("alpha"), &info), HF_OK);
+	seal(f, "alpha", "x", sealed);
+	restart(f);
+	assert_int_equal(hierarchy_unlock(f->h, &why), HF_OK);
+	assert_int_equal(unseal(f, "x", sealed, sizeof(sealed)), HF_OK);
+	fails_unheard(f, &d);
+	assert_int_equal(keyring_destroy(f->h, TEXT("alpha")), HF_ERR_STORE);
+	store_memory_hook(f->memory, NULL, NULL);
+	assert_int_equal(
+	    unseal(f, "x", sealed, sizeof(sealed)), HF_ERR_KEYRING_NOT_FOUND);
+	assert_int_equal(
+	    keyring_destroy(f->h, TEXT("alpha")), HF_ERR_KEYRING_NOT_FOUND);
+}
+
+/* And one that was not made leaves everything as it was. */
+static void
+a_keyring_is_unknown_when_its_commit_was_not_made(void **state)
+{
+	struct fixture *f = *state;
+	struct death d = { 1, STORE_MEMORY_BEFORE, 0, false };
+	uint8_t sealed[SAMPLE + SEAL_EXTRA];
+	struct keyring_info info;
+
+	store_memory_hook(f->memory, die, &d);
+	assert_int_equal(
+	    keyring_create(f->h, TEXT("alpha"), &info), HF_ERR_STORE);
+	store_memory_hook(f->memory, NULL, NULL);
+	assert_int_equal(
+	    keyring_info(f->h, TEXT("alpha"), &info), HF_ERR_KEYRING_NOT_FOUND);
+	assert_int_equal(keyring_create(f->h, TEXT("alpha"), &info), HF_OK);
+	seal(f, "alpha", "x", sealed);
+	d = (struct death){ 1, STORE_MEMORY_BEFORE, 0, false };
+	store_memory_hook(f->memory, die, &d);
+	assert_int_equal(keyring_destroy(f->h, TEXT("alpha")), HF_ERR_STORE);
+	store_memory_hook(f->memory, NULL, NULL);
+	assert_int_equal(unseal(f, "x", sealed, sizeof(sealed)), HF_OK);
+	assert_int_equal(keyring_destroy(f->h, TEXT("alpha")), HF_OK);
+}
+
 static void
 one_damaged_keyring_does_not_keep_others_closed(void **state)
 {
@@ -473,6 +534,37 @@ rotation_goes_on_wherever_it_was_cut_short(void **state)
 					   : STORE_MEMORY_BEFORE,
 			    at >= 5 || ((at + way / 2) & 1) != 0,
 			    (way & 2) != 0);
+}
+
+/* The same without a restart: a conflict would stay for as long. */
+static void
+a_rotation_goes_on_after_each_commit_that_failed(void **state)
+{
+	struct fixture *f = *state;
+	struct keyring_info info;
+
+	assert_int_equal(keyring_create(f->h, TEXT("alpha"), &info), HF_OK);
+	for (unsigned at = 1; at <= 6; at++)
+		for (int when = STORE_MEMORY_BEFORE; when <= STORE_MEMORY_AFTER;
+		     when++) {
+			struct death d = { at, (enum store_memory_when)when, 0,
+				false };
+			uint8_t sealed[SAMPLE + SEAL_EXTRA];
+			uint64_t version, count;
+
+			seal(f, "alpha", "x", sealed);
+			store_memory_hook(f->memory, die, &d);
+			(void)hierarchy_rotate_master(
+			    f->h, true, &version, &count, &why);
+			store_memory_hook(f->memory, NULL, NULL);
+			assert_true(d.happened);
+			assert_int_equal(hierarchy_rotate_master(f->h, true,
+					     &version, &count, &why),
+			    HF_OK);
+			assert_int_equal(hierarchy_rotation_pending(f->h), 0);
+			assert_int_equal(
+			    unseal(f, "x", sealed, sizeof(sealed)), HF_OK);
+		}
 }
 
 static void
@@ -692,12 +784,21 @@ main(void)
 		    what_a_destroyed_keyring_sealed_stays_closed, setup_made,
 		    teardown),
 		cmocka_unit_test_setup_teardown(
+		    a_keyring_is_known_though_its_commit_failed, setup_made,
+		    teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_keyring_is_unknown_when_its_commit_was_not_made,
+		    setup_made, teardown),
+		cmocka_unit_test_setup_teardown(
 		    one_damaged_keyring_does_not_keep_others_closed, setup_made,
 		    teardown),
 		cmocka_unit_test_setup_teardown(
 		    rotation_moves_every_keyring_to_a_new_master, setup_made,
 		    teardown),
 		cmocka_unit_test(rotation_goes_on_wherever_it_was_cut_short),
+		cmocka_unit_test_setup_teardown(
+		    a_rotation_goes_on_after_each_commit_that_failed,
+		    setup_made, teardown),
 		cmocka_unit_test_setup_teardown(
 		    tells_how_much_of_a_rotation_is_left, setup_made, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -40,6 +40,16 @@ key_use_latest(const struct key_version *v, struct key_use *out)
 		consider(v, needed[i], out);
 }
 
+uint64_t
+key_use_since(uint64_t seconds)
+{
+	uint64_t now = (uint64_t)time(NULL);
+
+	if (seconds == 0)
+		return 0;
+	return now > seconds ? now - seconds : 1;
+}
+
 bool
 key_use_lately(const struct key_version *v, uint64_t since, struct key_use *out)
 {

@@ -19,6 +19,9 @@ struct key_use {
 /* The latest use that says that the version is needed. */
 void key_use_latest(const struct key_version *v, struct key_use *out);
 
+/* Since when a use counts when so many seconds do; 0: none does. */
+uint64_t key_use_since(uint64_t seconds);
+
 /* Whether that was since then; `out` is filled in any case. */
 bool key_use_lately(
     const struct key_version *v, uint64_t since, struct key_use *out);

@@ -7,8 +7,6 @@
 #include "crypto_x509.h"
 #include "handlers.h"
 
-#include <time.h>
-
 #include "../lib/bytes.h"
 #include "context_names.h"
 #include "key.h"
@@ -680,12 +678,9 @@ config_change(void *ctx, const struct key *key, struct key_record *rec,
 static uint64_t
 unused_since(const struct request *rq, struct hf_uint asked, bool force)
 {
-	uint64_t now = (uint64_t)time(NULL);
-	uint64_t seconds = asked.present ? asked.value : rq->server->lately;
-
-	if (force || seconds == 0)
+	if (force)
 		return 0;
-	return now > seconds ? now - seconds : 1;
+	return key_use_since(asked.present ? asked.value : rq->server->lately);
 }
 
 /* Whoever ends the use of versions by hand may; they are told what it ends. */

@@ -8,6 +8,7 @@
 #include "certificates.h"
 #include "crypto_wrap.h"
 #include "handlers.h"
+#include "key_use.h"
 
 static struct certificates
 certificates_of(struct request *rq)
@@ -97,13 +98,15 @@ destroy_key(struct request *rq)
 
 /*
  * A version that is not in use goes at once: who destroys an object does not
- * come back in 30 days to look.
+ * come back in 30 days to look. So it must not have been used lately, as for
+ * key.version_destroy; here nobody can say that it shall go all the same.
  */
 static enum hf_err
 destroy_version(struct request *rq, uint64_t version)
 {
-	enum hf_err err = keys_version_destroy(rq->server->keys,
-	    text_of(rq->key->name), version, 0, 0, NULL, &rq->why);
+	enum hf_err err =
+	    keys_version_destroy(rq->server->keys, text_of(rq->key->name),
+		version, 0, key_use_since(rq->server->lately), NULL, &rq->why);
 
 	if (err == HF_OK)
 		server_event(

@@ -726,6 +726,39 @@ sign(const char *name, const char *mechanism, struct hf_p11_use_out *out)
 	return service_call(&service, "p11.sign", &in, out, &why);
 }
 
+/* A signature of it was made just now: somebody will want to verify that. */
+static void
+destruction_leaves_a_version_that_was_used_lately(void **state)
+{
+	struct hf_key_create_in in = { .name = TEXT("lately"),
+		.type = TEXT("ecdsa-p256"),
+		.deletion_allowed = true };
+	struct hf_key_info info;
+	struct hf_p11_use_out signature;
+
+	(void)state;
+	service_policy(&service, "path \"*\" { " ALL " }");
+	assert_int_equal(
+	    service_call(&service, "key.create", &in, &info, &why), HF_OK);
+	assert_int_equal(sign("lately", "ecdsa", &signature), HF_OK);
+	rotate("lately");
+	rotate("lately");
+	service.server.lately = 3600;
+	assert_int_equal(destroy("lately", 1), HF_ERR_VERSION_IN_USE);
+	assert_non_null(strstr(why.text, "last sign at"));
+	assert_int_equal(destroy("lately", 2), HF_OK);
+	service.server.lately = 0;
+	assert_int_equal(destroy("lately", 1), HF_OK);
+	/* A key as a whole goes by its own leave, as by key.delete. */
+	in.name = TEXT("whole");
+	assert_int_equal(
+	    service_call(&service, "key.create", &in, &info, &why), HF_OK);
+	assert_int_equal(sign("whole", "ecdsa", &signature), HF_OK);
+	service.server.lately = 3600;
+	assert_int_equal(destroy("whole", 1), HF_OK);
+	service.server.lately = 0;
+}
+
 static void
 assert_verifies(
     const char *name, const char *mechanism, struct hf_bytes signature)
@@ -919,6 +952,8 @@ main(void)
 		cmocka_unit_test(
 		    a_session_key_is_of_a_type_and_size_that_there_is),
 		cmocka_unit_test(destruction_takes_what_is_not_in_use),
+		cmocka_unit_test(
+		    destruction_leaves_a_version_that_was_used_lately),
 		cmocka_unit_test(keys_in_the_hsm_are_listed_with_what_it_can),
 		cmocka_unit_test(only_what_is_brief_lingers),
 		cmocka_unit_test(any_private_operation_of_rsa_2048_lingers),

@@ -490,21 +490,43 @@ catalogue_refresh(struct slot *slot, const struct seen *old, struct shelf **out,
 	return err;
 }
 
-/* `any` age will do, or the daemon must have vouched for it just now. */
+/* The daemon must have vouched for it just now. */
 static enum hf_err
-catalogue(struct slot *slot, bool any, struct shelf **out, struct hf_why *why)
+catalogue(struct slot *slot, struct shelf **out, struct hf_why *why)
 {
 	bool fresh;
 	struct seen old = catalogue_get(slot, &fresh);
 	enum hf_err err;
 
-	if (fresh || (any && old.shelf != NULL)) {
+	if (fresh) {
 		*out = old.shelf;
 		return HF_OK;
 	}
 	err = catalogue_refresh(slot, &old, out, why);
 	shelf_put(old.shelf);
 	return err;
+}
+
+/* What needs no daemon, and is a part of each catalogue: profiles. */
+static enum hf_err
+catalogue_of_nothing(struct slot *slot, struct shelf **out)
+{
+	static const struct hf_p11_find_out nothing;
+
+	return shelf_make(&slot->config, &nothing, NULL, out);
+}
+
+/* Of any age, without asking. */
+static enum hf_err
+catalogue_known(struct slot *slot, struct shelf **out)
+{
+	bool fresh;
+	struct seen seen = catalogue_get(slot, &fresh);
+
+	if (seen.shelf == NULL)
+		return catalogue_of_nothing(slot, out);
+	*out = seen.shelf;
+	return HF_OK;
 }
 
 static struct object *
@@ -533,11 +555,12 @@ token_object(struct session *session, CK_OBJECT_HANDLE handle, CK_RV invalid,
 {
 	/* First what is there; then, for a handle that another process made
 	 * known or that is newer, what the daemon has. */
-	for (int any = 1; any >= 0; any--) {
+	for (int ask = 0; ask <= 1; ask++) {
 		struct shelf *shelf;
 		struct object *object;
-		enum hf_err err =
-		    catalogue(session->slot, any != 0, &shelf, &session->why);
+		enum hf_err err = ask == 0
+		    ? catalogue_known(session->slot, &shelf)
+		    : catalogue(session->slot, &shelf, &session->why);
 
 		if (err != HF_OK)
 			return rv_of(err);
@@ -592,8 +615,7 @@ object_by_public_key(struct session *session, CK_OBJECT_CLASS class,
     struct hf_bytes public_key_info, struct object **out)
 {
 	struct shelf *shelf;
-	enum hf_err err =
-	    catalogue(session->slot, false, &shelf, &session->why);
+	enum hf_err err = catalogue(session->slot, &shelf, &session->why);
 
 	*out = NULL;
 	if (err != HF_OK)
@@ -900,7 +922,6 @@ CK_RV
 object_find_start(
     struct session *session, const CK_ATTRIBUTE *template, CK_ULONG count)
 {
-	static const struct hf_p11_find_out nothing;
 	struct shelf *shelf;
 	enum hf_err err;
 	CK_RV rv;
@@ -910,10 +931,9 @@ object_find_start(
 	if ((rv = template_check(template, count)) != CKR_OK)
 		return rv;
 	if (needs_daemon(template, count))
-		err = catalogue(session->slot, false, &shelf, &session->why);
+		err = catalogue(session->slot, &shelf, &session->why);
 	else
-		err =
-		    shelf_make(&session->slot->config, &nothing, NULL, &shelf);
+		err = catalogue_of_nothing(session->slot, &shelf);
 	if (err != HF_OK)
 		return rv_of(err);
 	rv = collect(session, shelf, template, count);

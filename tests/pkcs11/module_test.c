@@ -189,6 +189,24 @@ now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* Which of the profiles it is, and no key. */
+static void
+is_a_profile(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object)
+{
+	CK_OBJECT_CLASS class = 0;
+	CK_ULONG id = 0;
+	CK_ATTRIBUTE a[] = { { CKA_CLASS, &class, sizeof(class) },
+		{ CKA_PROFILE_ID, &id, sizeof(id) } };
+	CK_ULONG size = 0;
+
+	assert_true(C_GetAttributeValue(h, object, a, 2) == CKR_OK);
+	assert_true(class == CKO_PROFILE);
+	assert_true(
+	    id == CKP_BASELINE_PROVIDER || id == CKP_PUBLIC_CERTIFICATES_TOKEN);
+	assert_true(C_GetObjectSize(h, object, &size) == CKR_OK);
+	assert_true(C_DestroyObject(h, object) != CKR_OK);
+}
+
 /* An empty list would be read as "no such key". */
 static void
 fails_a_search_at_once_while_the_daemon_is_away(void **state)
@@ -209,6 +227,10 @@ fails_a_search_at_once_while_the_daemon_is_away(void **state)
 	assert_true(C_FindObjects(h, found, 4, &n) == CKR_OK);
 	assert_int_equal(n, 2);
 	assert_true(C_FindObjectsFinal(h) == CKR_OK);
+	is_a_profile(h, found[0]);
+	is_a_profile(h, found[1]);
+	assert_true(
+	    C_GetAttributeValue(h, found[0] + 1, &a, 1) == CKR_DEVICE_ERROR);
 	a.pValue = &trust;
 	assert_true(C_FindObjectsInit(h, &a, 1) == CKR_OK);
 	assert_true(C_FindObjects(h, found, 4, &n) == CKR_OK);

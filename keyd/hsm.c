@@ -242,6 +242,7 @@ hsm_close(struct hsm *hsm)
 		return;
 	}
 	(void)pthread_join(hsm->thread, NULL);
+	/* None of them is in the module, nor can get there any more. */
 	hsm_ring_serve_end(hsm->server);
 	hsm->server = NULL;
 	token_disconnect(hsm);

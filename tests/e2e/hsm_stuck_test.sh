@@ -211,5 +211,32 @@ for action in hang crash; do
 	whole "the sign of life: $action"
 	ok "the sign of life does not come back ($action): noticed without a request"
 done
+# -- With the library inside nobody can be killed: a stop comes to its end all
+# the same, whichever thread hangs --
+stop_daemon
+rm -f "$P11_FAULTS"
+sed -i 's/deadline_ms = .*/deadline_ms = 1000/; s/keepalive_ms = .*/keepalive_ms = 3600000/' "$T/keyd.conf"
+hsm_setting 'process = "inside"'
+echo 'drain_seconds = 1' >>"$T/keyd.conf"
+for function in C_Sign C_GenerateKeyPair; do
+	start_daemon
+	faults "$function 1 hang"
+	case $function in
+	C_Sign) timeout 60 holdfast sign inside "$T/data" >/dev/null 2>&1 & ;;
+	*) timeout 60 holdfast key create stuck --type ecdsa-p256 --level hsm >/dev/null 2>&1 & ;;
+	esac
+	hung=$!
+	until_true 10 grep -q " $function hang " "$P11_LOG" || fail "nothing hangs in $function"
+	kill -TERM "$DAEMON_PID"
+	until_true 60 ended || fail "a stop waits for ever for $function"
+	wait "$DAEMON_PID" || true
+	DAEMON_PID=
+	wait "$hung" || true
+	rm "$P11_FAULTS"
+	ok "the library hangs inside in $function: the daemon stops"
+done
+start_daemon
+until_true 20 is_state ready || fail "after a stop: $(status state)"
+expect "and starts again, whole" opens_sealed
 expect "the audit log is whole" quiet holdfast audit verify "$T/audit.log"
 echo "$checks checks"

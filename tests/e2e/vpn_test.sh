@@ -9,6 +9,11 @@
 . "$(dirname "$0")/recipe.sh"
 
 start_service
+# Theirs is not the only one, and neither the first nor the last.
+for name in another zulu; do
+	holdfast key create "$name" --type rsa-2048 >/dev/null
+	holdfast key self-sign "$name" --subject "CN=$name" >/dev/null
+done
 recipe vpn "A key with a certificate"
 recipe vpn OpenVPN
 connected() { grep -q 'Initialization Sequence Completed' "$R/client.log"; }

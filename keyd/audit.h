@@ -30,15 +30,19 @@
  * Types that the log itself writes:
  *	start       the daemon opened the log; "file": "new" or "continued"
  *	reopen      goes on in a new file; "reason": "asked" or "renamed"
- *	damage      what was found is not what was written; "found": "missing",
- *	            "shorter", "different", "torn", "removed", "resized",
- *"error" recovered   lines "from" to "to" were written late: their callers were
- *	            told that the log failed, though the lines are here
- *	checkpoint  "checkpoint": its number, "covers": sequence number of the
- *	            last line signed, "hash": SHA-256 of that line, "key":
- *SHA-256 of the SubjectPublicKeyInfo, "signature": r || s of ECDSA P-256 with
- *SHA-256 over "holdfast-audit-checkpoint-v1", a zero byte, number and sequence
- *number (8 bytes each, big-endian), and the 32 bytes of the hash
+ *	damage      what was found is not what was written; "found":
+ *	            "missing", "shorter", "different", "torn", "removed",
+ *	            "resized" or "error"
+ *	recovered   lines "from" to "to" were written late: their callers
+ *	            were told that the log failed, though the lines are here
+ *	checkpoint  "checkpoint": its number, "covers": sequence number of
+ *	            the last line signed, "hash": SHA-256 of that line,
+ *	            "key": SHA-256 of the SubjectPublicKeyInfo, "signature":
+ *	            r || s of ECDSA P-256 with SHA-256 (FIPS 186-5) over
+ *	            "holdfast-audit-checkpoint-v1", a zero byte, number and
+ *	            sequence number (8 bytes each, big-endian), and the 32
+ *	            bytes of the hash
+ *	stop        the daemon closed the log
  */
 struct audit;
 

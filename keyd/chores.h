@@ -20,14 +20,14 @@ struct settings;
 struct chores;
 
 enum chore {
-	CHORE_HSM = 1,      /* the HSM's state changed */
-	CHORE_AUDIT = 2,    /* the audit log has lines that are not synced */
-	CHORE_USAGE = 4,    /* something was counted */
-	CHORE_DUE = 8,      /* something is due at another time */
-	CHORE_SCRUB = 16,   /* the store could not be cleared just now */
-	CHORE_PLAN = 128,   /* likewise, of what keys want by themselves */
-	CHORE_ONCE = 64,    /* an idempotency key was used */
-	CHORE_CONFIRM = 32, /* the wall clock is right */
+	CHORE_HSM = 1,       /* the HSM's state changed */
+	CHORE_AUDIT = 2,     /* the audit log has lines that are not synced */
+	CHORE_USAGE = 4,     /* something was counted */
+	CHORE_DUE = 8,       /* a destruction is due at another time */
+	CHORE_PLAN = 16,     /* what a key wants by itself is */
+	CHORE_SCRUB = 32,    /* the store could not be cleared just now */
+	CHORE_ONCE = 64,     /* an idempotency key was used */
+	CHORE_CONFIRM = 128, /* the wall clock is right */
 };
 
 /* Blocks the signals that stop the daemon. */

@@ -171,7 +171,7 @@ bool name_valid(struct hf_text name);
  * The frame of requests and replies (docs/protocol.md):
  *	{"op": tstr, "in": map, "dry_run": bool, "idempotency_key": tstr}
  *	{"out": map} / {"err": {...}} / {"dry_run": {...}}
- * request_open finds the two parts of a request without looking into "in".
+ * envelope_open finds the parts of a request without looking into "in".
  */
 struct envelope_options {
 	bool dry_run;

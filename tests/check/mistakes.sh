@@ -77,6 +77,16 @@ door 'PKCS#11' 'p11-kit/' 'keyd/hsm[a-z_]*\.[ch]|pkcs11/cryptoki\.h'
 door nettle 'nettle/' 'pkcs11/digest\.c'
 door systemd 'systemd/' 'keyd/(daemon|chores|listener)\.c'
 
+# -- Lists --
+
+# An error that nothing gives is one that somebody handles in vain.
+while read -r name; do
+	echo "include/holdfast/err.def: nothing gives $name" >&2
+	failed=1
+done < <(comm -23 \
+	<(sed -n 's/^HF_ERR(\([A-Z0-9_]*\),.*/HF_ERR_\1/p' include/holdfast/err.def | sort) \
+	<(grep -hoE 'HF_ERR_[A-Z0-9_]+' "${sources[@]}" | sort -u))
+
 # -- Housekeeping --
 
 mapfile -t most < <(printf '%s\n' "${all[@]}" | except 'tests/check/mistakes\.sh')

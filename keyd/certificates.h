@@ -20,7 +20,7 @@ struct certificates {
 	struct hierarchy *hierarchy;
 };
 
-enum { CERTIFICATE_NAME = 129, CERTIFICATE_UID = 16 };
+enum { CERTIFICATE_UID = 16 };
 
 struct certificate {
 	struct secret memory; /* what the views point into */

@@ -9,6 +9,7 @@
 #include <holdfast/bytes.h>
 #include <holdfast/err.h>
 
+#include "../lib/name.h"
 #include "../lib/secret.h"
 #include "hsm.h"
 #include "store.h"
@@ -33,7 +34,7 @@
  */
 struct hierarchy;
 
-enum { KEYRING_NAME = 129, HSM_DEVICES = 4, HSM_NAME = 33 };
+enum { KEYRING_NAME = NAME_SIZE, HSM_DEVICES = 4, HSM_NAME = 33 };
 
 /* An HSM as the configuration calls it. */
 struct hierarchy_link {

@@ -10,6 +10,7 @@
 #include <holdfast/bytes.h>
 #include <holdfast/err.h>
 
+#include "../lib/name.h"
 #include "../lib/secret.h"
 #include "crypto.h"
 #include "hierarchy.h"
@@ -44,17 +45,19 @@ struct key_version {
 	struct usage *usage; /* what it is used for; NULL: nobody counts */
 };
 
+enum { KEY_PREFIX = 33 /* of its ciphertexts, with a NUL */ };
+
 struct key {
 	_Atomic unsigned refs;
 	/* Every request writes to refs, and reads what follows: not in one
 	 * cache line. */
 	char apart[64];
-	char name[129];
+	char name[NAME_SIZE];
 	uint8_t id[HSM_ID];
 	const struct key_type *type;
 	enum key_level level; /* of new versions */
-	char keyring[129];
-	char prefix[33];
+	char keyring[KEYRING_NAME];
+	char prefix[KEY_PREFIX];
 	uint32_t latest, primary, min_available, min_decryption, min_encryption;
 	bool deletion_allowed, exportable, allow_plaintext_backup;
 	bool soft_deleted, imported;

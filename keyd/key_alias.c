@@ -18,7 +18,8 @@ alias_store_name(struct hf_text name, char out[KEY_STORE_NAME])
 }
 
 enum hf_err
-keys_alias_target(struct keys *keys, struct hf_text name, char target[129])
+keys_alias_target(
+    struct keys *keys, struct hf_text name, char target[NAME_SIZE])
 {
 	AUTO_SECRET plain = { 0 };
 	struct store_value v = { 0 };
@@ -34,8 +35,8 @@ keys_alias_target(struct keys *keys, struct hf_text name, char target[129])
 	if (err == HF_OK)
 		err = record_decode(&alias_schema, secret_view(&plain), &rec);
 	if (err == HF_OK)
-		(void)snprintf(
-		    target, 129, "%.*s", (int)rec.target.len, rec.target.ptr);
+		(void)snprintf(target, NAME_SIZE, "%.*s", (int)rec.target.len,
+		    rec.target.ptr);
 	store_value_free(&v);
 	return err;
 }
@@ -60,7 +61,7 @@ change_unmark_alias(struct change *c, const char *key, struct hf_text alias)
 /* What stands under the name of an alias; revision 0: nothing. */
 struct alias_now {
 	uint64_t revision;
-	char target[129]; /* "" when it cannot be opened any more */
+	char target[NAME_SIZE]; /* "" when it cannot be opened any more */
 };
 
 static enum hf_err

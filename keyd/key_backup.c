@@ -379,7 +379,7 @@ restore_commit(const struct restore *r, const struct key *old)
 static enum hf_err
 restore_once(const struct restore *r, struct hf_why *why)
 {
-	char target[129];
+	char target[NAME_SIZE];
 	struct key *old = NULL;
 	enum hf_err err = keys_load(r->keys, r->name, &old);
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "../lib/bytes.h"
+#include "../lib/name.h"
 #include "change.h"
 #include "key_use.h"
 #include "log.h"

@@ -320,7 +320,7 @@ enum found { FOUND_NOTHING, FOUND_KEY, FOUND_ALIAS };
 
 static enum found
 cache_get(struct keys *keys, struct hf_text name, struct key **key,
-    char target[129], uint64_t *drops)
+    char target[NAME_SIZE], uint64_t *drops)
 {
 	uint64_t hash = name_hash(keys, name);
 	struct keys_shard *s = shard_of(keys, hash);
@@ -348,7 +348,7 @@ cache_get(struct keys *keys, struct hf_text name, struct key **key,
 /* Fills the cache for a name from the store: a key, or else an alias. */
 static enum found
 cache_fill(struct keys *keys, struct hf_text name, uint64_t drops,
-    struct key **key, char target[129], enum hf_err *err)
+    struct key **key, char target[NAME_SIZE], enum hf_err *err)
 {
 	*err = keys_load(keys, name, key);
 	if (*err == HF_OK) {
@@ -372,7 +372,7 @@ look_up(struct keys *keys, struct hf_text name, bool may_block,
     struct key **out, bool *alias)
 {
 	struct hf_text ask = name;
-	char target[129], via[129];
+	char target[NAME_SIZE], via[NAME_SIZE];
 
 	*alias = false;
 	if (!name_valid(name))

@@ -2,6 +2,7 @@
 #ifndef KEYD_KEYS_H
 #define KEYD_KEYS_H
 
+#include "../lib/name.h"
 #include "key.h"
 
 /*
@@ -197,7 +198,7 @@ enum hf_err keys_list(struct keys *keys, struct hf_text after, size_t limit,
 enum hf_err keys_alias_list(struct keys *keys, struct hf_text after,
     size_t limit, keys_name_fn *each, void *ctx);
 enum hf_err keys_alias_target(
-    struct keys *keys, struct hf_text name, char target[129]);
+    struct keys *keys, struct hf_text name, char target[NAME_SIZE]);
 /* The aliases of one key. */
 enum hf_err keys_aliases_of(
     struct keys *keys, struct hf_text name, keys_name_fn *each, void *ctx);

@@ -25,10 +25,10 @@ struct newborns;
 /* A name in the cache: an opened key, or an alias. */
 struct keys_entry {
 	struct keys_entry *next;
-	char name[129];
-	struct key *key;  /* NULL: an alias ... */
-	char target[129]; /* ... to this */
-	bool used;        /* since the eviction looked last */
+	char name[NAME_SIZE];
+	struct key *key;        /* NULL: an alias ... */
+	char target[NAME_SIZE]; /* ... to this */
+	bool used;              /* since the eviction looked last */
 };
 
 struct keys_shard {

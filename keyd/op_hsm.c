@@ -248,7 +248,7 @@ note_loss(struct loss *loss, const char *name)
 }
 
 struct key_page {
-	char names[PAGE][129];
+	char names[PAGE][NAME_SIZE];
 	size_t count;
 };
 

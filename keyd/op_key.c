@@ -909,7 +909,7 @@ op_alias_list(struct request *rq, const struct hf_list_in *in,
 	if (out->aliases == NULL)
 		return HF_ERR_NO_MEMORY;
 	for (size_t i = 0; i < al.count; i++) {
-		char target[129];
+		char target[NAME_SIZE];
 
 		err = keys_alias_target(rq->server->keys, al.items[i], target);
 		if (err == HF_ERR_NOT_FOUND || err == HF_ERR_KEYRING_NOT_FOUND)

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 #include "../lib/bytes.h"
-#include "../lib/schema.h"
+#include "../lib/name.h"
 #include "effects.h"
 #include "policy_rule.h"
 

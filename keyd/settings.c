@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
-#include "../lib/schema.h"
+#include "../lib/name.h"
 #include "hcl.h"
 
 enum { PATH_LENGTH_MAX = 4095, SOCKET_LENGTH_MAX = 107, LISTENERS_MAX = 64 };

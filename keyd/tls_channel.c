@@ -16,7 +16,7 @@
 #include "identity.h"
 #include "transport.h"
 
-enum { NAME_LONGEST = 255, SUBJECT_LONGEST = 1024 };
+enum { CERT_NAME_LONGEST = 255, SUBJECT_LONGEST = 1024 };
 
 struct tls_context {
 	SSL_CTX *ssl;
@@ -242,11 +242,11 @@ tls_channel_wants_out(const struct tls_channel *ch)
 
 /* A name from a certificate, if policies and logs can speak of it. */
 static bool
-copy_name(const ASN1_STRING *from, char out[NAME_LONGEST + 1])
+copy_name(const ASN1_STRING *from, char out[CERT_NAME_LONGEST + 1])
 {
 	unsigned char *utf8 = NULL;
 	int len = ASN1_STRING_to_UTF8(&utf8, from);
-	bool ok = len > 0 && len <= NAME_LONGEST &&
+	bool ok = len > 0 && len <= CERT_NAME_LONGEST &&
 	    utf8_valid((struct hf_text){ (const char *)utf8, (size_t)len });
 
 	for (int i = 0; ok && i < len; i++)
@@ -260,7 +260,7 @@ copy_name(const ASN1_STRING *from, char out[NAME_LONGEST + 1])
 }
 
 static bool
-common_name(X509 *cert, char out[NAME_LONGEST + 1])
+common_name(X509 *cert, char out[CERT_NAME_LONGEST + 1])
 {
 	X509_NAME *subject = X509_get_subject_name(cert);
 	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
@@ -272,7 +272,7 @@ common_name(X509 *cert, char out[NAME_LONGEST + 1])
 }
 
 static bool
-alternative_name(X509 *cert, char out[NAME_LONGEST + 1])
+alternative_name(X509 *cert, char out[CERT_NAME_LONGEST + 1])
 {
 	GENERAL_NAMES *names =
 	    X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
@@ -312,7 +312,7 @@ subject_text(X509 *cert, char out[SUBJECT_LONGEST])
 static enum hf_err
 identity_of_x509(X509 *cert, const char *address, struct identity **out)
 {
-	char name[NAME_LONGEST + 1];
+	char name[CERT_NAME_LONGEST + 1];
 	char subject[SUBJECT_LONGEST];
 	uint8_t digest[32];
 	unsigned len = sizeof(digest);

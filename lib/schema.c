@@ -6,6 +6,7 @@
 
 #include "bytes.h"
 #include "context.h"
+#include "name.h"
 
 /* -- Reading: one CBOR item at a time, nothing allocated, nothing copied -- */
 
@@ -318,30 +319,6 @@ fail_field(const struct decode *d, enum hf_err err, const struct field *f,
     const char *what)
 {
 	return fail_at(d, err, f->name, strlen(f->name), what);
-}
-
-bool
-name_valid(struct hf_text name)
-{
-	/* A bit for each character: 0 to 9, A to Z, a to z; and "-", ".", "_",
-	 * which are not in front. */
-	static const uint64_t alnum[4] = { UINT64_C(0x03ff) << '0',
-		UINT64_C(0x3ffffff) << ('A' - 64) |
-		    UINT64_C(0x3ffffff) << ('a' - 64),
-		0, 0 };
-	static const uint64_t marks[4] = { UINT64_C(3) << '-',
-		UINT64_C(1) << ('_' - 64), 0, 0 };
-	uint64_t good = 1;
-
-	if (name.len < 1 || name.len > 128)
-		return false;
-	for (size_t i = 0; i < name.len; i++) {
-		uint8_t c = (uint8_t)name.ptr[i];
-		uint64_t word = alnum[c / 64] | (i > 0 ? marks[c / 64] : 0);
-
-		good &= word >> c % 64;
-	}
-	return good != 0;
 }
 
 /* Whether `t` is one of "a|b|c". */

@@ -164,9 +164,6 @@ enum hf_err schema_encode(const struct schema *schema, const void *in,
  * absent or zero one is left out, unless its row says REQUIRED or ALWAYS. */
 bool field_present(const struct field *f, const void *base);
 
-/* 1 to 128 of a-z A-Z 0-9 . _ -, starting with a letter or digit. */
-bool name_valid(struct hf_text name);
-
 /*
  * The frame of requests and replies (docs/protocol.md):
  *	{"op": tstr, "in": map, "dry_run": bool, "idempotency_key": tstr}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bytes.h"
 #include "context.h"
-#include "schema.h"
+#include "name.h"
 #include "stream.h"
 
 /*

@@ -27,7 +27,9 @@ check_context(const struct stream_header *h, const struct hf_open_how *how,
 		if (value == NULL || !text_equal(*value, want->value))
 			return hf_fail(why, HF_ERR_AUTH_FAILED,
 			    "the sealed file is not of this context: %.*s",
-			    (int)(want->name.len < 128 ? want->name.len : 128),
+			    (int)(want->name.len < CONTEXT_NAME_MAX
+				    ? want->name.len
+				    : CONTEXT_NAME_MAX),
 			    want->name.ptr);
 	}
 	return HF_OK;

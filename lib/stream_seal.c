@@ -6,7 +6,7 @@
 
 #include "bytes.h"
 #include "context.h"
-#include "schema.h"
+#include "name.h"
 #include "secret.h"
 #include "stream.h"
 
@@ -24,7 +24,7 @@ struct data_key {
 
 struct hf_sealer {
 	struct hf_client *client;
-	char name[128];
+	char name[NAME_LONGEST];
 	size_t name_len;
 	struct hf_uint key_version;
 	uint8_t context[CONTEXT_BYTES];

@@ -123,14 +123,14 @@ slug(struct hf_text label, char *out, size_t room)
 
 CK_RV
 plan_name(struct session *session, const struct plan *plan, int try,
-    char out[NAME_ROOM])
+    char out[NAME_SIZE])
 {
 	char base[100];
 	uint8_t random[6];
 	char digits[2 * sizeof(random) + 1];
 
 	if (try == 0 && name_valid(plan->stay.label)) {
-		(void)snprintf(out, NAME_ROOM, "%.*s",
+		(void)snprintf(out, NAME_SIZE, "%.*s",
 		    (int)plan->stay.label.len, plan->stay.label.ptr);
 	} else {
 		if (getrandom(random, sizeof(random), 0) !=
@@ -138,7 +138,7 @@ plan_name(struct session *session, const struct plan *plan, int try,
 			return CKR_FUNCTION_FAILED;
 		hex_encode(random, sizeof(random), digits);
 		slug(plan->stay.label, base, sizeof(base));
-		(void)snprintf(out, NAME_ROOM, "%s-%s",
+		(void)snprintf(out, NAME_SIZE, "%s-%s",
 		    base[0] == '\0' ? "key" : base, digits);
 	}
 	if (config_shows(&session->slot->config, text_of(out)))
@@ -208,7 +208,7 @@ static CK_RV
 generate_stay(struct session *session, const struct plan *plan,
     struct hf_p11_made *made, struct call *call)
 {
-	char name[NAME_ROOM];
+	char name[NAME_SIZE];
 	enum hf_err err = HF_ERR_KEY_EXISTS;
 	CK_RV rv;
 
@@ -233,7 +233,7 @@ import_stay(struct session *session, const struct plan *plan,
     struct hf_bytes material, struct hf_bytes public_key,
     struct hf_p11_made *made, struct call *call)
 {
-	char name[NAME_ROOM];
+	char name[NAME_SIZE];
 	enum hf_err err = HF_ERR_KEY_EXISTS;
 	CK_RV rv;
 
@@ -567,7 +567,7 @@ certificate_alone(struct session *session, const struct plan *plan, int try,
 		.label = plan->stay.label,
 		.id = plan->stay.id };
 	struct hf_p11_made made;
-	char name[NAME_ROOM];
+	char name[NAME_SIZE];
 	struct call call;
 	enum hf_err err;
 	CK_RV rv = plan_name(session, plan, try, name);

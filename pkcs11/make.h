@@ -2,6 +2,7 @@
 #ifndef PKCS11_MAKE_H
 #define PKCS11_MAKE_H
 
+#include "../lib/name.h"
 #include "cryptoki.h"
 #include "session.h"
 #include "template.h"
@@ -45,9 +46,8 @@ CK_RV plan_secret(struct session *session, const CK_ATTRIBUTE *template,
 CK_RV plan_uses(struct plan *plan);
 
 /* A name for a new object with that label: the nth try. */
-enum { NAME_ROOM = 129 };
 CK_RV plan_name(struct session *session, const struct plan *plan, int try,
-    char out[NAME_ROOM]);
+    char out[NAME_SIZE]);
 
 /* The session object of what the daemon made. */
 CK_RV plan_session_object(struct session *session, const struct plan *plan,

@@ -158,7 +158,7 @@ static CK_RV
 unwrap_as(struct session *session, const struct job *job, struct hf_bytes data,
     struct plan *plan, struct call *call, struct hf_p11_made *made)
 {
-	char name[NAME_ROOM];
+	char name[NAME_SIZE];
 	enum hf_err err = HF_ERR_KEY_EXISTS;
 	CK_RV rv;
 

@@ -7,12 +7,13 @@
 
 #include "../lib/buffer.h"
 #include "../lib/bytes.h"
+#include "../lib/name.h"
 #include "json.h"
 #include "option.h"
 #include "table.h"
 #include "tool.h"
 
-enum { PAGE = 500, NAME_BYTES = 129 };
+enum { PAGE = 500 };
 
 struct report {
 	const struct tool *tool;
@@ -125,7 +126,7 @@ report_one(struct report *r, struct hf_text name)
 
 /* The names of a page, which the next call to the service forgets. */
 struct page {
-	char names[PAGE][NAME_BYTES];
+	char names[PAGE][NAME_SIZE];
 	size_t count;
 };
 
@@ -143,7 +144,7 @@ read_page(struct report *r, const char *after, struct page *page)
 		return fail_service(err, &why);
 	page->count = out.keys_count < PAGE ? out.keys_count : PAGE;
 	for (size_t i = 0; i < page->count; i++)
-		(void)snprintf(page->names[i], NAME_BYTES, "%.*s",
+		(void)snprintf(page->names[i], NAME_SIZE, "%.*s",
 		    (int)out.keys[i].len, out.keys[i].ptr);
 	return STATUS_OK;
 }
@@ -152,7 +153,7 @@ static int
 report_all(struct report *r)
 {
 	struct page *page = calloc(1, sizeof(*page));
-	char after[NAME_BYTES] = "";
+	char after[NAME_SIZE] = "";
 	int status = STATUS_OK;
 
 	if (page == NULL)

@@ -241,24 +241,6 @@ refuses_values_outside_the_list_and_bad_names(void **state)
 	    "field name is not valid UTF-8");
 }
 
-static void
-names_are_those_that_err_def_describes(void **state)
-{
-	static const char *const good[] = { "a", "0", "A-b_c.d9" };
-	static const char *const bad[] = { "", ".a", "-a", "_a", "a b", "a/b",
-		"\xc3\xa4", "a\n" };
-	char text[129];
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		assert_true(name_valid(text_of(good[i])));
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_false(name_valid(text_of(bad[i])));
-	memset(text, 'a', sizeof(text));
-	assert_true(name_valid((struct hf_text){ text, 128 }));
-	assert_false(name_valid((struct hf_text){ text, 129 }));
-}
-
 struct long_bytes {
 	struct hf_bytes bytes;
 };
@@ -799,7 +781,6 @@ main(void)
 		cmocka_unit_test(names_the_place_inside_a_list),
 		cmocka_unit_test(refuses_too_many_items),
 		cmocka_unit_test(refuses_values_outside_the_list_and_bad_names),
-		cmocka_unit_test(names_are_those_that_err_def_describes),
 		cmocka_unit_test(
 		    reads_lengths_of_every_size_and_nothing_behind_the_end),
 		cmocka_unit_test(refuses_what_is_not_in_its_one_form),

@@ -253,16 +253,12 @@ struct key_page {
 };
 
 static bool
-add_name(
-    void *ctx, struct hf_text key, struct hf_bytes value, uint64_t revision)
+add_name(void *ctx, struct hf_text name)
 {
 	struct key_page *page = ctx;
-	struct hf_text prefix = TEXT("key/");
 
-	(void)value;
-	(void)revision;
 	(void)snprintf(page->names[page->count], sizeof(page->names[0]), "%.*s",
-	    (int)(key.len - prefix.len), key.ptr + prefix.len);
+	    (int)name.len, name.ptr);
 	page->count++;
 	return page->count < PAGE;
 }
@@ -293,26 +289,25 @@ page_check(struct loss *loss, const struct key_page *page)
 static enum hf_err
 loss_find(struct loss *loss)
 {
-	struct server *s = loss->rq->server;
 	struct key_page *page = request_alloc(loss->rq, sizeof(*page));
-	struct hf_text from = { 0 };
-	char after[160];
+	struct hf_text after = { 0 };
+	char last[NAME_SIZE];
 	enum hf_err err;
 
 	if (page == NULL)
 		return HF_ERR_NO_MEMORY;
 	do {
 		page->count = 0;
-		err = store_list(
-		    s->store, TEXT("key/"), from, PAGE, add_name, page);
+		err = keys_list(
+		    loss->rq->server->keys, after, PAGE, add_name, page);
 		if (err == HF_OK)
 			err = page_check(loss, page);
 		if (err != HF_OK)
 			return err;
 		if (page->count > 0) {
-			(void)snprintf(after, sizeof(after), "key/%s",
-			    page->names[page->count - 1]);
-			from = text_of(after);
+			memcpy(
+			    last, page->names[page->count - 1], sizeof(last));
+			after = text_of(last);
 		}
 	} while (page->count == PAGE);
 	return HF_OK;

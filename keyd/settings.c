@@ -2,7 +2,9 @@
 #include "settings.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,10 +142,17 @@ own(struct settings *s, char *text)
 	return HF_OK;
 }
 
-static enum hf_err
+/* Says what is wrong with a setting, under its whole name. */
+static __attribute__((format(printf, 4, 5))) enum hf_err
 refuse(const struct reader *r, const struct hcl_node *node,
-    const struct setting *row, const char *what)
+    const struct setting *row, const char *fmt, ...)
 {
+	char what[200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
 	return hcl_fail(r->file, node, r->why, "%s%s%s: %s",
 	    row->block == NULL ? "" : row->block, row->block == NULL ? "" : ".",
 	    row->name, what);
@@ -188,6 +197,14 @@ word_index(const char *words, struct hf_text text)
 	}
 }
 
+static enum hf_err
+refuse_word(const struct reader *r, const struct hcl_node *node,
+    const struct setting *row)
+{
+	return refuse(r, node, row, "one of %s expected, got \"%.60s\"",
+	    row->words, node->text.ptr);
+}
+
 /* prefix + text, with `folder` between when the text is a relative path. */
 static enum hf_err
 set_path(const struct reader *r, const struct hcl_node *node,
@@ -207,10 +224,10 @@ set_path(const struct reader *r, const struct hcl_node *node,
 	if ((err = own(r->s, path)) != HF_OK)
 		return err;
 	if (strlen(path) - strlen(prefix) > max)
-		return refuse(r, node, row,
-		    row->kind == SETTING_PATH
-			? "the path is too long"
-			: "the path of a socket has at most 107 characters");
+		return refuse(r, node, row, "%s has at most %zu characters",
+		    max == SOCKET_LENGTH_MAX ? "the path of a socket"
+					     : "a path",
+		    max);
 	store_text(row, base, path);
 	return HF_OK;
 }
@@ -225,9 +242,7 @@ set_text(const struct reader *r, const struct hcl_node *node,
 	if (node->text.len < (size_t)row->min)
 		return refuse(r, node, row, "may not be empty");
 	if (row->words != NULL && word_index(row->words, node->text) < 0)
-		return hcl_fail(r->file, node, r->why,
-		    "%s: one of %s expected, got \"%.60s\"", row->name,
-		    row->words, node->text.ptr);
+		return refuse_word(r, node, row);
 	copy = strdup(node->text.ptr);
 	if ((err = own(r->s, copy)) != HF_OK)
 		return err;
@@ -316,8 +331,7 @@ set_integer(const struct reader *r, const struct hcl_node *node,
 	if (!node->integer)
 		return refuse(r, node, row, "a whole number expected");
 	if (node->number < row->min || node->number > row->max)
-		return hcl_fail(r->file, node, r->why,
-		    "%s: %lld is not between %lld and %lld", row->name,
+		return refuse(r, node, row, "%lld is not between %lld and %lld",
 		    (long long)node->number, (long long)row->min,
 		    (long long)row->max);
 	store_integer(row, base, (uint64_t)node->number);
@@ -342,9 +356,8 @@ set_mode(const struct reader *r, const struct hcl_node *node,
 	if (node->text.len < 3 || node->text.len > 4 ||
 	    strspn(node->text.ptr, "01234567") != node->text.len ||
 	    (mode = strtoul(node->text.ptr, NULL, 8)) > (unsigned long)row->max)
-		return refuse(r, node, row,
-		    "permissions such as \"0660\" "
-		    "expected");
+		return refuse(
+		    r, node, row, "permissions such as \"0660\" expected");
 	store_integer(row, base, mode);
 	return HF_OK;
 }
@@ -356,9 +369,7 @@ set_choice(const struct reader *r, const struct hcl_node *node,
 	int i = word_index(row->words, node->text);
 
 	if (i < 0)
-		return hcl_fail(r->file, node, r->why,
-		    "%s: one of %s expected, got \"%.60s\"", row->name,
-		    row->words, node->text.ptr);
+		return refuse_word(r, node, row);
 	store_integer(row, base, (uint64_t)i);
 	return HF_OK;
 }
@@ -386,8 +397,7 @@ set(const struct reader *r, const struct hcl_node *node,
     const struct setting *row, void *base)
 {
 	if (node->kind != kinds[row->kind].node)
-		return hcl_fail(r->file, node, r->why,
-		    "%s: a %s expected, got a %s", row->name,
+		return refuse(r, node, row, "a %s expected, got a %s",
 		    hcl_kind_name(kinds[row->kind].node),
 		    hcl_kind_name(node->kind));
 	return kinds[row->kind].set(r, node, row, base);

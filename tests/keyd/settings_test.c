@@ -303,6 +303,8 @@ refuses_the_wrong_kind(void **state)
 	expect_refused(state, "io_threads = \"1\"", "a number expected");
 	expect_refused(state, "io_threads = 1.5", "a whole number expected");
 	expect_refused(state, "limits = 1", "limits: a block expected");
+	expect_refused(state, "audit { sync = true }",
+	    ":1: audit.sync: a string expected, got a true or false");
 	expect_refused(state, "socket { }", "a string expected, got a block");
 }
 
@@ -310,7 +312,7 @@ static void
 refuses_what_is_out_of_bounds(void **state)
 {
 	expect_refused(state, "limits {\n message = 1 }",
-	    ":2: message: 1 is not between 65536 and 268435456");
+	    ":2: limits.message: 1 is not between 65536 and 268435456");
 	expect_refused(state, "io_threads = -1", "not between 0 and 64");
 	expect_refused(state, "socket_mode = \"0999\"", "permissions such as");
 	expect_refused(state, "socket_mode = \"7777\"", "permissions such as");
@@ -318,6 +320,8 @@ refuses_what_is_out_of_bounds(void **state)
 	    "one of error|warning|info|debug expected, got \"loud\"");
 	expect_refused(state, "default_level = \"software\"",
 	    "one of wrapped|hsm expected");
+	expect_refused(state, "hsm { process = \"elsewhere\" }",
+	    ":1: hsm.process: one of worker|inside expected");
 	expect_refused(state, "events = \"tcp://0.0.0.0:1\"", "ipc:// and a");
 }
 
@@ -328,6 +332,20 @@ refuses_a_socket_path_that_the_kernel_cannot_hold(void **state)
 
 	(void)snprintf(text, sizeof(text), "socket = \"/%0120d\"", 0);
 	expect_refused(state, text, "at most 107 characters");
+}
+
+static void
+refuses_a_path_that_is_too_long(void **state)
+{
+	char text[5000];
+
+	(void)snprintf(text, sizeof(text), "state_dir = \"/%04200d\"", 0);
+	expect_refused(
+	    state, text, "state_dir: a path has at most 4095 characters");
+	(void)snprintf(
+	    text, sizeof(text), "hsm { pin = \"file:/%04200d\" }", 0);
+	expect_refused(
+	    state, text, "hsm.pin: a path has at most 4095 characters");
 }
 
 static void
@@ -403,6 +421,7 @@ main(void)
 		T(refuses_the_wrong_kind),
 		T(refuses_what_is_out_of_bounds),
 		T(refuses_a_socket_path_that_the_kernel_cannot_hold),
+		T(refuses_a_path_that_is_too_long),
 		T(refuses_a_pin_in_the_file_without_repeating_it),
 		T(refuses_a_block_given_twice),
 		T(prints_a_file_that_says_what_an_empty_one_says),

@@ -103,10 +103,16 @@ enum hf_err keys_import_version(struct keys *keys, struct hf_text name,
     struct key_material *material, uint64_t version, bool demand_hsm,
     struct key **out, struct hf_why *why);
 
-/* Gives a version its certificates, which are checked: DER, leaf first. */
+/*
+ * Gives a version its certificates (DER, leaf first), after a look whether they
+ * are a chain of its public half; or, as PKCS#11 programs do, whatever the
+ * caller has looked at, and none again: empty. HF_ERR_VERSION_NOT_FOUND.
+ */
 enum hf_err keys_set_certificate(struct keys *keys, struct hf_text name,
     uint64_t version, struct hf_bytes chain, struct key **out,
     struct hf_why *why);
+enum hf_err keys_put_certificate(struct keys *keys, struct hf_text name,
+    uint64_t version, struct hf_bytes chain, struct hf_why *why);
 
 /*
  * All of a key, with its material in clear, for those who seal it at once; and
@@ -137,14 +143,6 @@ enum hf_err keys_version_destroy(struct keys *keys, struct hf_text name,
     struct hf_why *why);
 enum hf_err keys_version_restore(struct keys *keys, struct hf_text name,
     uint64_t version, struct key **out, struct hf_why *why);
-
-/*
- * Puts certificates to a version (DER, its own first), or takes them away:
- * empty. Whether they belong to it is the caller's to check.
- */
-enum hf_err keys_set_chain(struct keys *keys, struct hf_text name,
-    uint64_t version, struct hf_bytes chain, struct key **out,
-    struct hf_why *why);
 
 /* Destroys versions below `min`; see Vault's trim for the conditions, and
  * key_use_check for `since`. */

@@ -75,8 +75,8 @@ op_p11_set_certificate(struct request *rq,
 			return hf_fail(&rq->why, HF_ERR_BAD_CONFIG,
 			    "certificate: it is of another key");
 	}
-	err = keys_set_chain(rq->server->keys, text_of(rq->key->name),
-	    in->key_version, in->certificate, NULL, &rq->why);
+	err = keys_put_certificate(rq->server->keys, text_of(rq->key->name),
+	    in->key_version, in->certificate, &rq->why);
 	if (err == HF_OK)
 		server_event(rq->server, "key.certificate_set", rq->key->name);
 	return err;

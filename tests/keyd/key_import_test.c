@@ -283,15 +283,15 @@ a_certificate_needs_a_version_that_is_there(void **state)
 	(void)state;
 	bring(KEY_ED25519, 0, &m);
 	import("bare", KEY_ED25519, &m, false);
-	assert_int_equal(keys_set_chain(service.server.keys, TEXT("bare"), 2,
-			     (struct hf_bytes){ 0 }, NULL, &why),
+	assert_int_equal(keys_put_certificate(service.server.keys, TEXT("bare"),
+			     2, (struct hf_bytes){ 0 }, &why),
 	    HF_ERR_VERSION_NOT_FOUND);
 	expect_why("key bare has no version 2");
-	assert_int_equal(keys_set_chain(service.server.keys, TEXT("none"), 1,
-			     (struct hf_bytes){ 0 }, NULL, &why),
+	assert_int_equal(keys_put_certificate(service.server.keys, TEXT("none"),
+			     1, (struct hf_bytes){ 0 }, &why),
 	    HF_ERR_KEY_NOT_FOUND);
-	assert_int_equal(keys_set_chain(service.server.keys, TEXT("bare"), 1,
-			     (struct hf_bytes){ 0 }, NULL, &why),
+	assert_int_equal(keys_put_certificate(service.server.keys, TEXT("bare"),
+			     1, (struct hf_bytes){ 0 }, &why),
 	    HF_OK);
 	key_material_free(&m);
 }

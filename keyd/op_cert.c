@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Certificates of keys: requests, chains, and those that a key signs itself. */
-#include "crypto_x509.h"
 #include "handlers.h"
-#include "key_select.h"
-#include "keyuse.h"
-#include "op_key.h"
 
 #include <time.h>
 
 #include "../lib/bytes.h"
+#include "crypto_x509.h"
+#include "key_select.h"
+#include "keyuse.h"
+#include "op_key.h"
 
 enum { DAY = 86400, DAYS = 365 };
 

@@ -4,22 +4,19 @@
 
 #include <holdfast/ops.h>
 
-#include "hierarchy.h"
+#include "key_show.h"
 #include "keys.h"
 #include "request.h"
 
 /* What the operations that make and change keys share. */
 
-/* "enabled", "destroy-scheduled", ... */
-struct hf_text key_state_text(enum version_state state);
+enum { LIST_USUAL = 1000 /* names in a list, unless `limit` says how many */ };
 
-/* What a key looks like from outside; all of it in the request's arena. */
-enum hf_err key_show(
-    struct request *rq, const struct key *key, struct hf_key_info *out);
-
-/* The same for a keyring. */
-enum hf_err keyring_show(struct request *rq, const struct keyring_info *info,
-    struct hf_keyring_info *out);
+/*
+ * The key that policy was asked about, whatever an alias points to by now.
+ * Where there was none, what was asked for will not be found.
+ */
+struct hf_text key_own_name(const struct request *rq, struct hf_text asked);
 
 /*
  * Ends a change: shows the key, tells the feed, and drops the reference. An
@@ -27,6 +24,20 @@ enum hf_err keyring_show(struct request *rq, const struct keyring_info *info,
  */
 enum hf_err key_changed(struct request *rq, enum hf_err err, const char *event,
     struct key *key, struct hf_key_info *out);
+
+/*
+ * What was destroyed leaves the store's files too; the daemon tries again where
+ * that does not go now.
+ */
+void key_scrub(struct request *rq);
+
+/*
+ * Since when nobody may have used what is destroyed or retired (seconds since
+ * 1970), as key_use_check() takes it; 0: it does not matter. `asked`: seconds,
+ * instead of what the service is set to.
+ */
+uint64_t key_unused_since(
+    const struct request *rq, struct hf_uint asked, bool force);
 
 /* What the caller asked for, with the service's defaults and policy's demand
  * for a level. */

@@ -6,8 +6,8 @@
 
 #include "../lib/bytes.h"
 #include "key.h"
+#include "key_show.h"
 #include "key_use.h"
-#include "op_key.h"
 #include "server.h"
 
 static enum hf_err

@@ -2,10 +2,10 @@
 #include "request_once.h"
 
 #include "../lib/bytes.h"
+#include "key_show.h"
 #include "keys.h"
 #include "log.h"
 #include "once.h"
-#include "op_key.h"
 #include "request_policy.h"
 #include "server.h"
 

@@ -34,32 +34,25 @@ check_minima(const struct key_record *rec, struct hf_why *why)
 {
 	if (rec->min_decryption_version > rec->latest_version)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
-		    "cannot set min "
-		    "decryption version of %llu, latest key version is %llu",
+		    "cannot set min decryption version of %llu, latest key "
+		    "version is %llu",
 		    (unsigned long long)rec->min_decryption_version,
 		    (unsigned long long)rec->latest_version);
 	if (rec->min_encryption_version > rec->latest_version)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
-		    "cannot set min "
-		    "encryption version of %llu, latest key version is %llu",
+		    "cannot set min encryption version of %llu, latest key "
+		    "version is %llu",
 		    (unsigned long long)rec->min_encryption_version,
 		    (unsigned long long)rec->latest_version);
 	if (rec->min_encryption_version != 0 &&
 	    rec->min_encryption_version < rec->min_decryption_version)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
-		    "cannot set min "
-		    "encryption version to a value less than min decryption "
-		    "version");
+		    "cannot set min encryption version to a value less than "
+		    "min decryption version");
 	if (rec->min_decryption_version < rec->min_available_version)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
-		    "versions below %llu "
-		    "were trimmed and cannot become usable again",
-		    (unsigned long long)rec->min_available_version);
-	if (rec->min_encryption_version != 0 &&
-	    rec->min_encryption_version < rec->min_available_version)
-		return hf_fail(why, HF_ERR_BAD_CONFIG,
-		    "versions below %llu "
-		    "were trimmed and cannot become usable again",
+		    "versions below %llu were trimmed and cannot become usable "
+		    "again",
 		    (unsigned long long)rec->min_available_version);
 	return HF_OK;
 }
@@ -77,9 +70,8 @@ check_primary(
 	    rec->primary_version < rec->min_encryption_version ||
 	    rec->primary_version < rec->min_decryption_version)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
-		    "version %llu cannot "
-		    "be primary: it must exist, be enabled, and not be below "
-		    "the minimum versions",
+		    "version %llu cannot be primary: it must exist, be "
+		    "enabled, and not be below the minimum versions",
 		    (unsigned long long)rec->primary_version);
 	return HF_OK;
 }

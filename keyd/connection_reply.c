@@ -4,13 +4,10 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
-#include "../lib/schema.h"
+#include "../lib/envelope.h"
 #include "pipeline.h"
 
-enum {
-	ERROR_LONGEST = 512,   /* as schema.h and pipeline.h promise */
-	KEPT_ROOM = 16 * 1024, /* fits the first block of an arena */
-};
+enum { KEPT_ROOM = 16 * 1024 /* fits the first block of an arena */ };
 
 static bool settle(struct io *io);
 
@@ -112,7 +109,7 @@ connection_reply(struct connection *c, const uint8_t id[FRAME_ID],
     struct hf_bytes body, bool audited)
 {
 	struct turn *turn = &c->io->turn;
-	uint8_t failed[ERROR_LONGEST];
+	uint8_t failed[ENVELOPE_ERROR_MAX];
 
 	/* The line of this reply was among those to be flushed for the others:
 	 * nobody asks for it again. */
@@ -164,7 +161,7 @@ void
 connection_reply_error(
     struct connection *c, const uint8_t id[FRAME_ID], enum hf_err err)
 {
-	uint8_t buf[ERROR_LONGEST];
+	uint8_t buf[ENVELOPE_ERROR_MAX];
 	size_t len = 0;
 
 	if (envelope_error(err, NULL, buf, sizeof(buf), &len) != HF_OK) {
@@ -189,9 +186,9 @@ static void
 send_audit_failed(struct connection *c, const uint8_t *ptr, size_t len)
 {
 	size_t head = frame_header_size(c->kind);
-	uint8_t frame[FRAME_HEADER_MAX + FRAME_ID + ERROR_LONGEST];
+	uint8_t frame[FRAME_HEADER_MAX + FRAME_ID + ENVELOPE_ERROR_MAX];
 	size_t body =
-	    pipeline_audit_failed(frame + head + FRAME_ID, ERROR_LONGEST);
+	    pipeline_audit_failed(frame + head + FRAME_ID, ENVELOPE_ERROR_MAX);
 	size_t size = head + FRAME_ID + body;
 
 	frame_header(c->kind, FRAME_ID + body, frame);

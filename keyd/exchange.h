@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "../lib/arena.h"
+#include "../lib/envelope.h"
 #include "../lib/frame.h"
 #include "hsm_await.h"
 #include "peers.h"
@@ -49,7 +50,7 @@ struct exchange {
 	struct hf_bytes body;
 	size_t sent;
 	uint8_t id[FRAME_ID];
-	uint8_t small[512];
+	uint8_t small[ENVELOPE_ERROR_MAX];
 };
 
 struct exchange_pool {

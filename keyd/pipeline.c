@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "../lib/bytes.h"
+#include "../lib/envelope.h"
 #include "audit.h"
 #include "effects.h"
 #include "handlers.h"
@@ -31,8 +32,8 @@
 enum {
 	/* What is longer takes longer than the way to a worker and back. */
 	LONG_MESSAGE = 64 << 10,
-	WARNINGS = 10,   /* of failed requests, in a second */
-	ERROR_MAX = 512, /* bytes of an error's reply */
+	WARNINGS = 10,     /* of failed requests, in a second */
+	REPLY_EXTRA = 512, /* bytes that most replies have over their request */
 };
 
 typedef enum hf_err handler_fn(struct request *rq);
@@ -193,15 +194,15 @@ request_name_hsm(struct request *rq)
 static enum hf_err
 reply_error(struct request *rq, enum hf_err result)
 {
-	uint8_t *buf = request_alloc(rq, ERROR_MAX);
+	uint8_t *buf = request_alloc(rq, ENVELOPE_ERROR_MAX);
 	size_t len;
 	enum hf_err err;
 
 	if (buf == NULL)
 		return HF_ERR_NO_MEMORY;
 	err = envelope_error(result,
-	    rq->why.text[0] == '\0' ? NULL : rq->why.text, buf, ERROR_MAX,
-	    &len);
+	    rq->why.text[0] == '\0' ? NULL : rq->why.text, buf,
+	    ENVELOPE_ERROR_MAX, &len);
 	rq->reply = bytes_of(buf, len);
 	return err == HF_OK ? HF_OK : HF_ERR_NO_MEMORY;
 }
@@ -215,7 +216,7 @@ reply_at_once(struct request *rq)
 	bool fits;
 
 	/* A reply is seldom much longer than its request. */
-	if (cap < rq->message.len + ERROR_MAX)
+	if (cap < rq->message.len + REPLY_EXTRA)
 		return false;
 	fits = envelope_reply(rq->op->out, rq->out, buf, cap, &len) == HF_OK;
 	/* What did not fit is to be wiped, too. */

@@ -21,7 +21,7 @@ enum hf_err pipeline_resume(struct request *rq);
 
 /*
  * The reply that goes out instead of `rq->reply` when its audit line could not
- * be written. `buf` takes 512 bytes.
+ * be written. `buf` takes ENVELOPE_ERROR_MAX bytes.
  */
 size_t pipeline_audit_failed(uint8_t *buf, size_t cap);
 

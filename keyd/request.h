@@ -10,6 +10,7 @@
 #include <holdfast/err.h>
 
 #include "../lib/arena.h"
+#include "../lib/envelope.h"
 #include "../lib/ops.h"
 #include "identity.h"
 #include "policy.h"

@@ -12,6 +12,7 @@
 #include "bytes.h"
 #include "client_socket.h"
 #include "client_spin.h"
+#include "envelope.h"
 #include "frame.h"
 
 enum {

@@ -1,288 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema.h"
 
-#include <cbor.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "bytes.h"
 #include "context.h"
 #include "name.h"
 
-/* -- Reading: one CBOR item at a time, nothing allocated, nothing copied -- */
-
-enum item_kind {
-	ITEM_UINT,
-	ITEM_BYTES,
-	ITEM_TEXT,
-	ITEM_ARRAY,
-	ITEM_MAP,
-	ITEM_BOOL,
-	ITEM_OTHER, /* a definite item that no schema has: a number, null, ...
-		     */
-	ITEM_BAD,   /* indefinite lengths, tags */
+enum {
+	UNKNOWN_DEPTH = 8,   /* of a field of a newer version */
+	TEXTS_LONGEST = 1024 /* bytes of each text of FIELD_TEXTS */
 };
 
-struct item {
-	enum item_kind kind;
-	uint64_t value;     /* UINT, BOOL; ARRAY, MAP: items or pairs */
-	const uint8_t *ptr; /* BYTES, TEXT: `value` bytes; else unspecified */
-	size_t payload;     /* bytes after the head that belong to it */
-};
-
-struct reader {
-	const uint8_t *p;
-	size_t left;
-};
-
-static void
-on_uint8(void *ctx, uint8_t v)
-{
-	*(struct item *)ctx = (struct item){ .kind = ITEM_UINT, .value = v };
-}
-
-static void
-on_uint16(void *ctx, uint16_t v)
-{
-	*(struct item *)ctx = (struct item){ .kind = ITEM_UINT, .value = v };
-}
-
-static void
-on_uint32(void *ctx, uint32_t v)
-{
-	*(struct item *)ctx = (struct item){ .kind = ITEM_UINT, .value = v };
-}
-
-static void
-on_uint64(void *ctx, uint64_t v)
-{
-	*(struct item *)ctx = (struct item){ .kind = ITEM_UINT, .value = v };
-}
-
-static void
-on_nint8(void *ctx, uint8_t v)
-{
-	*(struct item *)ctx = (struct item){ .kind = ITEM_OTHER, .value = v };
-}
-
-static void
-on_nint16(void *ctx, uint16_t v)
-{
-	*(struct item *)ctx = (struct item){ .kind = ITEM_OTHER, .value = v };
-}
-
-static void
-on_nint32(void *ctx, uint32_t v)
-{
-	*(struct item *)ctx = (struct item){ .kind = ITEM_OTHER, .value = v };
-}
-
-static void
-on_nint64(void *ctx, uint64_t v)
-{
-	*(struct item *)ctx = (struct item){ .kind = ITEM_OTHER, .value = v };
-}
-
-static void
-on_bytes(void *ctx, cbor_data p, size_t len)
-{
-	*(struct item *)ctx = (struct item){
-		.kind = ITEM_BYTES, .value = len, .ptr = p, .payload = len
-	};
-}
-
-static void
-on_text(void *ctx, cbor_data p, size_t len)
-{
-	*(struct item *)ctx = (struct item){
-		.kind = ITEM_TEXT, .value = len, .ptr = p, .payload = len
-	};
-}
-
-static void
-on_array(void *ctx, size_t count)
-{
-	*(struct item *)ctx =
-	    (struct item){ .kind = ITEM_ARRAY, .value = count };
-}
-
-static void
-on_map(void *ctx, size_t count)
-{
-	*(struct item *)ctx = (struct item){ .kind = ITEM_MAP, .value = count };
-}
-
-static void
-on_bool(void *ctx, bool v)
-{
-	*(struct item *)ctx = (struct item){ .kind = ITEM_BOOL, .value = v };
-}
-
-static void
-on_simple(void *ctx)
-{
-	*(struct item *)ctx = (struct item){ .kind = ITEM_OTHER };
-}
-
-static void
-on_float(void *ctx, float v)
-{
-	(void)v;
-	on_simple(ctx);
-}
-
-static void
-on_double(void *ctx, double v)
-{
-	(void)v;
-	on_simple(ctx);
-}
-
-static void
-on_bad(void *ctx)
-{
-	*(struct item *)ctx = (struct item){ .kind = ITEM_BAD };
-}
-
-static void
-on_tag(void *ctx, uint64_t v)
-{
-	(void)v;
-	on_bad(ctx);
-}
-
-static const struct cbor_callbacks callbacks = {
-	.uint8 = on_uint8,
-	.uint16 = on_uint16,
-	.uint32 = on_uint32,
-	.uint64 = on_uint64,
-	.negint8 = on_nint8,
-	.negint16 = on_nint16,
-	.negint32 = on_nint32,
-	.negint64 = on_nint64,
-	.byte_string = on_bytes,
-	.byte_string_start = on_bad,
-	.string = on_text,
-	.string_start = on_bad,
-	.array_start = on_array,
-	.indef_array_start = on_bad,
-	.map_start = on_map,
-	.indef_map_start = on_bad,
-	.tag = on_tag,
-	.float2 = on_float,
-	.float4 = on_float,
-	.float8 = on_double,
-	.undefined = on_simple,
-	.null = on_simple,
-	.boolean = on_bool,
-	.indef_break = on_bad,
-};
-
-/* Bytes that a head with this argument takes in its shortest form. */
-static size_t
-head_size(uint64_t v)
-{
-	return v < 24         ? 1
-	    : v <= 0xff       ? 2
-	    : v <= 0xffff     ? 3
-	    : v <= 0xffffffff ? 5
-			      : 9;
-}
-
-/*
- * Reads the heads that requests are made of, in a third of the time that
- * libcbor takes for them: unsigned numbers, strings, arrays and maps with an
- * argument below 65536 in its shortest form. All else is libcbor's, and to say
- * what is wrong with it. False: this is not one of them.
- */
-static bool
-item_quick(struct reader *r, struct item *out)
-{
-	static const enum item_kind kinds[8] = { ITEM_UINT, ITEM_BAD,
-		ITEM_BYTES, ITEM_TEXT, ITEM_ARRAY, ITEM_MAP, ITEM_BAD,
-		ITEM_BAD };
-	const uint8_t *p = r->p;
-	size_t head = 1, value, payload;
-	enum item_kind kind;
-
-	if (r->left < 3)
-		return false;
-	kind = kinds[p[0] >> 5];
-	value = p[0] & 31U;
-	if (value == 24 && p[1] >= 24) {
-		head = 2;
-		value = p[1];
-	} else if (value == 25 && p[1] != 0) {
-		head = 3;
-		value = (size_t)p[1] << 8 | p[2];
-	} else if (value >= 24) {
-		return false;
-	}
-	payload = kind == ITEM_BYTES || kind == ITEM_TEXT ? value : 0;
-	if (kind == ITEM_BAD || payload > r->left - head)
-		return false;
-	out->kind = kind;
-	out->value = value;
-	out->ptr = p + head;
-	out->payload = payload;
-	r->p = p + head + payload;
-	r->left -= head + payload;
-	return true;
-}
-
-static __attribute__((noinline)) enum hf_err
-item_by_libcbor(struct reader *r, struct item *out, struct hf_why *why)
-{
-	struct cbor_decoder_result res;
-
-	*out = (struct item){ .kind = ITEM_BAD };
-	res = cbor_stream_decode(r->p, r->left, &callbacks, out);
-	if (res.status == CBOR_DECODER_NEDATA)
-		return hf_fail(why, HF_ERR_BAD_MESSAGE,
-		    "the message ends in the middle of an item");
-	if (res.status != CBOR_DECODER_FINISHED || out->kind == ITEM_BAD)
-		return hf_fail(why, HF_ERR_BAD_MESSAGE,
-		    "the message is not CBOR of definite length without tags");
-	if (out->kind <= ITEM_MAP &&
-	    res.read - out->payload != head_size(out->value))
-		return hf_fail(why, HF_ERR_BAD_MESSAGE,
-		    "a number or length is not in its shortest form "
-		    "(RFC 8949, 4.2.1)");
-	r->p += res.read;
-	r->left -= res.read;
-	return HF_OK;
-}
-
-static enum hf_err
-item_next(struct reader *r, struct item *out, struct hf_why *why)
-{
-	return item_quick(r, out) ? HF_OK : item_by_libcbor(r, out, why);
-}
-
-/* Steps over one item of a reply that this version does not know. */
-static enum hf_err
-item_skip(struct reader *r, unsigned depth, struct hf_why *why)
-{
-	struct item it;
-	enum hf_err err = item_next(r, &it, why);
-	uint64_t inner;
-
-	if (err != HF_OK)
-		return err;
-	if (it.kind != ITEM_ARRAY && it.kind != ITEM_MAP)
-		return HF_OK;
-	if (depth == 0 || it.value > r->left)
-		return hf_fail(why, HF_ERR_BAD_MESSAGE, "nested too deep");
-	inner = it.kind == ITEM_MAP ? 2 * it.value : it.value;
-	for (uint64_t i = 0; i < inner; i++)
-		if ((err = item_skip(r, depth - 1, why)) != HF_OK)
-			return err;
-	return HF_OK;
-}
-
-/* -- Decoding by schema -- */
+/* -- Decoding -- */
 
 struct decode {
-	struct reader r;
+	struct item_reader r;
 	struct arena *arena;
 	struct hf_why *why;
 	bool lenient; /* replies: unknown fields are stepped over */
@@ -495,7 +229,7 @@ decode_texts(struct decode *d, const struct field *f, uint8_t *base)
 	if (err != HF_OK)
 		return err;
 	each.kind = FIELD_TEXT;
-	each.max = 1024;
+	each.max = TEXTS_LONGEST;
 	for (size_t i = 0; i < count; i++) {
 		err = decode_scalar(
 		    d, &each, (uint8_t *)items + i * sizeof(struct hf_text));
@@ -598,7 +332,7 @@ decode_field(struct decode *d, const struct schema *schema, uint8_t *base,
 	f = field_find(schema,
 	    (struct hf_text){ (const char *)key.ptr, (size_t)key.value }, hint);
 	if (f == NULL && d->lenient)
-		return item_skip(&d->r, 8, d->why);
+		return item_skip(&d->r, UNKNOWN_DEPTH, d->why);
 	if (f == NULL &&
 	    !utf8_valid(
 		(struct hf_text){ (const char *)key.ptr, (size_t)key.value }))
@@ -672,74 +406,20 @@ decode_whole(const struct schema *schema, struct hf_bytes in,
 }
 
 enum hf_err
+schema_decode_reply(const struct schema *schema, struct hf_bytes in,
+    struct arena *arena, void *out)
+{
+	return decode_whole(schema, in, arena, true, out, NULL);
+}
+
+enum hf_err
 schema_decode(const struct schema *schema, struct hf_bytes in,
     struct arena *arena, void *out, struct hf_why *why)
 {
 	return decode_whole(schema, in, arena, false, out, why);
 }
 
-/* -- Writing: counts what there is no room for -- */
-
-struct writer {
-	uint8_t *buf;
-	size_t cap, len;
-};
-
-static void
-put(struct writer *w, const void *p, size_t n)
-{
-	if (n <= w->cap && w->len <= w->cap - n && n > 0)
-		memcpy(w->buf + w->len, p, n);
-	w->len += n;
-}
-
-static void
-put_head(struct writer *w, size_t (*encode)(size_t, unsigned char *, size_t),
-    size_t v)
-{
-	unsigned char head[9];
-
-	put(w, head, encode(v, head, sizeof(head)));
-}
-
-static void
-put_uint(struct writer *w, uint64_t v)
-{
-	unsigned char head[9];
-
-	put(w, head, cbor_encode_uint(v, head, sizeof(head)));
-}
-
-static void
-put_bool(struct writer *w, bool v)
-{
-	unsigned char head[1];
-
-	put(w, head, cbor_encode_bool(v, head, sizeof(head)));
-}
-
-static void
-put_bytes(struct writer *w, struct hf_bytes b)
-{
-	put_head(w, cbor_encode_bytestring_start, b.len);
-	put(w, b.ptr, b.len);
-}
-
-static void
-put_text(struct writer *w, struct hf_text t)
-{
-	put_head(w, cbor_encode_string_start, t.len);
-	put(w, t.ptr, t.len);
-}
-
-static enum hf_err
-finish(const struct writer *w, size_t *len)
-{
-	*len = w->len;
-	return w->len <= w->cap ? HF_OK : HF_ERR_BUFFER_TOO_SMALL;
-}
-
-/* -- Encoding by schema -- */
+/* -- Encoding -- */
 
 static const void *
 member(const struct field *f, const void *base)
@@ -781,79 +461,76 @@ field_present(const struct field *f, const void *base)
 	return false;
 }
 
-static void encode_map(
-    struct writer *w, const struct schema *schema, const void *in);
-
 static void
-encode_value(struct writer *w, const struct field *f, const void *base)
+encode_value(struct item_writer *w, const struct field *f, const void *base)
 {
 	const void *at = member(f, base);
 
 	switch (f->kind) {
 	case FIELD_BYTES:
-		put_bytes(w, *(const struct hf_bytes *)at);
+		item_put_bytes(w, *(const struct hf_bytes *)at);
 		break;
 	case FIELD_TEXT:
-		put_text(w, *(const struct hf_text *)at);
+		item_put_text(w, *(const struct hf_text *)at);
 		break;
 	case FIELD_UINT:
-		put_uint(w, *(const uint64_t *)at);
+		item_put_uint(w, *(const uint64_t *)at);
 		break;
 	case FIELD_OPT:
-		put_uint(w, ((const struct hf_uint *)at)->value);
+		item_put_uint(w, ((const struct hf_uint *)at)->value);
 		break;
 	case FIELD_BOOL:
-		put_bool(w, *(const bool *)at);
+		item_put_bool(w, *(const bool *)at);
 		break;
 	case FIELD_TRI:
-		put_bool(w, *(const enum hf_tri *)at == HF_TRUE);
+		item_put_bool(w, *(const enum hf_tri *)at == HF_TRUE);
 		break;
 	case FIELD_LIST: {
 		const uint8_t *items = *(void *const *)at;
 		size_t count = member_count(f, base);
 
-		put_head(w, cbor_encode_array_start, count);
+		item_put_array(w, count);
 		for (size_t i = 0; i < count; i++)
-			encode_map(w, f->item, items + i * f->item->size);
+			schema_put(w, f->item, items + i * f->item->size);
 		break;
 	}
 	case FIELD_TEXTS: {
 		const struct hf_text *items = *(void *const *)at;
 		size_t count = member_count(f, base);
 
-		put_head(w, cbor_encode_array_start, count);
+		item_put_array(w, count);
 		for (size_t i = 0; i < count; i++)
-			put_text(w, items[i]);
+			item_put_text(w, items[i]);
 		break;
 	}
 	case FIELD_PAIRS: {
 		const struct hf_pair *pairs = *(void *const *)at;
 		size_t count = member_count(f, base);
 
-		put_head(w, cbor_encode_map_start, count);
+		item_put_map(w, count);
 		for (size_t i = 0; i < count; i++) {
-			put_text(w, pairs[i].name);
-			put_text(w, pairs[i].value);
+			item_put_text(w, pairs[i].name);
+			item_put_text(w, pairs[i].value);
 		}
 		break;
 	}
 	}
 }
 
-static void
-encode_map(struct writer *w, const struct schema *schema, const void *in)
+void
+schema_put(struct item_writer *w, const struct schema *schema, const void *in)
 {
 	size_t present = 0;
 
 	for (size_t i = 0; i < schema->count; i++)
 		present += field_present(&schema->fields[i], in);
-	put_head(w, cbor_encode_map_start, present);
+	item_put_map(w, present);
 	for (size_t i = 0; i < schema->count; i++) {
 		const struct field *f = &schema->fields[i];
 
 		if (!field_present(f, in))
 			continue;
-		put_text(w, text_of(f->name));
+		item_put_text(w, text_of(f->name));
 		encode_value(w, f, in);
 	}
 }
@@ -862,302 +539,8 @@ enum hf_err
 schema_encode(const struct schema *schema, const void *in, uint8_t *buf,
     size_t cap, size_t *len)
 {
-	struct writer w = { buf, cap, 0 };
+	struct item_writer w = { buf, cap, 0 };
 
-	encode_map(&w, schema, in);
-	return finish(&w, len);
-}
-
-/* -- The frame of requests and replies -- */
-
-static const char not_a_request[] =
-    "a request is a map of \"op\", \"in\", \"dry_run\" and "
-    "\"idempotency_key\"";
-
-static enum hf_err
-open_text(
-    struct reader *r, const char *name, struct hf_text *out, struct hf_why *why)
-{
-	struct item it;
-	enum hf_err err;
-
-	if ((err = item_next(r, &it, why)) != HF_OK)
-		return err;
-	if (it.kind != ITEM_TEXT)
-		return hf_fail(why, HF_ERR_BAD_MESSAGE,
-		    "\"%s\" must be a text string", name);
-	*out = (struct hf_text){ (const char *)it.ptr, (size_t)it.value };
-	return HF_OK;
-}
-
-static enum hf_err
-open_bool(struct reader *r, const char *name, bool *out, struct hf_why *why)
-{
-	struct item it;
-	enum hf_err err;
-
-	if ((err = item_next(r, &it, why)) != HF_OK)
-		return err;
-	if (it.kind != ITEM_BOOL)
-		return hf_fail(why, HF_ERR_BAD_MESSAGE,
-		    "\"%s\" must be true or false", name);
-	*out = it.value != 0;
-	return HF_OK;
-}
-
-/* The last pair needs no walk: the decoder of the operation checks where it
- * ends. */
-static enum hf_err
-open_in(struct reader *r, bool last, struct hf_bytes *out, struct hf_why *why)
-{
-	const uint8_t *start = r->p;
-	enum hf_err err;
-
-	if (last) {
-		*out = bytes_of(r->p, r->left);
-		r->left = 0;
-		return HF_OK;
-	}
-	if ((err = item_skip(r, 4, why)) != HF_OK)
-		return err;
-	*out = bytes_of(start, (size_t)(r->p - start));
-	return HF_OK;
-}
-
-static enum hf_err
-check_idempotency_key(struct hf_text key, struct hf_why *why)
-{
-	bool good = key.len >= 1 && key.len <= IDEMPOTENCY_KEY_MAX;
-
-	for (size_t i = 0; i < key.len && good; i++)
-		good = key.ptr[i] >= ' ' && key.ptr[i] <= '~';
-	return good ? HF_OK
-		    : hf_fail(why, HF_ERR_BAD_VALUE,
-			  "idempotency_key must be 1 to %d printable ASCII "
-			  "characters",
-			  IDEMPOTENCY_KEY_MAX);
-}
-
-/* The parts of a request; each bit of `seen` is one of them. */
-enum { PART_OP = 1, PART_IN = 2, PART_DRY_RUN = 4, PART_KEY = 8, PARTS = 4 };
-
-static unsigned
-part_of(const struct item *key)
-{
-	struct hf_text name = { (const char *)key->ptr, (size_t)key->value };
-
-	if (key->kind != ITEM_TEXT)
-		return 0;
-	return text_is(name, "op")             ? PART_OP
-	    : text_is(name, "in")              ? PART_IN
-	    : text_is(name, "dry_run")         ? PART_DRY_RUN
-	    : text_is(name, "idempotency_key") ? PART_KEY
-					       : 0;
-}
-
-static enum hf_err
-open_pair(struct reader *r, unsigned part, bool last, struct envelope *e,
-    struct hf_why *why)
-{
-	struct hf_text *key = &e->options.idempotency_key;
-	enum hf_err err;
-
-	if (part == PART_OP)
-		return open_text(r, "op", &e->op, why);
-	if (part == PART_IN)
-		return open_in(r, last, &e->in, why);
-	if (part == PART_DRY_RUN)
-		return open_bool(r, "dry_run", &e->options.dry_run, why);
-	if ((err = open_text(r, "idempotency_key", key, why)) != HF_OK)
-		return err;
-	return check_idempotency_key(*key, why);
-}
-
-enum hf_err
-envelope_open(struct hf_bytes message, struct envelope *out, struct hf_why *why)
-{
-	static const uint8_t empty_map[1] = { 0xa0 };
-	struct reader r = { message.ptr, message.len };
-	struct envelope e = { .in = { empty_map, 1 } };
-	unsigned seen = 0;
-	struct item it;
-	enum hf_err err;
-	uint64_t pairs;
-
-	if ((err = item_next(&r, &it, why)) != HF_OK)
-		return err;
-	if (it.kind != ITEM_MAP || it.value < 1 || it.value > PARTS)
-		return hf_fail(why, HF_ERR_BAD_MESSAGE, "%s", not_a_request);
-	pairs = it.value;
-	for (uint64_t i = 0; i < pairs; i++) {
-		unsigned part;
-
-		if ((err = item_next(&r, &it, why)) != HF_OK)
-			return err;
-		part = part_of(&it);
-		if (part == 0 || (seen & part) != 0)
-			return hf_fail(
-			    why, HF_ERR_BAD_MESSAGE, "%s", not_a_request);
-		seen |= part;
-		if ((err = open_pair(&r, part, i + 1 == pairs, &e, why)) !=
-		    HF_OK)
-			return err;
-	}
-	if (r.left != 0)
-		return hf_fail(why, HF_ERR_BAD_MESSAGE,
-		    "%zu bytes too many after the message", r.left);
-	if ((seen & PART_OP) == 0)
-		return hf_fail(why, HF_ERR_BAD_MESSAGE, "\"op\" is missing");
-	*out = e;
-	return HF_OK;
-}
-
-enum hf_err
-envelope_request_with(struct hf_text op, const struct envelope_options *options,
-    const struct schema *schema, const void *in, uint8_t *buf, size_t cap,
-    size_t *len)
-{
-	bool keyed = options->idempotency_key.ptr != NULL;
-	struct writer w = { buf, cap, 0 };
-
-	put_head(&w, cbor_encode_map_start, 2U + options->dry_run + keyed);
-	put_text(&w, TEXT("op"));
-	put_text(&w, op);
-	if (options->dry_run) {
-		put_text(&w, TEXT("dry_run"));
-		put_bool(&w, true);
-	}
-	if (keyed) {
-		put_text(&w, TEXT("idempotency_key"));
-		put_text(&w, options->idempotency_key);
-	}
-	put_text(&w, TEXT("in"));
-	encode_map(&w, schema, in);
-	return finish(&w, len);
-}
-
-enum hf_err
-envelope_request(struct hf_text op, const struct schema *schema, const void *in,
-    uint8_t *buf, size_t cap, size_t *len)
-{
-	return envelope_request_with(
-	    op, &(struct envelope_options){ 0 }, schema, in, buf, cap, len);
-}
-
-enum hf_err
-envelope_part(struct hf_text part, const struct schema *schema,
-    const void *value, uint8_t *buf, size_t cap, size_t *len)
-{
-	struct writer w = { buf, cap, 0 };
-
-	put_head(&w, cbor_encode_map_start, 1);
-	put_text(&w, part);
-	encode_map(&w, schema, value);
-	return finish(&w, len);
-}
-
-enum hf_err
-envelope_reply(const struct schema *schema, const void *out, uint8_t *buf,
-    size_t cap, size_t *len)
-{
-	return envelope_part(TEXT("out"), schema, out, buf, cap, len);
-}
-
-struct error_body {
-	uint64_t code;
-	struct hf_text name;
-	struct hf_text message;
-};
-
-/* clang-format off */
-SCHEMA(schema_error, error_body,
-	F(error_body, "code",    code,    100, 599, PLAIN | ALWAYS, NULL, "status, as in HTTP"),
-	F(error_body, "name",    name,    1, 64, PLAIN, NULL, "name of the error"),
-	F(error_body, "message", message, 0, 1024, 0, NULL, "a sentence for a person"));
-/* clang-format on */
-
-enum hf_err
-envelope_error(
-    enum hf_err err, const char *message, uint8_t *buf, size_t cap, size_t *len)
-{
-	struct error_body body = {
-		.code = hf_err_status(err),
-		.name = text_of(hf_err_name(err)),
-		.message =
-		    text_of(message != NULL ? message : hf_err_sentence(err)),
-	};
-
-	return envelope_part(TEXT("err"), &schema_error, &body, buf, cap, len);
-}
-
-static enum hf_err
-open_error(struct hf_bytes in, struct arena *arena, struct hf_why *why)
-{
-	struct error_body body;
-	enum hf_err err =
-	    decode_whole(&schema_error, in, arena, true, &body, NULL);
-
-	if (err != HF_OK || body.name.ptr == NULL)
-		return hf_fail(why, HF_ERR_BAD_REPLY, "%s",
-		    hf_err_sentence(HF_ERR_BAD_REPLY));
-	err = hf_err_by_name(body.name.ptr, body.name.len);
-	return hf_fail(why, err, "%.*s", (int)body.message.len,
-	    body.message.ptr == NULL ? "" : body.message.ptr);
-}
-
-static enum hf_err
-bad_reply(struct hf_why *why)
-{
-	return hf_fail(
-	    why, HF_ERR_BAD_REPLY, "%s", hf_err_sentence(HF_ERR_BAD_REPLY));
-}
-
-/* The one part that a reply is: what it is called, and its map. */
-static enum hf_err
-reply_part(struct hf_bytes message, struct hf_text *name, struct hf_bytes *map)
-{
-	struct reader r = { message.ptr, message.len };
-	struct item head, key;
-
-	if (item_next(&r, &head, NULL) != HF_OK || head.kind != ITEM_MAP ||
-	    head.value != 1 || item_next(&r, &key, NULL) != HF_OK ||
-	    key.kind != ITEM_TEXT)
-		return HF_ERR_BAD_REPLY;
-	*name = (struct hf_text){ (const char *)key.ptr, (size_t)key.value };
-	*map = bytes_of(r.p, r.left);
-	return HF_OK;
-}
-
-enum hf_err
-envelope_open_part(struct hf_bytes message, struct hf_text part,
-    const struct schema *schema, struct arena *arena, void *out)
-{
-	struct hf_text name;
-	struct hf_bytes map;
-
-	if (reply_part(message, &name, &map) != HF_OK ||
-	    !text_equal(name, part) ||
-	    decode_whole(schema, map, arena, true, out, NULL) != HF_OK)
-		return HF_ERR_BAD_REPLY;
-	return HF_OK;
-}
-
-enum hf_err
-envelope_open_reply(struct hf_bytes message, const struct schema *schema,
-    struct arena *arena, void *out, struct hf_why *why)
-{
-	struct hf_text name;
-	struct hf_bytes map;
-
-	if (reply_part(message, &name, &map) != HF_OK)
-		return bad_reply(why);
-	if (text_is(name, "err"))
-		return open_error(map, arena, why);
-	if (text_is(name, "dry_run"))
-		return hf_fail(
-		    why, HF_ERR_DRY_RUN, "%s", hf_err_sentence(HF_ERR_DRY_RUN));
-	if (!text_is(name, "out") ||
-	    decode_whole(schema, map, arena, true, out, NULL) != HF_OK)
-		return bad_reply(why);
-	return HF_OK;
+	schema_put(&w, schema, in);
+	return item_finish(&w, len);
 }

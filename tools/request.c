@@ -6,6 +6,7 @@
 
 #include "../lib/bytes.h"
 #include "../lib/client.h"
+#include "../lib/envelope.h"
 #include "file.h"
 #include "option.h"
 #include "progress.h"

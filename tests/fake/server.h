@@ -21,6 +21,7 @@
 
 #include "../../lib/arena.h"
 #include "../../lib/bytes.h"
+#include "../../lib/envelope.h"
 #include "../../lib/frame.h"
 #include "../../lib/ops.h"
 

@@ -9,6 +9,7 @@
 
 #include "../../lib/arena.h"
 #include "../../lib/bytes.h"
+#include "../../lib/envelope.h"
 #include "../../lib/ops.h"
 #include "../../pkcs11/attribute.h"
 #include "../../pkcs11/config.h"

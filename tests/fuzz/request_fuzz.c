@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "../../lib/bytes.h"
+#include "../../lib/envelope.h"
 #include "../fake/service.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

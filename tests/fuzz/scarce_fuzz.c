@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../../lib/bytes.h"
+#include "../../lib/envelope.h"
 #include "../fake/service.h"
 #include "scarce.h"
 

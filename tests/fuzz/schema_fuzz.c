@@ -3,6 +3,7 @@
  * Any bytes as any message: the first byte picks the operation, the second the
  * side. What is accepted must encode to something that decodes to the same.
  */
+#include "../../lib/envelope.h"
 #include "../fake/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

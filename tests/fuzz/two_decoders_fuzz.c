@@ -6,6 +6,7 @@
  */
 #include <cbor.h>
 
+#include "../../lib/envelope.h"
 #include "../fake/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

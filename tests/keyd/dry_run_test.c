@@ -14,6 +14,7 @@
 #include "../../keyd/crypto_x509.h"
 #include "../../lib/buffer.h"
 #include "../../lib/bytes.h"
+#include "../../lib/envelope.h"
 #include "../fake/message.h"
 #include "../fake/service.h"
 

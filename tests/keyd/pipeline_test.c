@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../../lib/bytes.h"
+#include "../../lib/envelope.h"
 #include "../fake/message.h"
 #include "../fake/service.h"
 

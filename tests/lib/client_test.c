@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "../../lib/client.h"
+#include "../../lib/envelope.h"
 #include "../fake/server.h"
 
 /* Upper case is decryption: enough to see that the right bytes came back. */

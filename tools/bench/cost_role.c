@@ -25,6 +25,7 @@
 #include "../../keyd/server.h"
 #include "../../keyd/settings.h"
 #include "../../lib/bytes.h"
+#include "../../lib/envelope.h"
 #include "allocations.h"
 #include "cost.h"
 #include "crew.h"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "../../lib/bytes.h"
+#include "../../lib/envelope.h"
 #include "../../lib/ops.h"
 #include "bench.h"
 

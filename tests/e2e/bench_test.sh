@@ -7,8 +7,7 @@
 # nginx and valgrind take no program with a sanitizer in it, and its figures
 # would say nothing.
 if nm "$BUILD_DIR/bin/holdfast-bench" | grep '__[at]san_init' >/dev/null; then
-	echo "skipped: built with a sanitizer"
-	exit 0
+	skip "built with a sanitizer"
 fi
 
 # into FILE COMMAND...

@@ -13,7 +13,7 @@ cc -Wall -Werror -I"$SOURCE_DIR/include" "$SOURCE_DIR/docs/example.c" \
 	-L"$BUILD_DIR/lib" -lholdfast -o "$T/example" 2>"$T/err" ||
 	fail "the example does not compile: $(cat "$T/err")"
 if ldd "$BUILD_DIR/lib/libholdfast.so" | grep -q 'asan\|tsan\|ubsan'; then
-	echo "skipped: a sanitizer's library needs a sanitizer's program"
+	echo "not run: a sanitizer's library needs a sanitizer's program"
 else
 	[ "$(LD_LIBRARY_PATH="$BUILD_DIR/lib" "$T/example")" = "4111 1111 1111 1111" ] ||
 		fail "the example does not get its plaintext back"

@@ -10,8 +10,7 @@ preload=()
 if asan=$(ldd "$module" | awk '/libasan/ { print $3; exit }') && [ -n "$asan" ]; then
 	preload=(env "LD_PRELOAD=$asan" ASAN_OPTIONS=detect_leaks=0)
 elif nm -D "$module" | grep '__[at]san_' >/dev/null; then
-	echo "skipped: hosts lack the run time of this sanitizer"
-	exit 0
+	skip "hosts lack the run time of this sanitizer"
 fi
 
 # host PROGRAM...: a program that loads the module

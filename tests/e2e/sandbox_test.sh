@@ -16,8 +16,7 @@ sed -i "s:ipc\\://run:ipc\\://$T/run:" "$T/keyd.conf"
 export HOLDFAST_SOCKET=$T/run/keyd.sock HOLDFAST_EVENTS=ipc://$T/run/events.sock
 if ! python3 -c 'import ctypes; exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 1)'; then
 	refuse "a kernel without Landlock" 1 "Landlock" holdfast-keyd --config "$T/keyd.conf"
-	echo "skipped: the kernel has no Landlock"
-	exit 0
+	skip "the kernel has no Landlock"
 fi
 holdfast-keyd --config "$T/keyd.conf" --init >/dev/null 2>>"$T/keyd.log"
 

@@ -9,8 +9,7 @@
 . "$(dirname "$0")/acked.sh"
 
 if address_sanitizer; then
-	echo "skipped: the address sanitizer has an allocator of its own"
-	exit 0
+	skip "the address sanitizer has an allocator of its own"
 fi
 
 export IO_FAULTS=$T/faults MEMORY_FAULTS=$T/memory

@@ -9,8 +9,7 @@
 # shellcheck source=tests/e2e/tls_lib.sh
 . "$(dirname "$0")/tls_lib.sh"
 if [ "${#preload[@]}" != 0 ]; then
-	echo "skipped: the module is built with a sanitizer"
-	exit 0
+	skip "the module is built with a sanitizer"
 fi
 export PKCS11_MODULE_PATH=$module
 

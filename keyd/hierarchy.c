@@ -443,15 +443,6 @@ hierarchy_wrap_id(struct hierarchy *h, uint8_t out[HSM_ID])
 }
 
 void
-hierarchy_master_id(struct hierarchy *h, uint8_t out[HSM_ID])
-{
-	struct hierarchy_device d;
-
-	hierarchy_active(h, &d);
-	memcpy(out, d.master_id, HSM_ID);
-}
-
-void
 hierarchy_audit_id(struct hierarchy *h, uint8_t out[HSM_ID])
 {
 	struct hierarchy_device d;

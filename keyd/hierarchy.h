@@ -254,7 +254,6 @@ enum hf_err hierarchy_restore_shared(struct hierarchy *h, const char *device,
 
 /* As hierarchy_active has them. */
 void hierarchy_wrap_id(struct hierarchy *h, uint8_t out[HSM_ID]);
-void hierarchy_master_id(struct hierarchy *h, uint8_t out[HSM_ID]);
 void hierarchy_audit_id(struct hierarchy *h, uint8_t out[HSM_ID]);
 
 #endif

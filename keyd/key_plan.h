@@ -17,8 +17,7 @@
  */
 enum {
 	PLAN_PERIOD_MIN = 3600, /* as in Vault */
-	PLAN_PERIOD_MAX = 315360000,
-	PLAN_AGAIN = 86400, /* what could not be done is tried again then */
+	PLAN_AGAIN = 86400,     /* what could not be done is tried again then */
 };
 
 /* HF_ERR_BAD_VALUE, HF_ERR_BAD_CONFIG: the settings of a record make no

@@ -16,9 +16,9 @@
 #include "frame.h"
 
 enum {
-	DEFAULT_PATIENCE = 3000,
-	RETRY_PAUSE = 20, /* between attempts to connect */
-	READ_SIZE = 16384,
+	DEFAULT_PATIENCE = 3000, /* milliseconds */
+	RETRY_PAUSE = 20,        /* likewise, between attempts to connect */
+	READ_SIZE = 16384,       /* bytes, as below */
 	REQUEST_FIRST = 1000, /* most are shorter; malloc() has such at hand */
 	REPLY_MAX = 80 << 20, /* what the service may make us hold */
 	ARENA_FIRST = 4096,

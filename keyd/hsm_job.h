@@ -11,8 +11,8 @@
 /*
  * An operation of hsm.h as data, so that it can be done in another process
  * (hsm_process.h): what it is, what goes in, where the results go. A struct is
- * filled by hsm_remote.c, sent, done by hsm_worker.c with the functions of
- * hsm.h, and the results come back. Both sides are the same program, but the
+ * filled by hsm_remote.c, sent, done there by job_perform() with the functions
+ * of hsm.h, and the results come back. Both sides are the same program, but the
  * daemon does not trust what the worker says: a vendor's library lives there.
  */
 enum job_op {
@@ -71,7 +71,20 @@ struct job_row {
 
 const struct job_row *job_row(enum job_op op);
 
-/* -- The daemon's side. False: the connection is of no use any more. -- */
+/* Does a job, here; it waits for its turn no longer than `budget_ms`. */
+enum hf_err job_perform(
+    struct hsm *hsm, struct hsm_job *job, unsigned budget_ms);
+
+/* What a worker may say went wrong; HF_ERR_HSM_REFUSED for all else. */
+enum hf_err job_error(uint32_t err);
+
+/* A text of a worker: it ends, and moves no cursor. */
+void job_text(char *text, size_t size);
+
+/*
+ * -- hsm_job_wire.c: a job as bytes. The daemon's side; false: the connection
+ * is of no use any more. --
+ */
 
 /* `budget_ms`: how long it may wait on the other side, which has taken all of
  * it until `limit` (clock_ms()). */
@@ -83,12 +96,6 @@ enum job_outcome { JOB_DONE, JOB_LATE, JOB_LOST };
 /* Waits until `limit` (clock_ms()). JOB_DONE: *err and the job's results. */
 enum job_outcome job_result(
     int fd, struct hsm_job *job, uint64_t limit, enum hf_err *err);
-
-/* What a worker may say went wrong; HF_ERR_HSM_REFUSED for all else. */
-enum hf_err job_error(uint32_t err);
-
-/* A text of a worker: it ends, and moves no cursor. */
-void job_text(char *text, size_t size);
 
 /* -- The same in memory that both sides have (hsm_ring.h) -- */
 

@@ -21,7 +21,7 @@
  * else needs it.
  */
 
-/* -- audit.c: lines, from audit_append to the disk -- */
+/* -- audit.c: lines, and the log as a whole -- */
 
 struct audit_buffer {
 	char *ptr; /* AUDIT_BUFFER bytes */
@@ -100,6 +100,11 @@ time_t audit_monotonic(void);
 
 /* With `lock` held: appends also while the log is broken. */
 enum hf_err audit_append_locked(struct audit *a, const struct audit_line *line);
+
+/* With `lock` held: whoever waits for lines is told, if it was not. */
+void audit_wake(struct audit *a);
+
+/* -- audit_flush.c: from the buffer to the disk -- */
 
 /*
  * With `lock` held: nothing is appended until audit_mend succeeds. `cause` is

@@ -25,7 +25,7 @@
 #include "events.h"
 #include "folder.h"
 #include "heap.h"
-#include "hsm_process.h"
+#include "hsm_host.h"
 #include "leave.h"
 #include "log.h"
 #include "pin.h"
@@ -273,7 +273,7 @@ sandbox_begin(const struct settings *settings, struct hf_why *why)
 		    "the sandbox cannot be \"on\" while the library of an HSM "
 		    "lives inside: process = \"worker\"");
 	}
-	err = hsm_process_prepare(settings->hsm_count, why);
+	err = hsm_host_prepare(settings->hsm_count, why);
 	if (err != HF_OK)
 		return err;
 	return sandbox_files(settings, settings->sandbox_files, why);

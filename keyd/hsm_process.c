@@ -2,11 +2,9 @@
 #include "hsm_process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +18,7 @@
 
 #include "../lib/bytes.h"
 #include "hsm_await.h"
+#include "hsm_host.h"
 #include "hsm_internal.h"
 #include "log.h"
 
@@ -37,6 +36,9 @@ enum {
 	WAITERS_PER_LANE = 64,
 	LAST_NEWS = 64,
 };
+
+_Static_assert(1 + RING_FDS + HSM_LANES_MAX <= HOST_FDS_MAX,
+    "a worker gets its control, a ring, and its lanes");
 
 struct lane {
 	int fd;
@@ -76,16 +78,14 @@ struct hsm_process {
 	unsigned deaths; /* of workers that did not live for long */
 
 	/* The thread's alone, host (for sending) apart. */
-	int host, control;
-	pid_t host_pid;
+	struct hsm_host host;
+	int control;
 	uint64_t born_at;
 	uint64_t asked_at; /* clock_ms() since when it owes an answer; 0: no */
 	uint64_t generations; /* of the workers before */
 	uint32_t busy_ms;     /* as it said last */
 	bool served;          /* the worker before got through its login */
 };
-
-/* -- The host -- */
 
 static void
 descriptor_close(int *fd)
@@ -95,140 +95,7 @@ descriptor_close(int *fd)
 	*fd = -1;
 }
 
-/* Signals are blocked in the daemon's threads, but not over there. */
-static int
-host_exec(const char *program, int end, pid_t *pid)
-{
-	char name[] = "holdfast-keyd", mode[] = "--hsm-host";
-	char *argv[] = { name, mode, NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none;
-	int rc;
-
-	(void)sigemptyset(&none);
-	(void)posix_spawn_file_actions_init(&actions);
-	(void)posix_spawnattr_init(&attr);
-	(void)posix_spawn_file_actions_adddup2(&actions, end, HSM_HOST_FD);
-	(void)posix_spawnattr_setsigmask(&attr, &none);
-	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	rc = posix_spawn(pid, program, &actions, &attr, argv, environ);
-	(void)posix_spawnattr_destroy(&attr);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	return rc;
-}
-
-/* Started before they were needed (hsm_process_prepare). */
-static struct {
-	struct early_host {
-		int fd;
-		pid_t pid;
-	} host[HSM_HOSTS_MAX];
-	size_t count;
-	bool used; /* no other may be started any more */
-} early;
-
-static enum hf_err
-host_spawn(const char *program, int *host, pid_t *pid)
-{
-	int ends[2], rc;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-		return HF_ERR_SYSTEM;
-	/* dup2 onto itself would leave it to be closed. */
-	if (ends[1] == HSM_HOST_FD) {
-		int other = fcntl(ends[1], F_DUPFD_CLOEXEC, HSM_HOST_FD + 1);
-
-		(void)close(ends[1]);
-		ends[1] = other;
-	}
-	rc = host_exec(program, ends[1], pid);
-	(void)close(ends[1]);
-	if (rc != 0) {
-		log_error(
-		    "HSM: %s cannot be started: %s", program, strerror(rc));
-		(void)close(ends[0]);
-		return HF_ERR_SYSTEM;
-	}
-	*host = ends[0];
-	return HF_OK;
-}
-
-enum hf_err
-hsm_process_prepare(size_t count, struct hf_why *why)
-{
-	early.used = true;
-	for (; early.count < count; early.count++) {
-		struct early_host *h = &early.host[early.count];
-
-		if (early.count == HSM_HOSTS_MAX ||
-		    host_spawn("/proc/self/exe", &h->fd, &h->pid) != HF_OK)
-			return hf_fail(why, HF_ERR_SYSTEM,
-			    "the process for the HSM's library cannot be "
-			    "started");
-	}
-	return HF_OK;
-}
-
-/* HSMs are opened by one thread. */
-static enum hf_err
-host_start(struct hsm_process *p)
-{
-	enum hf_err err;
-
-	if (early.count > 0) {
-		early.count--;
-		p->host = early.host[early.count].fd;
-		p->host_pid = early.host[early.count].pid;
-		return HF_OK;
-	}
-	err = host_spawn(p->program, &p->host, &p->host_pid);
-	if (err != HF_OK && early.used) {
-		log_error("HSM: this process ends, to be started anew");
-		(void)kill(getpid(), SIGTERM);
-	}
-	return err;
-}
-
-/* It would end by itself when its socket is closed, but nothing shall keep the
- * daemon from ending; a worker that is left dies with it. */
-static void
-host_end(struct hsm_process *p)
-{
-	descriptor_close(&p->host);
-	if (p->host_pid > 0) {
-		(void)kill(p->host_pid, SIGKILL);
-		while (waitpid(p->host_pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	p->host_pid = 0;
-}
-
 /* -- Starting a worker -- */
-
-static bool
-order_start(int host, const int *fds, size_t count)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(HSM_FDS_MAX * sizeof(int))];
-	} control;
-	char order = HOST_START;
-	struct iovec v = { &order, 1 };
-	struct msghdr m = { .msg_iov = &v,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = CMSG_SPACE(count * sizeof(int)) };
-	struct cmsghdr *c;
-
-	memset(&control, 0, sizeof(control));
-	c = CMSG_FIRSTHDR(&m);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(count * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, count * sizeof(int));
-	return sendmsg(host, &m, MSG_NOSIGNAL) == 1;
-}
 
 /* The worker's settings and the PIN, wiped here when they are sent. */
 static bool
@@ -295,14 +162,14 @@ sockets_make(struct hsm_process *p, int *theirs, size_t *count)
 static bool
 worker_launch(struct hsm_process *p)
 {
-	int theirs[HSM_FDS_MAX];
+	int theirs[HOST_FDS_MAX];
 	size_t count;
 	bool good;
 
-	if (p->host < 0 && host_start(p) != HF_OK)
+	if (p->host.fd < 0 && hsm_host_start(p->program, &p->host) != HF_OK)
 		return false;
 	good = sockets_make(p, theirs, &count) &&
-	    order_start(p->host, theirs, count);
+	    hsm_host_launch(&p->host, theirs, count);
 	for (size_t i = 0; i < count; i++)
 		(void)close(theirs[i]);
 	good = good && order_settings(p);
@@ -412,7 +279,6 @@ loss_age(struct hsm_process *p)
 static void __attribute__((format(printf, 3, 4)))
 worker_kill(struct hsm_process *p, uint64_t epoch, const char *fmt, ...)
 {
-	char order = HOST_KILL;
 	va_list ap;
 
 	(void)pthread_mutex_lock(&p->lock);
@@ -421,7 +287,7 @@ worker_kill(struct hsm_process *p, uint64_t epoch, const char *fmt, ...)
 		va_start(ap, fmt);
 		(void)vsnprintf(p->killed, sizeof(p->killed), fmt, ap);
 		va_end(ap);
-		(void)send(p->host, &order, 1, MSG_NOSIGNAL);
+		hsm_host_kill(&p->host);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 }
@@ -586,10 +452,10 @@ static int
 worker_watch(struct hsm_process *p)
 {
 	struct pollfd fds[] = { { .fd = p->control, .events = POLLIN },
-		{ .fd = p->host, .events = POLLIN },
+		{ .fd = p->host.fd, .events = POLLIN },
 		{ .fd = p->wake, .events = POLLIN } };
 	uint64_t stop_until = 0;
-	struct host_report report;
+	int status = 0;
 
 	for (;;) {
 		bool ticks = stop_until != 0 || in_doubt(p);
@@ -599,15 +465,11 @@ worker_watch(struct hsm_process *p)
 		if (fds[0].revents != 0 && !news_receive(p))
 			fds[0].fd = -1;
 		if (fds[1].revents != 0) {
-			ssize_t n = recv(p->host, &report, sizeof(report), 0);
-
-			if (n == (ssize_t)sizeof(report))
+			if (hsm_host_worker_end(&p->host, &status))
 				break;
-			/* The host is gone, and its worker with it. */
 			(void)pthread_mutex_lock(&p->lock);
-			host_end(p);
+			hsm_host_end(&p->host);
 			(void)pthread_mutex_unlock(&p->lock);
-			report.status = 0;
 			break;
 		}
 		if (is_closing(p)) {
@@ -622,7 +484,7 @@ worker_watch(struct hsm_process *p)
 	     recv(p->control, &(char){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 	     i++)
 		;
-	return report.status;
+	return status;
 }
 
 /* With jitter; a worker that lived for long is replaced at once. */
@@ -880,7 +742,7 @@ process_init(struct hsm_process *p, const struct hsm_settings *settings,
 	p->lane_count = hsm_sessions_wanted(settings->sessions);
 	p->deadline_ms = settings->deadline_ms;
 	p->keepalive_ms = settings->keepalive_ms;
-	p->host = p->control = -1;
+	p->host.fd = p->control = -1;
 	p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	p->info.state = HSM_RECOVERING;
 	p->info.since = (uint64_t)time(NULL);
@@ -898,7 +760,7 @@ process_init(struct hsm_process *p, const struct hsm_settings *settings,
 static void
 process_free(struct hsm_process *p)
 {
-	host_end(p);
+	hsm_host_end(&p->host);
 	hsm_ring_close(p->ring);
 	descriptor_close(&p->wake);
 	secret_free(&p->pin);
@@ -945,7 +807,8 @@ hsm_process_open(const struct hsm_settings *settings, struct secret *pin,
 		log_info("HSM: no memory can be shared with its process: "
 			 "slower");
 	p->uri = strdup(settings->uri);
-	if (p->uri == NULL || p->wake < 0 || host_start(p) != HF_OK ||
+	if (p->uri == NULL || p->wake < 0 ||
+	    hsm_host_start(p->program, &p->host) != HF_OK ||
 	    pthread_create(&p->thread, NULL, process_main, p) != 0) {
 		process_free(p);
 		return hf_fail(why, HF_ERR_SYSTEM,

@@ -16,13 +16,12 @@
  *	   │  └── control (its state, signs of life) ───────┤
  *	   └── host ── fork ───────────────────────────── worker
  *
- * The host is this program, started once, before there are threads or
- * secrets; it knows nothing and only starts and kills workers. A worker gets
- * the PIN over the control socket, opens the HSM inside itself with hsm.h, and
- * serves lanes. It is killed when a job takes longer than its deadline, when
- * connecting does, or when it does not answer; jobs under way are done again by
- * the next one, where that does no harm. A state that is final for hsm.h stays
- * so over workers.
+ * The host (hsm_host.h) starts and kills workers. A worker gets the PIN over
+ *the control socket, opens the HSM inside itself with hsm.h, and serves lanes.
+ *It is killed when a job takes longer than its deadline, when connecting does,
+ *or when it does not answer; jobs under way are done again by the next one,
+ *where that does no harm. A state that is final for hsm.h stays so over
+ *workers.
  *
  * Where nothing happens nobody wakes up: whoever has a job under way looks at
  * its deadline, the end of a worker or its host ends a poll, and a worker is
@@ -39,15 +38,6 @@ enum hf_err hsm_process_open(const struct hsm_settings *settings,
     struct secret *pin, hsm_watch_fn *watch, void *ctx,
     struct hsm_process **out, struct hf_why *why);
 
-/*
- * Starts the hosts of so many HSMs (HSM_HOSTS_MAX at most) before they are
- * opened: before there are threads, and before a sandbox forbids it. When a
- * host ends later and no other can be started, the process ends too, to be
- * started anew.
- */
-enum { HSM_HOSTS_MAX = 16 };
-enum hf_err hsm_process_prepare(size_t count, struct hf_why *why);
-
 /* Lets the worker end its connection, or kills it. NULL is fine. */
 void hsm_process_close(struct hsm_process *p);
 
@@ -63,26 +53,9 @@ unsigned hsm_process_can(struct hsm_process *p);
 /* Where jobs go that nobody waits for (hsm_ring.h); NULL: nowhere. */
 struct hsm_ring *hsm_process_ring(const struct hsm_process *p);
 
-/* -- The other side: `holdfast-keyd --hsm-host`, on descriptor 3 -- */
+/* -- Between the daemon and a worker (hsm_worker.h) -- */
 
-enum {
-	HSM_HOST_FD = 3,
-	HSM_LANES_MAX = 64,
-	HSM_FDS_MAX = 1 + RING_FDS + HSM_LANES_MAX,
-};
-
-/* Until the daemon is gone. Returns the exit status. */
-int hsm_host_run(void);
-
-/* -- Between the two -- */
-
-/* To the host. A start comes with descriptors: control, those of the ring if
- * there is one, then lanes. */
-enum host_order { HOST_START = 's', HOST_KILL = 'k' };
-/* From it, when a worker has ended. */
-struct host_report {
-	int status; /* as of waitpid(2) */
-};
+enum { HSM_LANES_MAX = 64 };
 
 /* First the worker's settings, followed by URI and PIN, in one message. */
 enum worker_what {

@@ -1,29 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "hsm_worker.h"
+
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../lib/bytes.h"
 #include "hsm_internal.h"
 #include "hsm_process.h"
-#include "leave.h"
 #include "log.h"
-
-/*
- * The host, which starts workers, and a worker. They end when the daemon does:
- * their sockets say so, and the kernel kills a child whose parent died.
- */
-
-/* -- The worker -- */
 
 struct lane_thread {
 	int fd;
@@ -194,8 +182,7 @@ asked_again(const struct worker *w)
 	return n == (ssize_t)sizeof(order) && order.what == WORKER_BEAT;
 }
 
-/* Until there is an order to stop, or nobody to give one. */
-static void
+void
 worker_run(int control, const int *fds, size_t count)
 {
 	struct worker w = { .control = control,
@@ -209,151 +196,4 @@ worker_run(int control, const int *fds, size_t count)
 		beat(&w);
 	while (asked_again(&w));
 	hsm_close(w.hsm);
-}
-
-/* -- The host -- */
-
-struct host {
-	int signals;
-	pid_t child; /* 0: none */
-};
-
-static void
-worker_start(struct host *h, int *fds, size_t count)
-{
-	pid_t host = getpid();
-	sigset_t none;
-
-	h->child = fork();
-	if (h->child == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)prctl(PR_SET_NAME, "hsm-worker");
-		(void)sigemptyset(&none);
-		(void)sigprocmask(SIG_SETMASK, &none, NULL);
-		(void)close(h->signals);
-		(void)close(HSM_HOST_FD);
-		if (getppid() == host)
-			worker_run(fds[0], fds + 1, count - 1);
-		leave(0);
-	}
-	if (h->child < 0)
-		h->child = 0;
-	for (size_t i = 0; i < count; i++)
-		(void)close(fds[i]);
-}
-
-/* The order and the descriptors that came with it. */
-static ssize_t
-order_take(char *order, int *fds, size_t *count)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(HSM_FDS_MAX * sizeof(int))];
-	} control;
-	struct iovec v = { order, 1 };
-	struct msghdr m = { .msg_iov = &v,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes) };
-	ssize_t n = recvmsg(HSM_HOST_FD, &m, MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-
-	*count = 0;
-	if (c != NULL && c->cmsg_type == SCM_RIGHTS) {
-		*count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds, CMSG_DATA(c), *count * sizeof(int));
-	}
-	return n;
-}
-
-/* False when the daemon is gone. */
-static bool
-host_obey(struct host *h)
-{
-	int fds[HSM_FDS_MAX];
-	size_t count;
-	char order;
-	ssize_t n = order_take(&order, fds, &count);
-
-	if (n < 0)
-		return errno == EINTR;
-	if (n == 0)
-		return false;
-	if (order == HOST_START && h->child == 0 && count > 1)
-		worker_start(h, fds, count);
-	else if (order == HOST_KILL && h->child != 0)
-		(void)kill(h->child, SIGKILL);
-	return true;
-}
-
-static void
-host_reap(struct host *h)
-{
-	struct host_report report;
-	struct signalfd_siginfo info;
-
-	if (read(h->signals, &info, sizeof(info)) < 0)
-		return;
-	while (h->child != 0 &&
-	    waitpid(h->child, &report.status, WNOHANG) == h->child) {
-		h->child = 0;
-		(void)send(HSM_HOST_FD, &report, sizeof(report), MSG_NOSIGNAL);
-	}
-}
-
-/* A stop of the service reaches all of its processes; this one ends when the
- * daemon has no use for it any more. */
-static bool
-host_signals(struct host *h)
-{
-	static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT,
-		SIGPIPE, SIGUSR1, SIGUSR2 };
-	sigset_t set;
-
-	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-		(void)signal(ignored[i], SIG_IGN);
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGCHLD);
-	if (sigprocmask(SIG_SETMASK, &set, NULL) != 0)
-		return false;
-	h->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return h->signals >= 0;
-}
-
-/* Who starts it by hand waits in vain, and the signals to end it are blocked.
- */
-static bool
-started_by_daemon(void)
-{
-	int type = 0;
-	socklen_t len = sizeof(type);
-
-	return getsockopt(HSM_HOST_FD, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	    type == SOCK_SEQPACKET;
-}
-
-int
-hsm_host_run(void)
-{
-	struct host h = { .child = 0 };
-	struct pollfd fds[] = { { .fd = HSM_HOST_FD, .events = POLLIN },
-		{ .events = POLLIN } };
-
-	if (!started_by_daemon())
-		return 1;
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)prctl(PR_SET_NAME, "hsm-host");
-	/* Sockets that systemd handed to the daemon are not for a library. */
-	(void)close_range(HSM_HOST_FD + 1, ~0U, 0);
-	if (!host_signals(&h))
-		return 1;
-	fds[1].fd = h.signals;
-	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			return 1;
-		if (fds[1].revents != 0)
-			host_reap(&h);
-		if (fds[0].revents != 0 && !host_obey(&h))
-			return 0;
-	}
 }

@@ -7,7 +7,7 @@
 #include "admin.h"
 #include "crypto_memory.h"
 #include "daemon.h"
-#include "hsm_process.h"
+#include "hsm_host.h"
 #include "leave.h"
 #include "log.h"
 #include "settings.h"
@@ -24,7 +24,7 @@ enum mode {
 	MODE_CHECK_POLICY,
 	MODE_VERSION,
 	MODE_HELP,
-	MODE_HSM_HOST, /* for hsm_process.c alone */
+	MODE_HSM_HOST, /* for hsm_host.c alone */
 };
 
 struct arguments {

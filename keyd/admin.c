@@ -105,8 +105,7 @@ restore_run(struct server *s, const struct settings *settings, size_t device,
 	const char *name = settings->hsms[device].name;
 	enum hf_err err;
 
-	if ((err = daemon_state_dir(settings, why)) != HF_OK ||
-	    (err = daemon_open_keys(s, settings, why)) != HF_OK ||
+	if ((err = daemon_open_keys(s, settings, why)) != HF_OK ||
 	    (err = wait_ready(s->hsms[device], why)) != HF_OK ||
 	    (err = hierarchy_restore_shared(
 		 s->hierarchy, name, facts, keys, why)) != HF_OK ||
@@ -127,6 +126,9 @@ admin_restore_master(const struct settings *settings, size_t device,
 	struct server *s;
 	enum hf_err err;
 
+	/* First of all: nobody types shares for nothing. */
+	if ((err = daemon_state_dir(settings, why)) != HF_OK)
+		return err;
 	if ((err = ceremony_collect(files, count, &keys, &facts, why)) != HF_OK)
 		return err;
 	s = calloc(1, sizeof(*s));
@@ -190,7 +192,8 @@ admin_restore(
 	char path[DAEMON_PATH];
 	enum hf_err err;
 
-	if ((err = daemon_store_path(settings, path)) != HF_OK ||
+	if ((err = daemon_state_dir(settings, why)) != HF_OK ||
+	    (err = daemon_store_path(settings, path)) != HF_OK ||
 	    (err = store_restore(file, path, why)) != HF_OK)
 		return err;
 	(void)printf("%s: restored from %s; the old store is %s"

@@ -26,6 +26,7 @@
 #include "folder.h"
 #include "heap.h"
 #include "hsm_host.h"
+#include "identity.h"
 #include "leave.h"
 #include "log.h"
 #include "pin.h"
@@ -83,6 +84,24 @@ on_hsm_change(void *ctx, const struct hsm_info *info)
 	chores_wake(one->server->chores, CHORE_HSM);
 }
 
+/* Root may write into everybody's folder, and what it leaves there the service
+ * cannot open afterwards. */
+static enum hf_err
+check_owner(const char *dir, struct hf_why *why)
+{
+	char name[SUBJECT_USER_MAX];
+	struct stat st;
+
+	if (geteuid() != 0 || stat(dir, &st) != 0 || st.st_uid == 0)
+		return HF_OK;
+	if (subject_user_name(st.st_uid, name) != HF_OK)
+		(void)snprintf(name, sizeof(name), "%u", (unsigned)st.st_uid);
+	return hf_fail(why, HF_ERR_BAD_SETTINGS,
+	    "state_dir %s belongs to the user %s, who could not open what root "
+	    "leaves there: run this as %s (runuser -u %s -- ...)",
+	    dir, name, name, name);
+}
+
 enum hf_err
 daemon_state_dir(const struct settings *settings, struct hf_why *why)
 {
@@ -90,7 +109,7 @@ daemon_state_dir(const struct settings *settings, struct hf_why *why)
 
 	if (mkdir(dir, 0700) != 0) {
 		if (errno == EEXIST)
-			return HF_OK;
+			return check_owner(dir, why);
 		return hf_fail(why, HF_ERR_SYSTEM,
 		    "state_dir %s cannot be made: %s", dir, strerror(errno));
 	}

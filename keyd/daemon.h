@@ -20,7 +20,8 @@ enum hf_err daemon_store_path(
 enum hf_err daemon_harden(struct hf_why *why);
 
 /* Makes settings->state_dir where it is not there: before a sandbox, which can
- * allow only what exists. */
+ * allow only what exists. HF_ERR_BAD_SETTINGS for root in the folder of another
+ * user. */
 enum hf_err daemon_state_dir(
     const struct settings *settings, struct hf_why *why);
 

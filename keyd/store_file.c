@@ -97,6 +97,11 @@ store_file_lock(const char *path, int *fd, struct hf_why *why)
 
 	int lock = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
+	if (lock < 0 && errno == EACCES)
+		return hf_fail(why, HF_ERR_STORE,
+		    "store: %s: %s to uid %u; folder and files of the store "
+		    "belong to the user that the service runs as",
+		    name, strerror(errno), (unsigned)geteuid());
 	if (lock < 0)
 		return hf_fail(
 		    why, HF_ERR_STORE, "store: %s: %s", name, strerror(errno));

@@ -84,6 +84,26 @@ expect "--device: --pin-source is that HSM's" quiet holdfast-keyd --config "$T/s
 refuse "... else it has its own" 1 "nobody cannot be opened" holdfast-keyd --config "$T/several.conf" --probe --device right
 refuse "... and one that there is not" 1 "no HSM middle in" holdfast-keyd --config "$T/several.conf" --probe --device middle
 
+# -- Who runs it: what root leaves in the service's folder, the service cannot open --
+if [ "$(id -u)" = 0 ]; then
+	mkdir "$T/state"
+	chown 65534 "$T/state"
+	for mode in "" --init "--restore $T/pin" "--restore-master $T/pin"; do
+		# shellcheck disable=SC2086 # words
+		refuse "root in the folder of another user: ${mode:-the daemon}" 1 "belongs to the user nobody" \
+			keyd --pin-source "file:$T/pin" $mode
+	done
+	is "... leaves nothing there" "" "$(ls -A "$T/state")"
+	chown 0 "$T/state"
+	nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	chmod 755 "$T"
+	if "${nobody[@]}" test -x "$BUILD_DIR/bin/holdfast-keyd"; then
+		refuse "another user in root's folder" 1 "belong to the user that the service runs as" \
+			"${nobody[@]}" "$BUILD_DIR/bin/holdfast-keyd" --config "$conf" --init
+	fi
+	rm -r "$T/state"
+fi
+
 # -- Nobody but the daemon starts the process for the HSM's library --
 refuse "--hsm-host by hand" 1 "" timeout -s KILL 60 holdfast-keyd --hsm-host 3<&-
 mkfifo "$T/fifo" # nothing ever comes out of it

@@ -13,6 +13,7 @@
 #include "error.h"
 #include "mechanism.h"
 #include "object.h"
+#include "session_object.h"
 #include "slot.h"
 
 enum { NAME_TRIES = 4 };

@@ -13,8 +13,8 @@
 
 /*
  * Objects. Those of the token come from one p11.find, all of them with all
- * that their attributes need: the catalogue of a slot, a shelf that never
- * changes once it is filled and is replaced as a whole. A search asks the
+ * that their attributes need: the catalogue of a slot, a shelf (shelf.h) that
+ * is replaced as a whole. A search asks the
  * daemon whether the catalogue still holds, unless it said so a moment ago;
  * attributes and Init functions are answered from it without asking.
  *
@@ -23,7 +23,6 @@
  */
 struct shelf;
 struct session;
-struct session_table;
 struct slot;
 
 struct object {
@@ -64,9 +63,6 @@ CK_RV object_get(struct session *session, CK_OBJECT_HANDLE handle,
 /* NULL is fine. */
 void object_put(struct object *object);
 
-/* Drops a reference. NULL is fine. */
-void shelf_put(struct shelf *shelf);
-
 /* The handle of a token object, by its persistent id. */
 CK_OBJECT_HANDLE object_handle(struct hf_bytes uid, CK_OBJECT_CLASS class);
 
@@ -80,40 +76,10 @@ void catalogue_forget(struct slot *slot);
 CK_RV object_by_public_key(struct session *session, CK_OBJECT_CLASS class,
     struct hf_bytes public_key_info, struct object **out);
 
-/*
- * Makes a session object; what the views in `from` point to is copied. The
- * handle and all that follows from the public key or the certificate is filled
- * in here.
- */
-CK_RV session_object_add(
-    struct session *session, const struct object *from, CK_OBJECT_HANDLE *out);
-/* Puts a changed copy in the place of the one with its handle; whoever holds
- * the old one keeps it. */
-CK_RV session_object_change(struct session *session, const struct object *to);
-/* C_DestroyObject; false when there is no such session object. */
-bool session_object_remove(struct session *session, CK_OBJECT_HANDLE handle);
-
-/* Objects that end with their session, or with the module. Under the lock. */
-void session_objects_drop(
-    struct session_table *table, CK_SESSION_HANDLE session);
-void session_objects_free(struct session_table *table);
-
 CK_RV object_find_start(
     struct session *session, const CK_ATTRIBUTE *template, CK_ULONG count);
 CK_RV object_find(struct session *session, CK_OBJECT_HANDLE *out, CK_ULONG max,
     CK_ULONG *count);
 CK_RV object_find_end(struct session *session);
-
-/*
- * Makes a catalogue's shelf out of a reply, for slot.c and the tests. The
- * reply (may be NULL) belongs to the shelf then.
- */
-struct slot_config;
-struct hf_reply;
-enum hf_err shelf_make(const struct slot_config *config,
-    const struct hf_p11_find_out *rows, struct hf_reply *reply,
-    struct shelf **out);
-size_t shelf_count(const struct shelf *shelf);
-const struct object *shelf_at(const struct shelf *shelf, size_t i);
 
 #endif

@@ -7,7 +7,7 @@
 #include "../lib/bytes.h"
 #include "error.h"
 #include "module.h"
-#include "object.h"
+#include "session_object.h"
 
 /*
  * A handle is the place in the table and a number that grows each time a place

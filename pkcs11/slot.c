@@ -11,6 +11,7 @@
 #include "digest.h"
 #include "module.h"
 #include "object.h"
+#include "shelf.h"
 
 enum { IDLE_MAX = 64, REFUSAL_MS = 1000, RETRY_MS = 20 };
 

@@ -14,6 +14,7 @@
 #include "../../pkcs11/attribute.h"
 #include "../../pkcs11/config.h"
 #include "../../pkcs11/object.h"
+#include "../../pkcs11/shelf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,6 +9,7 @@
 
 #include "../../lib/bytes.h"
 #include "../../pkcs11/config.h"
+#include "../../pkcs11/shelf.h"
 #include "keys.h"
 
 #define VIEW(array)                                     \

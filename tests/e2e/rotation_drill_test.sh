@@ -74,6 +74,11 @@ ok "killed, it leaves no result"
 partial=$(echo "$T"/new.*.partial)
 first=$(done_lines)
 printf 'vault:v14:half a line' >>"$partial"
+mv "$partial" "$T/kept"
+ln -s "$T/kept" "$partial"
+refuse "a link in its place is not followed" 1 "partial: " rewrap
+[ ! -e "$T/new" ] || fail "what somebody else made was taken for done"
+mv "$T/kept" "$partial"
 kill_rewrap "$first"
 ok "it goes on where it was"
 [ "$(report drill 1 left)" -lt 715 ] || fail "the report does not know of it"

@@ -2,6 +2,7 @@
 #include "connection.h"
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,12 +40,41 @@ admit_local(struct connection *c, struct peers *peers, struct identities *known)
 	return identity_of_socket(known, fd, &c->who);
 }
 
+/* Whoever has one IPv6 address has the other 2^64 of its network. IPv4 is where
+ * no such network is. */
+static void
+stranger_key(int fd, struct peer_key *key)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in four;
+		struct sockaddr_in6 six;
+	} from = { 0 };
+	socklen_t len = sizeof(from);
+
+	*key = (struct peer_key){ .kind = PEER_ADDRESS };
+	if (getpeername(fd, &from.any, &len) != 0)
+		return;
+	if (from.any.sa_family == AF_INET6 &&
+	    !IN6_IS_ADDR_V4MAPPED(&from.six.sin6_addr)) {
+		memcpy(key->address, &from.six.sin6_addr, 8);
+		return;
+	}
+	memset(key->address, 0xff, 4);
+	memcpy(&key->address[4],
+	    from.any.sa_family == AF_INET ? (const uint8_t *)&from.four.sin_addr
+					  : &from.six.sin6_addr.s6_addr[12],
+	    4);
+}
+
 static enum hf_err
 admit_tls(struct connection *c, struct tls_context *ctx, struct peers *peers)
 {
-	const struct peer_key key = { .kind = PEER_UNKNOWN };
-	enum hf_err err = peers_join(peers, &key, &c->peer);
+	struct peer_key key;
+	enum hf_err err;
 
+	stranger_key(c->channel.fd, &key);
+	err = peers_join(peers, &key, &c->peer);
 	if (err != HF_OK)
 		return err;
 	return tls_channel_new(ctx, c->channel.fd, &c->channel.tls);

@@ -7,7 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BUCKETS = 256 };
+enum {
+	BUCKETS = 256,
+	STRANGERS_FEW = 16, /* of one address may come in any case */
+};
 
 struct peer {
 	struct peer *next;
@@ -19,6 +22,7 @@ struct peer {
 struct peers {
 	struct peers_limits limits;
 	pthread_mutex_t lock; /* for all but the atomics */
+	unsigned strangers;
 	_Atomic unsigned connections;
 	_Atomic size_t memory;
 	struct peer *bucket[BUCKETS];
@@ -60,10 +64,13 @@ same_key(const struct peer_key *a, const struct peer_key *b)
 		return false;
 	if (a->kind == PEER_UID)
 		return a->uid == b->uid;
-	return a->kind == PEER_UNKNOWN || strcmp(a->cert, b->cert) == 0;
+	if (a->kind == PEER_ADDRESS)
+		return memcmp(a->address, b->address, sizeof(a->address)) == 0;
+	return strcmp(a->cert, b->cert) == 0;
 }
 
-/* FNV-1a; the keys are uids and hashes, which nobody chooses freely. */
+/* FNV-1a; the keys are uids and hashes, which nobody chooses freely, and
+ * addresses, of which there are few at a time. */
 static struct peer **
 bucket_of(struct peers *peers, const struct peer_key *key)
 {
@@ -74,6 +81,9 @@ bucket_of(struct peers *peers, const struct peer_key *key)
 	if (key->kind == PEER_CERT)
 		for (const char *s = key->cert; *s != '\0'; s++)
 			hash = (hash ^ (uint8_t)*s) * 16777619U;
+	if (key->kind == PEER_ADDRESS)
+		for (size_t i = 0; i < sizeof(key->address); i++)
+			hash = (hash ^ key->address[i]) * 16777619U;
 	return &peers->bucket[(hash ^ hash >> 16) % BUCKETS];
 }
 
@@ -117,6 +127,23 @@ drop_if_gone(struct peers *peers, struct peer *peer)
 	free(peer);
 }
 
+/*
+ * Strangers are many and cost little, but their places are all that lets
+ * anybody in: one address gets half of them, for others who come at the same
+ * time.
+ */
+static bool
+is_one_too_many(const struct peers *peers, const struct peer *peer)
+{
+	unsigned each = peers->limits.each, half = each / 2;
+
+	if (peer->key.kind != PEER_ADDRESS)
+		return peer->connections >= each;
+	if (half < STRANGERS_FEW)
+		half = STRANGERS_FEW;
+	return peers->strangers >= each || peer->connections >= half;
+}
+
 static enum hf_err
 count_in(struct peers *peers, const struct peer_key *key, struct peer **out)
 {
@@ -125,13 +152,24 @@ count_in(struct peers *peers, const struct peer_key *key, struct peer **out)
 
 	if (err != HF_OK)
 		return err;
-	if (peer->connections >= peers->limits.each) {
+	if (is_one_too_many(peers, peer)) {
 		drop_if_gone(peers, peer);
 		return HF_ERR_BUSY;
 	}
 	peer->connections++;
+	if (key->kind == PEER_ADDRESS)
+		peers->strangers++;
 	*out = peer;
 	return HF_OK;
+}
+
+static void
+count_out(struct peers *peers, struct peer *peer)
+{
+	peer->connections--;
+	if (peer->key.kind == PEER_ADDRESS)
+		peers->strangers--;
+	drop_if_gone(peers, peer);
 }
 
 enum hf_err
@@ -159,10 +197,8 @@ peers_move(struct peers *peers, struct peer **peer, const struct peer_key *key)
 
 	(void)pthread_mutex_lock(&peers->lock);
 	err = count_in(peers, key, peer);
-	if (err == HF_OK) {
-		old->connections--;
-		drop_if_gone(peers, old);
-	}
+	if (err == HF_OK)
+		count_out(peers, old);
 	(void)pthread_mutex_unlock(&peers->lock);
 	return err;
 }
@@ -171,9 +207,8 @@ void
 peers_leave(struct peers *peers, struct peer *peer)
 {
 	(void)pthread_mutex_lock(&peers->lock);
-	peer->connections--;
+	count_out(peers, peer);
 	atomic_fetch_sub(&peers->connections, 1);
-	drop_if_gone(peers, peer);
 	(void)pthread_mutex_unlock(&peers->lock);
 }
 

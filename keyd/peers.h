@@ -21,16 +21,17 @@ struct peer_key {
 	enum peer_kind {
 		PEER_UID,
 		PEER_CERT,
-		PEER_UNKNOWN, /* TLS before its handshake: all are one peer */
+		PEER_ADDRESS, /* TLS before its handshake: a stranger */
 	} kind;
 	uid_t uid;
-	char cert[65]; /* SHA-256 in hexadecimal */
+	uint8_t address[8]; /* IPv4, or the network of an IPv6 address */
+	char cert[65];      /* SHA-256 in hexadecimal */
 };
 
 struct peers_limits {
 	unsigned connections; /* in all */
 	unsigned reserve;     /* of these, for uid 0 and our own uid alone */
-	unsigned each;        /* of one peer */
+	unsigned each;        /* of one peer, and of all strangers */
 	size_t memory;        /* in all; one peer may take half of it */
 };
 

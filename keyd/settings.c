@@ -72,7 +72,7 @@ static const struct setting rows[] = {
 
 	{ LIMIT(message, "16777216", 65536, 268435456), .doc = "Bytes of a request." },
 	{ LIMIT(connections, "4096", 1, 1000000), .doc = "Connections in all." },
-	{ LIMIT(connections_uid, "1024", 1, 1000000), .doc = "Connections of one user or one certificate." },
+	{ LIMIT(connections_uid, "1024", 1, 1000000), .doc = "Connections of one user or one certificate, and of all who have yet to show one." },
 	{ LIMIT(in_flight, "256", 1, 65536), .doc = "Requests of one connection that wait for the HSM or the disk." },
 	{ LIMIT(queue, "4096", 1, 1000000), .doc = "Such requests in all; beyond that callers get \"busy\"." },
 	{ LIMIT(memory, "0", 0, 68719476736), .doc = "Bytes of large requests and replies in memory, for all connections. 0: 32 times limits.message." },

@@ -12,7 +12,8 @@
 
 static const struct peer_key alice = { .kind = PEER_UID, .uid = 40001 };
 static const struct peer_key bob = { .kind = PEER_UID, .uid = 40002 };
-static const struct peer_key unknown = { .kind = PEER_UNKNOWN };
+static const struct peer_key unknown = { .kind = PEER_ADDRESS };
+static const struct peer_key near = { .kind = PEER_ADDRESS, .address = { 1 } };
 static const struct peer_key web = { .kind = PEER_CERT, .cert = "aa" };
 static const struct peer_key mail = { .kind = PEER_CERT, .cert = "bb" };
 
@@ -104,6 +105,31 @@ counts_a_connection_where_it_moved_to(void **state)
 	peers_free(peers);
 }
 
+/* Nobody knows them apart from what they come from: one address must not have
+ * all the places that others need to come in. */
+static void
+gives_one_address_half_of_the_places_of_strangers(void **state)
+{
+	struct peers *peers = make(1000, 0, 40, 0);
+	struct peer *p[40], *none;
+
+	(void)state;
+	for (size_t i = 0; i < 20; i++)
+		assert_int_equal(peers_join(peers, &unknown, &p[i]), HF_OK);
+	assert_int_equal(peers_join(peers, &unknown, &none), HF_ERR_BUSY);
+	for (size_t i = 20; i < 40; i++)
+		assert_int_equal(peers_join(peers, &near, &p[i]), HF_OK);
+	/* All of them together have no more than one peer has. */
+	assert_int_equal(peers_move(peers, &p[0], &web), HF_OK);
+	assert_int_equal(peers_join(peers, &near, &none), HF_ERR_BUSY);
+	peers_leave(peers, p[0]);
+	assert_int_equal(peers_join(peers, &unknown, &p[0]), HF_OK);
+	for (size_t i = 0; i < 40; i++)
+		peers_leave(peers, p[i]);
+	assert_int_equal(peers_connections(peers), 0);
+	peers_free(peers);
+}
+
 static void
 gives_one_peer_half_of_the_memory_at_most(void **state)
 {
@@ -140,6 +166,8 @@ main(void)
 		cmocka_unit_test(keeps_a_reserve_for_root_and_for_itself),
 		cmocka_unit_test(tells_certificates_apart_and_strangers_not),
 		cmocka_unit_test(counts_a_connection_where_it_moved_to),
+		cmocka_unit_test(
+		    gives_one_address_half_of_the_places_of_strangers),
 		cmocka_unit_test(gives_one_peer_half_of_the_memory_at_most),
 	};
 

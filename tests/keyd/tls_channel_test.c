@@ -103,6 +103,7 @@ drop(struct issuer made)
 
 struct files {
 	char certificate[100], key[100], ca[100], address[40];
+	in_addr_t from; /* where clients come from; 0: wherever */
 	struct transport_tls tls;
 };
 
@@ -199,6 +200,14 @@ tls_dial(const struct fixture *f, const struct files *files, const char *name,
 	a.sin_port = htons((uint16_t)atoi(strchr(files->address, ':') + 1));
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	c.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (files->from != 0) {
+		const struct sockaddr_in from = { .sin_family = AF_INET,
+			.sin_addr.s_addr = htonl(files->from) };
+
+		assert_int_equal(
+		    bind(c.fd, (const struct sockaddr *)&from, sizeof(from)),
+		    0);
+	}
 	assert_int_equal(connect(c.fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	(void)setsockopt(
 	    c.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -483,6 +492,27 @@ counts_the_connections_of_a_certificate(void **state)
 	tls_close(c[1]);
 }
 
+/* One machine without a certificate; another one comes in all the same. */
+static void
+strangers_do_not_shut_the_door(void **state)
+{
+	enum { PLACES = 40 };
+	struct fixture *f = *state;
+	struct files *files = tls_settings(f);
+	struct client silent[PLACES];
+
+	f->settings.limits.connections_uid = PLACES;
+	start(f);
+	for (size_t i = 0; i < PLACES; i++)
+		silent[i] = tls_dial(f, files, NULL, TLS1_3_VERSION);
+	wait_until(stats(f).accepted + stats(f).refused >= PLACES);
+	assert_false(is_let_in(f, files, "client", TLS1_3_VERSION));
+	files->from = INADDR_LOOPBACK + 1;
+	assert_true(is_let_in(f, files, "client", TLS1_3_VERSION));
+	for (size_t i = 0; i < PLACES; i++)
+		tls_close(silent[i]);
+}
+
 /* -- libnng, which Debian builds with mbed TLS and so with TLS 1.2 -- */
 
 static char *
@@ -679,6 +709,7 @@ main(void)
 		TEST(a_client_that_never_reads_delays_nobody),
 		TEST(hangs_up_on_a_silent_handshake),
 		TEST(counts_the_connections_of_a_certificate),
+		TEST(strangers_do_not_shut_the_door),
 		TEST(serves_libnng_where_tls_12_is_allowed),
 		TEST(refuses_files_that_do_not_serve),
 		TEST(refuses_a_key_that_others_may_read),

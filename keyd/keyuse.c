@@ -4,261 +4,13 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
-#include "crypto_mode.h"
 #include "crypto_wrap.h"
 #include "hsm_await.h"
 #include "key_commit.h"
 #include "key_derive.h"
+#include "keyuse_level.h"
 
-/*
- * One row a protection level. Function pointers, because the levels differ in
- * who does the work, not in data.
- */
-struct level_ops {
-	bool blocks;
-	enum hf_err (*seal)(const struct keyuse *, const struct key *,
-	    const struct key_version *, struct hf_bytes nonce,
-	    struct hf_bytes aad, struct hf_bytes in, uint8_t *out);
-	enum hf_err (*open)(const struct keyuse *, const struct key *,
-	    const struct key_version *, struct hf_bytes nonce,
-	    struct hf_bytes aad, struct hf_bytes in, uint8_t *out);
-	enum hf_err (*decrypt_rsa)(const struct keyuse *,
-	    const struct key_version *, struct hf_bytes in, uint8_t *out,
-	    size_t *len);
-	enum hf_err (*rsa_raw)(const struct keyuse *,
-	    const struct key_version *, struct hf_bytes in, uint8_t *out);
-	enum hf_err (*sign)(const struct keyuse *, const struct key_version *,
-	    const struct sign_how *, struct hf_bytes in, uint8_t *out,
-	    size_t *len);
-	enum hf_err (*hmac)(const struct keyuse *, const struct key *,
-	    const struct key_version *, const struct hash_type *,
-	    struct hf_bytes in, uint8_t *out);
-	enum hf_err (*cmac)(const struct keyuse *, const struct key_version *,
-	    struct hf_bytes in, uint8_t *out);
-	enum hf_err (*aes)(const struct keyuse *, const struct key_version *,
-	    const struct aes_how *, struct hf_bytes in, uint8_t *out,
-	    size_t *len);
-	enum hf_err (*ecdh)(const struct keyuse *, const struct key_version *,
-	    struct hf_bytes point, struct secret *out);
-	enum hf_err (*hkdf)(const struct keyuse *, const struct key_version *,
-	    const struct hkdf *, struct secret *out);
-};
-
-/* -- Level wrapped: in this process -- */
-
-static enum hf_err
-wrapped_seal(const struct keyuse *use, const struct key *key,
-    const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
-    struct hf_bytes in, uint8_t *out)
-{
-	(void)use;
-	return crypto_seal_kept(
-	    v, key->type, secret_view(&v->material), nonce, aad, in, out);
-}
-
-static enum hf_err
-wrapped_open(const struct keyuse *use, const struct key *key,
-    const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
-    struct hf_bytes in, uint8_t *out)
-{
-	(void)use;
-	return crypto_open_kept(
-	    v, key->type, secret_view(&v->material), nonce, aad, in, out);
-}
-
-static enum hf_err
-wrapped_decrypt_rsa(const struct keyuse *use, const struct key_version *v,
-    struct hf_bytes in, uint8_t *out, size_t *len)
-{
-	(void)use;
-	return crypto_oaep_decrypt(v->pair, in, out, len);
-}
-
-static enum hf_err
-wrapped_rsa_raw(const struct keyuse *use, const struct key_version *v,
-    struct hf_bytes in, uint8_t *out)
-{
-	(void)use;
-	return crypto_rsa_private(v->pair, in, out);
-}
-
-static enum hf_err
-wrapped_sign(const struct keyuse *use, const struct key_version *v,
-    const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
-{
-	(void)use;
-	return crypto_sign(v->pair, how, in, out, len);
-}
-
-static enum hf_err
-wrapped_hmac(const struct keyuse *use, const struct key *key,
-    const struct key_version *v, const struct hash_type *hash,
-    struct hf_bytes in, uint8_t *out)
-{
-	const struct secret *k =
-	    key->type->family == FAMILY_HMAC ? &v->material : &v->hmac;
-
-	(void)use;
-	if (k->ptr == NULL)
-		return HF_ERR_NO_PRIVATE_PART;
-	return crypto_hmac(hash, secret_view(k), in, out);
-}
-
-static enum hf_err
-wrapped_cmac(const struct keyuse *use, const struct key_version *v,
-    struct hf_bytes in, uint8_t *out)
-{
-	(void)use;
-	return crypto_cmac(secret_view(&v->material), in, out);
-}
-
-static enum hf_err
-wrapped_aes(const struct keyuse *use, const struct key_version *v,
-    const struct aes_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
-{
-	(void)use;
-	return crypto_aes(how, secret_view(&v->material), in, out, len);
-}
-
-static enum hf_err
-wrapped_ecdh(const struct keyuse *use, const struct key_version *v,
-    struct hf_bytes point, struct secret *out)
-{
-	(void)use;
-	return crypto_ecdh(v->pair, point, out);
-}
-
-static enum hf_err
-wrapped_hkdf(const struct keyuse *use, const struct key_version *v,
-    const struct hkdf *how, struct secret *out)
-{
-	(void)use;
-	return crypto_hkdf(how, secret_view(&v->material), out);
-}
-
-/* -- Level hsm: in the HSM -- */
-
-static struct hsm *
-hsm_of(const struct keyuse *use, const struct key_version *v,
-    const struct hsm_key *k)
-{
-	return hierarchy_hsm_of_key(use->server->hierarchy, k, v->hsm_home);
-}
-
-/*
- * The same for a function of hsm.h, which is to be left by leave(). On an I/O
- * thread it is not waited for: must_defer() let nothing else through.
- */
-static struct hsm *
-enter(const struct keyuse *use, const struct key_version *v,
-    const struct hsm_key *k)
-{
-	if (!use->may_block || (use->await != NULL && use->await->lost))
-		hsm_await_begin(use->await);
-	return hsm_of(use, v, k);
-}
-
-static enum hf_err
-leave(enum hf_err err)
-{
-	hsm_await_end();
-	return err;
-}
-
-static enum hf_err
-hsm_seal_with(const struct keyuse *use, const struct key *key,
-    const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
-    struct hf_bytes in, uint8_t *out)
-{
-	(void)key;
-	return leave(hsm_key_encrypt(
-	    enter(use, v, &v->hsm), &v->hsm, nonce, aad, in, out));
-}
-
-static enum hf_err
-hsm_open_with(const struct keyuse *use, const struct key *key,
-    const struct key_version *v, struct hf_bytes nonce, struct hf_bytes aad,
-    struct hf_bytes in, uint8_t *out)
-{
-	(void)key;
-	return leave(hsm_key_decrypt(
-	    enter(use, v, &v->hsm), &v->hsm, nonce, aad, in, out));
-}
-
-static enum hf_err
-hsm_decrypt_rsa_with(const struct keyuse *use, const struct key_version *v,
-    struct hf_bytes in, uint8_t *out, size_t *len)
-{
-	return leave(
-	    hsm_key_decrypt_rsa(enter(use, v, &v->hsm), &v->hsm, in, out, len));
-}
-
-static enum hf_err
-hsm_rsa_raw_with(const struct keyuse *use, const struct key_version *v,
-    struct hf_bytes in, uint8_t *out)
-{
-	return leave(hsm_key_rsa_raw(enter(use, v, &v->hsm), &v->hsm, in, out));
-}
-
-static enum hf_err
-hsm_sign_with(const struct keyuse *use, const struct key_version *v,
-    const struct sign_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
-{
-	return leave(
-	    hsm_key_sign(enter(use, v, &v->hsm), &v->hsm, how, in, out, len));
-}
-
-static enum hf_err
-hsm_hmac_with(const struct keyuse *use, const struct key *key,
-    const struct key_version *v, const struct hash_type *hash,
-    struct hf_bytes in, uint8_t *out)
-{
-	const struct hsm_key *k =
-	    key->type->family == FAMILY_HMAC ? &v->hsm : &v->hsm_hmac;
-
-	if (k->type == NULL)
-		return HF_ERR_NO_PRIVATE_PART;
-	return leave(hsm_key_hmac(enter(use, v, k), k, hash, in, out));
-}
-
-static enum hf_err
-hsm_cmac_with(const struct keyuse *use, const struct key_version *v,
-    struct hf_bytes in, uint8_t *out)
-{
-	return leave(hsm_key_cmac(enter(use, v, &v->hsm), &v->hsm, in, out));
-}
-
-static enum hf_err
-hsm_aes_with(const struct keyuse *use, const struct key_version *v,
-    const struct aes_how *how, struct hf_bytes in, uint8_t *out, size_t *len)
-{
-	return leave(
-	    hsm_key_aes(enter(use, v, &v->hsm), &v->hsm, how, in, out, len));
-}
-
-static enum hf_err
-hsm_ecdh_with(const struct keyuse *use, const struct key_version *v,
-    struct hf_bytes point, struct secret *out)
-{
-	return leave(hsm_key_ecdh(enter(use, v, &v->hsm), &v->hsm, point, out));
-}
-
-static enum hf_err
-hsm_hkdf_with(const struct keyuse *use, const struct key_version *v,
-    const struct hkdf *how, struct secret *out)
-{
-	return hsm_key_hkdf(hsm_of(use, v, &v->hsm), &v->hsm, how, out);
-}
-
-static const struct level_ops levels[] = {
-	[LEVEL_WRAPPED] = { false, wrapped_seal, wrapped_open,
-	    wrapped_decrypt_rsa, wrapped_rsa_raw, wrapped_sign, wrapped_hmac,
-	    wrapped_cmac, wrapped_aes, wrapped_ecdh, wrapped_hkdf },
-	[LEVEL_HSM] = { true, hsm_seal_with, hsm_open_with,
-	    hsm_decrypt_rsa_with, hsm_rsa_raw_with, hsm_sign_with,
-	    hsm_hmac_with, hsm_cmac_with, hsm_aes_with, hsm_ecdh_with,
-	    hsm_hkdf_with },
-};
+/* -- Where it is done, and when -- */
 
 /* Whether the HSM's answer can come later. */
 static bool
@@ -266,7 +18,7 @@ may_await(const struct keyuse *use, const struct key_version *v)
 {
 	struct hsm_await *a = use->await;
 
-	if (a == NULL || !hsm_await_offered(hsm_of(use, v, &v->hsm)))
+	if (a == NULL || !hsm_await_offered(keyuse_hsm(use, v, &v->hsm)))
 		return false;
 	if (a->state == AWAIT_OFFERED)
 		a->state = AWAIT_WANTED;
@@ -292,7 +44,7 @@ must_defer(const struct keyuse *use, const struct key *key,
 {
 	if (use->may_block)
 		return false;
-	if (levels[v->level].blocks)
+	if (keyuse_level(v->level)->blocks)
 		return !may_await(use, v);
 	return private_op && key->type->slow && !may_linger(use, key->type);
 }
@@ -459,8 +211,8 @@ committing_seal(const struct keyuse *use, const struct key *key,
 		memcpy(padded + COMMIT_PAD, in.ptr, in.len);
 	if ((err = nonce_draw(use, v, out, nonce)) != HF_OK)
 		return err;
-	return levels[v->level].seal(use, key, v, bytes_of(out, nonce), aad,
-	    bytes_of(padded, COMMIT_PAD + in.len), out + nonce);
+	return keyuse_level(v->level)->seal(use, key, v, bytes_of(out, nonce),
+	    aad, bytes_of(padded, COMMIT_PAD + in.len), out + nonce);
 }
 
 static enum hf_err
@@ -481,8 +233,9 @@ committing_open(const struct keyuse *use, const struct key *key,
 	}
 	if (in.len < extra + COMMIT_PAD)
 		return HF_ERR_BAD_CIPHERTEXT;
-	if ((err = levels[v->level].open(use, key, v, bytes_of(in.ptr, nonce),
-		 aad, bytes_of(in.ptr + nonce, in.len - nonce), out)) != HF_OK)
+	if ((err = keyuse_level(v->level)->open(use, key, v,
+		 bytes_of(in.ptr, nonce), aad,
+		 bytes_of(in.ptr + nonce, in.len - nonce), out)) != HF_OK)
 		return err;
 	*len = in.len - extra;
 	return commit_unpad(out, len);
@@ -510,7 +263,7 @@ keyuse_encrypt(const struct keyuse *use, const struct key *key,
 	else if (key->derived)
 		err = derived_seal(use, key, v, aad, in, out);
 	else if ((err = nonce_draw(use, v, out, type->nonce)) == HF_OK)
-		err = levels[v->level].seal(use, key, v,
+		err = keyuse_level(v->level)->seal(use, key, v,
 		    bytes_of(out, type->nonce), aad, in, out + type->nonce);
 	return counted(use, v, USAGE_ENCRYPT, err);
 }
@@ -533,7 +286,7 @@ keyuse_seal(const struct keyuse *use, const struct key *key,
 	if ((err = take(use, key, v)) != HF_OK)
 		return err;
 	return counted(use, v, USAGE_ENCRYPT,
-	    levels[v->level].seal(use, key, v, nonce, aad, in, out));
+	    keyuse_level(v->level)->seal(use, key, v, nonce, aad, in, out));
 }
 
 enum hf_err
@@ -554,7 +307,7 @@ keyuse_decrypt(const struct keyuse *use, const struct key *key,
 		if (in.len != type->size)
 			return HF_ERR_AUTH_FAILED;
 		return counted(use, v, class,
-		    levels[v->level].decrypt_rsa(use, v, in, out, len));
+		    keyuse_level(v->level)->decrypt_rsa(use, v, in, out, len));
 	}
 	if (key->committing)
 		return counted(use, v, class,
@@ -565,7 +318,7 @@ keyuse_decrypt(const struct keyuse *use, const struct key *key,
 	if (key->derived)
 		err = derived_open(use, key, v, aad, in, out);
 	else
-		err = levels[v->level].open(use, key, v,
+		err = keyuse_level(v->level)->open(use, key, v,
 		    bytes_of(in.ptr, type->nonce), aad,
 		    bytes_of(in.ptr + type->nonce, in.len - type->nonce), out);
 	return counted(use, v, class, err);
@@ -585,7 +338,7 @@ keyuse_rsa_raw(const struct keyuse *use, const struct key *key,
 	if (class == USAGE_SIGN && (err = take(use, key, v)) != HF_OK)
 		return err;
 	return counted(
-	    use, v, class, levels[v->level].rsa_raw(use, v, in, out));
+	    use, v, class, keyuse_level(v->level)->rsa_raw(use, v, in, out));
 }
 
 enum hf_err
@@ -604,7 +357,7 @@ keyuse_sign(const struct keyuse *use, const struct key *key,
 		return err;
 	if (!key->derived)
 		return counted(use, v, USAGE_SIGN,
-		    levels[v->level].sign(use, v, how, in, out, len));
+		    keyuse_level(v->level)->sign(use, v, how, in, out, len));
 	if ((err = derived_pair(v, use->context, &pair)) != HF_OK)
 		return err;
 	err = crypto_sign(pair, how, in, out, len);
@@ -677,7 +430,7 @@ keyuse_hmac(const struct keyuse *use, const struct key *key,
 	if ((err = mac_begin(use, key, v)) != HF_OK)
 		return err;
 	return mac_end(
-	    use, v, levels[v->level].hmac(use, key, v, hash, in, out));
+	    use, v, keyuse_level(v->level)->hmac(use, key, v, hash, in, out));
 }
 
 enum hf_err
@@ -692,7 +445,7 @@ keyuse_cmac(const struct keyuse *use, const struct key *key,
 		return HF_ERR_DEFER;
 	if ((err = mac_begin(use, key, v)) != HF_OK)
 		return err;
-	return mac_end(use, v, levels[v->level].cmac(use, v, in, out));
+	return mac_end(use, v, keyuse_level(v->level)->cmac(use, v, in, out));
 }
 
 /* -- For PKCS#11 -- */
@@ -719,7 +472,7 @@ keyuse_aes(const struct keyuse *use, const struct key *key,
 	if (how->encrypt && (err = take(use, key, v)) != HF_OK)
 		return err;
 	return counted(use, v, how->encrypt ? USAGE_ENCRYPT : USAGE_DECRYPT,
-	    levels[v->level].aes(use, v, how, in, out, len));
+	    keyuse_level(v->level)->aes(use, v, how, in, out, len));
 }
 
 enum hf_err
@@ -734,7 +487,7 @@ keyuse_aes_cmac(const struct keyuse *use, const struct key *key,
 		return HF_ERR_DEFER;
 	if ((err = mac_begin(use, key, v)) != HF_OK)
 		return err;
-	return mac_end(use, v, levels[v->level].cmac(use, v, in, out));
+	return mac_end(use, v, keyuse_level(v->level)->cmac(use, v, in, out));
 }
 
 enum hf_err
@@ -745,8 +498,8 @@ keyuse_ecdh(const struct keyuse *use, const struct key *key,
 		return HF_ERR_KEY_TYPE;
 	if (must_defer(use, key, v, true))
 		return HF_ERR_DEFER;
-	return counted(
-	    use, v, USAGE_DERIVE, levels[v->level].ecdh(use, v, point, out));
+	return counted(use, v, USAGE_DERIVE,
+	    keyuse_level(v->level)->ecdh(use, v, point, out));
 }
 
 enum hf_err
@@ -763,6 +516,6 @@ keyuse_hkdf(const struct keyuse *use, const struct key *key,
 		return HF_ERR_DEFER;
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
-	return counted(
-	    use, v, USAGE_DERIVE, levels[v->level].hkdf(use, v, how, out));
+	return counted(use, v, USAGE_DERIVE,
+	    keyuse_level(v->level)->hkdf(use, v, how, out));
 }

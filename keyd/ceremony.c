@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "crypto.h"
 #include "folder.h"
 
@@ -50,38 +51,17 @@ read_file(
     const char *path, uint8_t *out, size_t cap, size_t *len, struct hf_why *why)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	ssize_t n = 1;
+	enum hf_err err = HF_OK;
 
 	if (fd < 0)
 		return cannot(why, path);
-	*len = 0;
-	while (n > 0 && *len < cap) {
-		n = read(fd, out + *len, cap - *len);
-		if (n > 0)
-			*len += (size_t)n;
-	}
+	if (fd_read(fd, out, cap, len, NULL) != HF_OK)
+		err = cannot(why, path);
 	(void)close(fd);
-	if (n < 0)
-		return cannot(why, path);
-	return n == 0 ? HF_OK
-		      : hf_fail(why, HF_ERR_TOO_LARGE,
-			    "%s is too long for what it should be", path);
-}
-
-static bool
-write_all(int fd, const uint8_t *p, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		p += n;
-		len -= (size_t)n;
-	}
-	return true;
+	return err == HF_OK && *len == cap
+	    ? hf_fail(why, HF_ERR_TOO_LARGE,
+		  "%s is too long for what it should be", path)
+	    : err;
 }
 
 /* For its owner alone, never in place of another file, and on the disk. */
@@ -94,7 +74,7 @@ write_new(const char *path, struct hf_bytes data, struct hf_why *why)
 
 	if (fd < 0)
 		return cannot(why, path);
-	if (!write_all(fd, data.ptr, data.len) || fsync(fd) != 0)
+	if (fd_write(fd, data, NULL) != HF_OK || fsync(fd) != 0)
 		err = cannot(why, path);
 	if (close(fd) != 0 && err == HF_OK)
 		err = cannot(why, path);
@@ -309,12 +289,13 @@ hand_shown(const struct share *s, int tty, struct hf_why *why)
 	    "it.",
 	    s->number, s->facts.count);
 	/* Not through stdio, which would keep it in a buffer. */
-	ok = wait_for_enter(tty) && write_all(tty, page.ptr, len) &&
+	ok = wait_for_enter(tty) &&
+	    fd_write(tty, bytes_of(page.ptr, len), NULL) == HF_OK &&
 	    dprintf(tty,
 		"\nWhen it is written down, Enter clears the screen.") > 0 &&
 	    wait_for_enter(tty);
-	ok = write_all(tty, (const uint8_t *)clear_screen,
-		 sizeof(clear_screen) - 1) &&
+	ok = fd_write(tty, bytes_of(clear_screen, sizeof(clear_screen) - 1),
+		 NULL) == HF_OK &&
 	    ok;
 	return ok ? HF_OK
 		  : hf_fail(why, HF_ERR_SYSTEM, "the terminal went away");

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "hcl_parse.h"
 
 enum { CHUNK = 256 };
@@ -416,25 +417,6 @@ hcl_parse(const char *name, struct hf_text source, enum hf_err refused,
 	return HF_OK;
 }
 
-/* Reads at most one byte more than is allowed, so that too much shows. */
-static enum hf_err
-read_all(int fd, char *buf, size_t size, size_t *len)
-{
-	*len = 0;
-	while (*len < size) {
-		ssize_t n = read(fd, buf + *len, size - *len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return HF_ERR_SYSTEM;
-		if (n == 0)
-			break;
-		*len += (size_t)n;
-	}
-	return HF_OK;
-}
-
 enum hf_err
 hcl_load(const char *path, enum hf_err refused, struct hcl_file **out,
     struct hf_why *why)
@@ -465,7 +447,8 @@ hcl_load(const char *path, enum hf_err refused, struct hcl_file **out,
 		(void)close(fd);
 		return HF_ERR_NO_MEMORY;
 	}
-	if (read_all(fd, buf, HCL_FILE_MAX + 1, &len) != HF_OK)
+	/* At most one byte more than is allowed, so that too much shows. */
+	if (fd_read(fd, buf, HCL_FILE_MAX + 1, &len, NULL) != HF_OK)
 		err = hf_fail(why, refused, "%s: cannot be read: %s", path,
 		    strerror(errno));
 	else

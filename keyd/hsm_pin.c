@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "hsm_internal.h"
 #include "log.h"
 
@@ -35,23 +36,14 @@ read_descriptor(
     int fd, const char *source, struct secret *pin, struct hf_why *why)
 {
 	AUTO_SECRET raw = { 0 };
-	size_t len = 0;
+	size_t len;
 	enum hf_err err = secret_alloc(&raw, PIN_ROOM);
 
 	if (err != HF_OK)
 		return err;
-	while (len < PIN_ROOM) {
-		ssize_t n = read(fd, raw.ptr + len, PIN_ROOM - len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return hf_fail(why, HF_ERR_BAD_SETTINGS,
-			    "%s cannot be read: %s", source, strerror(errno));
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
+	if (fd_read(fd, raw.ptr, PIN_ROOM, &len, NULL) != HF_OK)
+		return hf_fail(why, HF_ERR_BAD_SETTINGS,
+		    "%s cannot be read: %s", source, strerror(errno));
 	return pin_take(&raw, len, pin, source, why);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "identity_proc.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 
 enum { UNIT_MAX = 256 };
 
@@ -153,19 +153,11 @@ static bool
 read_start(int proc, const char *name, char *buf, size_t size, size_t *len)
 {
 	int fd = openat(proc, name, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
 
 	*len = 0;
 	if (fd < 0)
 		return false;
-	while (*len < size) {
-		n = read(fd, buf + *len, size - *len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		*len += (size_t)n;
-	}
+	(void)fd_read(fd, buf, size, len, NULL);
 	(void)close(fd);
 	return *len > 0;
 }

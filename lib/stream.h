@@ -71,6 +71,11 @@ enum hf_err stream_header_write(uint32_t chunk_size, struct hf_bytes context,
     struct hf_bytes wrapped, uint8_t out[HF_STREAM_HEADER_MAX], size_t *len,
     uint8_t **commitment);
 
+/* Reads it from the front of a file, and not a byte more. Fewer than it takes
+ * come out of a file that ends in it: stream_header_read tells. */
+enum hf_err stream_header_load(int fd, uint8_t header[HF_STREAM_HEADER_MAX],
+    size_t *len, struct hf_why *why);
+
 /* Writes the header anew, with another wrapped key and all else as it was.
  * HF_ERR_OUT_OF_BOUNDS when it has no room for that. */
 enum hf_err stream_header_replace(const struct stream_header *old,

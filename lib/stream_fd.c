@@ -1,78 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "buffer.h"
 #include "bytes.h"
+#include "fd.h"
 #include "stream.h"
-
-/* -- Descriptors -- */
-
-static enum hf_err
-system_failed(struct hf_why *why, const char *what)
-{
-	return hf_fail(
-	    why, HF_ERR_SYSTEM, "%s: %s", what, strerrordesc_np(errno));
-}
-
-/* Less than `len` only at the end of the file. */
-static enum hf_err
-read_full(int fd, uint8_t *buf, size_t len, size_t *done, struct hf_why *why)
-{
-	size_t at = 0;
-
-	while (at < len) {
-		ssize_t n = read(fd, buf + at, len - at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return system_failed(why, "reading");
-		if (n == 0)
-			break;
-		at += (size_t)n;
-	}
-	*done = at;
-	return HF_OK;
-}
-
-static enum hf_err
-pread_full(int fd, uint8_t *buf, size_t len, uint64_t offset, size_t *done,
-    struct hf_why *why)
-{
-	size_t at = 0;
-
-	while (at < len) {
-		ssize_t n = pread(fd, buf + at, len - at, (off_t)(offset + at));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return system_failed(why, "reading");
-		if (n == 0)
-			break;
-		at += (size_t)n;
-	}
-	*done = at;
-	return HF_OK;
-}
-
-static enum hf_err
-write_full(int fd, struct hf_bytes data, struct hf_why *why)
-{
-	for (size_t at = 0; at < data.len;) {
-		ssize_t n = write(fd, data.ptr + at, data.len - at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return system_failed(why, "writing");
-		at += (size_t)n;
-	}
-	return HF_OK;
-}
 
 static enum hf_err
 out_of_memory(struct hf_why *why)
@@ -112,7 +47,7 @@ pieces_next(
 	if (kept)
 		buf[0] = buf[p->unit];
 	p->buffer.len = p->unit + 1; /* what is to be wiped */
-	err = read_full(p->fd, buf + kept, p->unit + 1 - kept, &n, why);
+	err = fd_read(p->fd, buf + kept, p->unit + 1 - kept, &n, why);
 	if (err != HF_OK)
 		return err;
 	p->got = kept + n;
@@ -138,7 +73,7 @@ seal_pieces(struct hf_sealer *sealer, struct pieces *in, int out,
 		err = hf_seal_chunk(sealer, piece, last, sealed->ptr, why);
 		if (err != HF_OK)
 			return err;
-		err = write_full(
+		err = fd_write(
 		    out, bytes_of(sealed->ptr, piece.len + STREAM_TAG), why);
 		if (err != HF_OK)
 			return err;
@@ -159,7 +94,7 @@ hf_seal_fd(struct hf_sealer *sealer, int in, int out, struct hf_why *why)
 	    buffer_reserve(&sealed, chunk + STREAM_TAG) != HF_OK)
 		err = out_of_memory(why);
 	else if ((err = hf_seal_begin(sealer, &header, why)) == HF_OK &&
-	    (err = write_full(out, header, why)) == HF_OK)
+	    (err = fd_write(out, header, why)) == HF_OK)
 		err = seal_pieces(sealer, &pieces, out, &sealed, why);
 	buffer_free(&pieces.buffer);
 	return err;
@@ -182,7 +117,7 @@ open_pieces(struct hf_opener *opener, struct pieces *in, int out,
 		    hf_open_chunk(opener, index, last, piece, plain->ptr, why);
 		if (err != HF_OK)
 			return err;
-		err = write_full(
+		err = fd_write(
 		    out, bytes_of(plain->ptr, piece.len - STREAM_TAG), why);
 		if (err != HF_OK)
 			return err;
@@ -190,21 +125,20 @@ open_pieces(struct hf_opener *opener, struct pieces *in, int out,
 	return HF_OK;
 }
 
-/* Reads the header from the front, and not a byte more. */
-static enum hf_err
-read_header(int fd, uint8_t header[HF_STREAM_HEADER_MAX], size_t *len,
+enum hf_err
+stream_header_load(int fd, uint8_t header[HF_STREAM_HEADER_MAX], size_t *len,
     struct hf_why *why)
 {
 	size_t got, size;
-	enum hf_err err = read_full(fd, header, STREAM_START, &got, why);
+	enum hf_err err = fd_read(fd, header, STREAM_START, &got, why);
 
 	if (err != HF_OK)
 		return err;
 	err = hf_stream_measure(bytes_of(header, got), &size, why);
 	if (err != HF_OK)
 		return err;
-	err = read_full(
-	    fd, header + STREAM_START, size - STREAM_START, &got, why);
+	err =
+	    fd_read(fd, header + STREAM_START, size - STREAM_START, &got, why);
 	if (err == HF_OK)
 		*len = STREAM_START + got;
 	return err;
@@ -219,7 +153,7 @@ hf_open_fd(struct hf_client *client, const struct hf_open_how *how, int in,
 	struct pieces pieces = { 0 };
 	AUTO_BUFFER plain = { 0 };
 	size_t len, chunk;
-	enum hf_err err = read_header(in, header, &len, why);
+	enum hf_err err = stream_header_load(in, header, &len, why);
 
 	if (err != HF_OK)
 		return err;
@@ -270,7 +204,7 @@ load(struct hf_sealed *f, uint64_t index, struct hf_why *why)
 	if (f->any && f->kept == index)
 		return HF_OK;
 	f->any = false;
-	err = pread_full(f->fd, f->sealed.ptr, want,
+	err = fd_pread(f->fd, f->sealed.ptr, want,
 	    info->header_size + index * unit, &got, why);
 	if (err != HF_OK)
 		return err;
@@ -298,11 +232,12 @@ sealed_start(struct hf_sealed *f, struct hf_client *client,
 	enum hf_err err;
 
 	if (fstat(f->fd, &st) != 0)
-		return system_failed(why, "reading");
+		return hf_fail(
+		    why, HF_ERR_SYSTEM, "reading: %s", strerrordesc_np(errno));
 	if (!S_ISREG(st.st_mode))
 		return hf_fail(why, HF_ERR_BAD_INPUT,
 		    "random access takes a regular file");
-	err = pread_full(f->fd, header, sizeof(header), 0, &got, why);
+	err = fd_pread(f->fd, header, sizeof(header), 0, &got, why);
 	if (err != HF_OK)
 		return err;
 	err =

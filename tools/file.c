@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "tool.h"
 
 enum { READ_SIZE = 65536 };
@@ -82,27 +83,12 @@ file_read(const char *path, size_t max, struct buffer *out)
 	return status;
 }
 
-static bool
-write_all(int fd, struct hf_bytes data)
-{
-	for (size_t at = 0; at < data.len;) {
-		ssize_t n = write(fd, data.ptr + at, data.len - at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return false;
-		at += (size_t)n;
-	}
-	return true;
-}
-
 /* A device or a pipe is written to where it is. */
 static int
 write_in_place(const char *path, struct hf_bytes data)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool ok = fd >= 0 && write_all(fd, data);
+	bool ok = fd >= 0 && fd_write(fd, data, NULL) == HF_OK;
 	int reason = errno;
 
 	if (fd >= 0 && close(fd) != 0 && ok) {
@@ -135,8 +121,8 @@ write_beside(const char *path, struct hf_bytes data, bool secret)
 	fd = mkostemp(temp, O_CLOEXEC);
 	if (fd < 0)
 		return fail_usage("%s: %s", path, strerror(errno));
-	ok = (secret || fchmod(fd, usual_mode()) == 0) && write_all(fd, data) &&
-	    fsync(fd) == 0;
+	ok = (secret || fchmod(fd, usual_mode()) == 0) &&
+	    fd_write(fd, data, NULL) == HF_OK && fsync(fd) == 0;
 	reason = errno;
 	if (close(fd) != 0 && ok) {
 		ok = false;
@@ -158,7 +144,7 @@ file_write(const char *path, struct hf_bytes data, bool secret)
 	struct stat st;
 
 	if (path == NULL || is_dash(path)) {
-		if (write_all(STDOUT_FILENO, data))
+		if (fd_write(STDOUT_FILENO, data, NULL) == HF_OK)
 			return STATUS_OK;
 		return fail_usage("standard output: %s", strerror(errno));
 	}

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lanes.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "../lib/buffer.h"
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 
 /* What the threads share. */
 struct crew {
@@ -27,53 +25,20 @@ struct lane {
 	struct buffer in, out; /* a block each */
 };
 
-static enum hf_err
-system_failed(struct hf_why *why, const char *what)
-{
-	return hf_fail(why, HF_ERR_SYSTEM, "%s: %s", what, strerror(errno));
-}
-
 /* -- One block -- */
 
 static enum hf_err
 read_block(
     const struct lanes *l, uint64_t block, uint8_t *out, struct hf_why *why)
 {
-	uint64_t from = l->in_at + block * l->block;
+	size_t got;
+	enum hf_err err = fd_pread(
+	    l->in, out, l->block, l->in_at + block * l->block, &got, why);
 
-	for (size_t at = 0; at < l->block;) {
-		ssize_t n =
-		    pread(l->in, out + at, l->block - at, (off_t)(from + at));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return system_failed(why, "reading");
-		if (n == 0)
-			return hf_fail(why, HF_ERR_TRUNCATED,
-			    "the file became shorter while it was read");
-		at += (size_t)n;
-	}
-	return HF_OK;
-}
-
-static enum hf_err
-write_block(const struct lanes *l, uint64_t block, const uint8_t *data,
-    struct hf_why *why)
-{
-	uint64_t to = l->out_at + block * l->result;
-
-	for (size_t at = 0; at < l->result;) {
-		ssize_t n =
-		    pwrite(l->out, data + at, l->result - at, (off_t)(to + at));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return system_failed(why, "writing");
-		at += (size_t)n;
-	}
-	return HF_OK;
+	if (err == HF_OK && got < l->block)
+		return hf_fail(why, HF_ERR_TRUNCATED,
+		    "the file became shorter while it was read");
+	return err;
 }
 
 static enum hf_err
@@ -87,7 +52,8 @@ do_block(const struct lanes *l, const struct lane *lane, uint64_t block,
 		    bytes_of(lane->in.ptr, l->block), lane->out.ptr, why);
 	/* Not before all of it was found in order. */
 	if (err == HF_OK)
-		err = write_block(l, block, lane->out.ptr, why);
+		err = fd_pwrite(l->out, bytes_of(lane->out.ptr, l->result),
+		    l->out_at + block * l->result, why);
 	return err;
 }
 

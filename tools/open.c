@@ -4,6 +4,7 @@
 
 #include "../lib/buffer.h"
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "../lib/stream.h"
 #include "progress.h"
 #include "sealed.h"
@@ -192,7 +193,7 @@ open_all(struct opening *p, struct hf_client *client, struct hf_why *why)
 {
 	uint8_t header[HF_STREAM_HEADER_MAX];
 	size_t len;
-	enum hf_err err = job_read_header(&p->job, header, &len, why);
+	enum hf_err err = stream_header_load(p->job.in, header, &len, why);
 
 	if (err != HF_OK ||
 	    (err = ask(p, client, bytes_of(header, len), why)) != HF_OK)
@@ -220,7 +221,8 @@ copy_part(struct opening *p, struct hf_sealed *file, struct hf_why *why)
 		err =
 		    hf_sealed_read(file, p->offset, part.ptr, most, &done, why);
 		if (err == HF_OK)
-			err = job_write(&p->job, bytes_of(part.ptr, done), why);
+			err = fd_write(
+			    p->job.out.fd, bytes_of(part.ptr, done), why);
 		if (err != HF_OK)
 			return err;
 		p->offset += done;

@@ -10,6 +10,7 @@
 
 #include "../lib/buffer.h"
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 
 /* Enough that neither thread waits for the other when both have work. */
 enum { SLOTS = 4 };
@@ -44,12 +45,6 @@ struct flow {
 	uint64_t total;
 };
 
-static enum hf_err
-system_failed(struct hf_why *why, const char *what)
-{
-	return hf_fail(why, HF_ERR_SYSTEM, "%s: %s", what, strerror(errno));
-}
-
 /* -- The stages -- */
 
 /* Waits for input, but not once the flow has stopped; then there is none. */
@@ -78,7 +73,8 @@ read_slot(struct flow *f, struct slot *s, struct hf_why *why)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return system_failed(why, "reading");
+			return hf_fail(
+			    why, HF_ERR_SYSTEM, "reading: %s", strerror(errno));
 		if (n == 0)
 			break;
 		at += (size_t)n;
@@ -101,16 +97,11 @@ work_slot(struct flow *f, struct slot *s, struct hf_why *why)
 static enum hf_err
 write_slot(struct flow *f, struct slot *s, struct hf_why *why)
 {
-	for (size_t at = 0; at < s->out_len;) {
-		ssize_t n =
-		    write(f->pump->out, s->out.ptr + at, s->out_len - at);
+	enum hf_err err =
+	    fd_write(f->pump->out, bytes_of(s->out.ptr, s->out_len), why);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return system_failed(why, "writing");
-		at += (size_t)n;
-	}
+	if (err != HF_OK)
+		return err;
 	f->total += s->in_len;
 	if (f->pump->progress != NULL)
 		f->pump->progress(f->pump->ctx, f->pump->before + f->total);
@@ -257,8 +248,7 @@ flow_free(struct flow *f)
 		buffer_free(&f->slots[i].in);
 		buffer_free(&f->slots[i].out);
 	}
-	if (f->stop >= 0)
-		(void)close(f->stop);
+	fd_close(f->stop);
 	(void)pthread_cond_destroy(&f->changed);
 	(void)pthread_mutex_destroy(&f->lock);
 }

@@ -11,6 +11,7 @@
 
 #include "../lib/buffer.h"
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "bar.h"
 #include "option.h"
 #include "tool.h"
@@ -297,15 +298,8 @@ write_lines(struct job *j, const struct hf_rewrap_out *out)
 	}
 	if (err != HF_OK)
 		return fail_usage("out of memory");
-	for (size_t at = 0; at < b.len;) {
-		ssize_t n = write(j->fd, b.ptr + at, b.len - at);
-
-		if (n < 0)
-			return fail_usage(
-			    "%s: %s", j->partial, strerror(errno));
-		at += (size_t)n;
-	}
-	return fdatasync(j->fd) == 0
+	return fd_write(j->fd, buffer_view(&b), NULL) == HF_OK &&
+		fdatasync(j->fd) == 0
 	    ? STATUS_OK
 	    : fail_usage("%s: %s", j->partial, strerror(errno));
 }
@@ -430,8 +424,7 @@ rewrap_file_run(const struct tool *tool, int argc, char **argv)
 		hf_close(client);
 	if (j.in != NULL)
 		(void)fclose(j.in);
-	if (j.fd >= 0)
-		(void)close(j.fd);
+	fd_close(j.fd);
 	free(j.lines);
 	return status;
 }

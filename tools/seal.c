@@ -7,6 +7,7 @@
 
 #include "../lib/buffer.h"
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "../lib/stream.h"
 #include "json.h"
 #include "progress.h"
@@ -204,7 +205,8 @@ seal_all(struct seal *s, struct hf_why *why)
 	progress_start("waiting for the service");
 	err = hf_seal_begin(s->sealer, &header, why);
 	progress_stop();
-	if (err != HF_OK || (err = job_write(&s->job, header, why)) != HF_OK)
+	if (err != HF_OK ||
+	    (err = fd_write(s->job.out.fd, header, why)) != HF_OK)
 		return err;
 	bar_start(&s->job.bar, "sealing", s->job.size, s->job.quiet);
 	return seal_data(s, why);
@@ -291,7 +293,7 @@ info(const struct tool *tool, struct seal *s)
 	struct hf_why why = { "" };
 	struct shown shown;
 	size_t len;
-	enum hf_err err = job_read_header(&s->job, header, &len, &why);
+	enum hf_err err = stream_header_load(s->job.in, header, &len, &why);
 
 	if (err == HF_OK)
 		err = hf_stream_read(bytes_of(header, len), &i, &why);
@@ -348,7 +350,7 @@ rewrap_with(struct seal *s, struct hf_client *client, struct hf_why *why)
 {
 	uint8_t old[HF_STREAM_HEADER_MAX], new[HF_STREAM_HEADER_MAX];
 	size_t len;
-	enum hf_err err = job_read_header(&s->job, old, &len, why);
+	enum hf_err err = stream_header_load(s->job.in, old, &len, why);
 
 	if (err == HF_OK)
 		err = hf_stream_rewrap(

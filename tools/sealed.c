@@ -134,59 +134,7 @@ job_close_input(struct job *job)
 	job->in = -1;
 }
 
-static enum hf_err
-read_full(int fd, uint8_t *buf, size_t len, size_t *done, struct hf_why *why)
-{
-	for (*done = 0; *done < len;) {
-		ssize_t n = read(fd, buf + *done, len - *done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return hf_fail(
-			    why, HF_ERR_SYSTEM, "reading: %s", strerror(errno));
-		if (n == 0)
-			break;
-		*done += (size_t)n;
-	}
-	return HF_OK;
-}
-
-enum hf_err
-job_read_header(struct job *job, uint8_t header[HF_STREAM_HEADER_MAX],
-    size_t *len, struct hf_why *why)
-{
-	enum { START = 16 }; /* bytes that tell the length */
-	size_t got, size;
-	enum hf_err err = read_full(job->in, header, START, &got, why);
-
-	if (err != HF_OK ||
-	    (err = hf_stream_measure(bytes_of(header, got), &size, why)) !=
-		HF_OK)
-		return err;
-	err = read_full(job->in, header + START, size - START, &got, why);
-	if (err == HF_OK)
-		*len = START + got;
-	return err;
-}
-
 /* -- Output -- */
-
-enum hf_err
-job_write(const struct job *job, struct hf_bytes data, struct hf_why *why)
-{
-	for (size_t at = 0; at < data.len;) {
-		ssize_t n = write(job->out.fd, data.ptr + at, data.len - at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return hf_fail(
-			    why, HF_ERR_SYSTEM, "writing: %s", strerror(errno));
-		at += (size_t)n;
-	}
-	return HF_OK;
-}
 
 size_t
 job_units(size_t unit)

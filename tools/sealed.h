@@ -40,13 +40,6 @@ int job_stranger(const char *verb, const struct options *o);
 int job_open_input(struct job *job);
 void job_close_input(struct job *job);
 
-/* Reads as much of the input as a header takes. */
-enum hf_err job_read_header(struct job *job,
-    uint8_t header[HF_STREAM_HEADER_MAX], size_t *len, struct hf_why *why);
-
-enum hf_err job_write(
-    const struct job *job, struct hf_bytes data, struct hf_why *why);
-
 /* So many units of `unit` bytes that a block of the pump is worth it. */
 size_t job_units(size_t unit);
 

@@ -103,7 +103,7 @@ end_block(
 	if (err != HF_OK)
 		keep_error(c, block, err, why);
 	else if (c->err == HF_OK)
-		l->progress(l->ctx, ++c->done * l->block);
+		l->progress(l->watcher, ++c->done * l->block);
 	(void)pthread_mutex_unlock(&c->lock);
 }
 

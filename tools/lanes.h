@@ -38,7 +38,8 @@ struct lanes {
 	enum hf_err (*work)(void *lane, uint64_t block, struct hf_bytes in,
 	    uint8_t *out, struct hf_why *why);
 	/* Told after each block how many bytes were read so far. */
-	void (*progress)(void *ctx, uint64_t bytes);
+	void (*progress)(void *watcher, uint64_t bytes);
+	void *watcher;
 	void *ctx;
 };
 

@@ -65,37 +65,39 @@ parse(struct opening *p, int argc, char **argv)
 
 /* -- Block by block -- */
 
+/* Opens the chunks in a row of which the first has that index. */
 static enum hf_err
-work(void *ctx, struct hf_bytes in, bool last, uint8_t *out, size_t *len,
-    struct hf_why *why)
+open_chunks(struct hf_opener *opener, uint64_t index, struct hf_bytes in,
+    bool last, uint8_t *out, size_t *len, struct hf_why *why)
 {
-	struct opening *p = ctx;
-	size_t unit = hf_opener_info(p->opener)->chunk_size + HF_STREAM_TAG;
+	size_t unit = hf_opener_info(opener)->chunk_size + HF_STREAM_TAG;
 	size_t at = 0;
 	enum hf_err err;
 
 	do {
 		size_t n = in.len - at < unit ? in.len - at : unit;
 
-		err =
-		    hf_open_chunk(p->opener, p->index, last && at + n == in.len,
-			bytes_of(in.ptr + at, n), out + *len, why);
+		err = hf_open_chunk(opener, index++, last && at + n == in.len,
+		    bytes_of(in.ptr + at, n), out + *len, why);
 		if (err != HF_OK)
 			return err;
-		p->index++;
 		at += n;
 		*len += n - HF_STREAM_TAG;
-		p->written += n - HF_STREAM_TAG;
 	} while (at < in.len);
 	return HF_OK;
 }
 
-static void
-progress(void *ctx, uint64_t bytes)
+static enum hf_err
+work(void *ctx, struct hf_bytes in, bool last, uint8_t *out, size_t *len,
+    struct hf_why *why)
 {
 	struct opening *p = ctx;
+	enum hf_err err =
+	    open_chunks(p->opener, p->index, in, last, out, len, why);
 
-	bar_move(&p->job.bar, bytes);
+	p->index += job_units(hf_opener_info(p->opener)->chunk_size);
+	p->written += *len;
+	return err;
 }
 
 /* -- The same from several threads -- */
@@ -131,22 +133,15 @@ lane_next(void *ctx, void *lane, uint64_t *block, struct hf_why *why)
 	return HF_OK;
 }
 
-/* None of these chunks is the last one: something comes after them. */
 static enum hf_err
 lane_work(void *lane, uint64_t block, struct hf_bytes in, uint8_t *out,
     struct hf_why *why)
 {
-	size_t chunk = hf_opener_info(lane)->chunk_size;
-	size_t unit = chunk + HF_STREAM_TAG;
-	uint64_t index = block * job_units(chunk);
-	enum hf_err err = HF_OK;
+	uint64_t index = block * job_units(hf_opener_info(lane)->chunk_size);
+	size_t len = 0;
 
-	for (size_t at = 0; at < in.len && err == HF_OK; at += unit) {
-		err = hf_open_chunk(lane, index++, false,
-		    bytes_of(in.ptr + at, unit), out, why);
-		out += chunk;
-	}
-	return err;
+	/* The last chunk is not among them: something comes after. */
+	return open_chunks(lane, index, in, false, out, &len, why);
 }
 
 /* -- All of it -- */
@@ -162,18 +157,10 @@ open_data(struct opening *p, struct hf_why *why)
 		.close = lane_close,
 		.next = lane_next,
 		.work = lane_work,
-		.progress = progress,
 		.ctx = p };
-	struct pump pump = { .in = p->job.in,
-		.out = p->job.out.fd,
-		.block = lanes.block,
-		.result = lanes.result,
-		.work = work,
-		.progress = progress,
-		.ctx = p };
-	enum hf_err err = job_run_lanes(&p->job, &lanes, &pump.before, why);
+	struct pump pump = { .work = work, .ctx = p };
 
-	return err == HF_OK ? pump_run(&pump, why) : err;
+	return job_run(&p->job, &lanes, &pump, why);
 }
 
 static enum hf_err

@@ -103,8 +103,7 @@ write_slot(struct flow *f, struct slot *s, struct hf_why *why)
 	if (err != HF_OK)
 		return err;
 	f->total += s->in_len;
-	if (f->pump->progress != NULL)
-		f->pump->progress(f->pump->ctx, f->pump->before + f->total);
+	f->pump->progress(f->pump->watcher, f->pump->before + f->total);
 	return HF_OK;
 }
 

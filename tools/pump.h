@@ -27,8 +27,9 @@ struct pump {
 	enum hf_err (*work)(void *ctx, struct hf_bytes in, bool last,
 	    uint8_t *out, size_t *len, struct hf_why *why);
 	/* Told after each block how many bytes came in so far, with those
-	 * that came before the pump. May be NULL. */
-	void (*progress)(void *ctx, uint64_t bytes);
+	 * that came before the pump. */
+	void (*progress)(void *watcher, uint64_t bytes);
+	void *watcher;
 	uint64_t before;
 	void *ctx;
 };

@@ -112,14 +112,6 @@ work(void *ctx, struct hf_bytes in, bool last, uint8_t *out, size_t *len,
 	return HF_OK;
 }
 
-static void
-progress(void *ctx, uint64_t bytes)
-{
-	struct seal *s = ctx;
-
-	bar_move(&s->job.bar, bytes);
-}
-
 /* -- The same from several threads -- */
 
 static enum hf_err
@@ -182,18 +174,10 @@ seal_data(struct seal *s, struct hf_why *why)
 		.close = lane_close,
 		.next = lane_next,
 		.work = lane_work,
-		.progress = progress,
 		.ctx = s };
-	struct pump pump = { .in = s->job.in,
-		.out = s->job.out.fd,
-		.block = lanes.block,
-		.result = lanes.result,
-		.work = work,
-		.progress = progress,
-		.ctx = s };
-	enum hf_err err = job_run_lanes(&s->job, &lanes, &pump.before, why);
+	struct pump pump = { .work = work, .ctx = s };
 
-	return err == HF_OK ? pump_run(&pump, why) : err;
+	return job_run(&s->job, &lanes, &pump, why);
 }
 
 static enum hf_err

@@ -154,8 +154,15 @@ blocks_before_end(const struct job *job, uint64_t at, size_t block)
 	return n < LEAST ? 0 : n;
 }
 
-enum hf_err
-job_run_lanes(const struct job *job, struct lanes *lanes, uint64_t *done,
+static void
+show(void *watcher, uint64_t bytes)
+{
+	bar_move(watcher, bytes);
+}
+
+/* Puts both ends behind the blocks that it did, *done bytes of input. */
+static enum hf_err
+run_lanes(const struct job *job, struct lanes *lanes, uint64_t *done,
     struct hf_why *why)
 {
 	off_t in_at, out_at;
@@ -169,8 +176,6 @@ job_run_lanes(const struct job *job, struct lanes *lanes, uint64_t *done,
 	lanes->blocks = blocks_before_end(job, (uint64_t)in_at, lanes->block);
 	if (lanes->blocks == 0)
 		return HF_OK;
-	lanes->in = job->in;
-	lanes->out = job->out.fd;
 	lanes->in_at = (uint64_t)in_at;
 	lanes->out_at = (uint64_t)out_at;
 	if ((err = lanes_run(lanes, why)) != HF_OK)
@@ -182,6 +187,22 @@ job_run_lanes(const struct job *job, struct lanes *lanes, uint64_t *done,
 		return hf_fail(
 		    why, HF_ERR_SYSTEM, "seeking: %s", strerror(errno));
 	return HF_OK;
+}
+
+enum hf_err
+job_run(
+    struct job *job, struct lanes *lanes, struct pump *pump, struct hf_why *why)
+{
+	enum hf_err err;
+
+	lanes->in = pump->in = job->in;
+	lanes->out = pump->out = job->out.fd;
+	lanes->progress = pump->progress = show;
+	lanes->watcher = pump->watcher = &job->bar;
+	pump->block = lanes->block;
+	pump->result = lanes->result;
+	err = run_lanes(job, lanes, &pump->before, why);
+	return err == HF_OK ? pump_run(pump, why) : err;
 }
 
 int

@@ -44,14 +44,14 @@ void job_close_input(struct job *job);
 size_t job_units(size_t unit);
 
 /*
- * Works on the blocks at the front of the input with several threads, and puts
- * both ends behind them. It does nothing unless both ends are files, the output
- * one that nobody sees yet, and there is something to gain; at least a byte is
- * left for the pump, which knows where the file ends, and goes on from *done
- * bytes. Of `lanes` the caller sets sizes, functions and ctx.
+ * Works on what is left of the input. Of `lanes` the caller sets sizes,
+ * functions and ctx, of `pump` the function and ctx. Blocks at the front go
+ * through the lanes when both ends are files, the output one that nobody sees
+ * yet, and there is something to gain; at least a byte is left for the pump,
+ * which knows where the file ends.
  */
-enum hf_err job_run_lanes(const struct job *job, struct lanes *lanes,
-    uint64_t *done, struct hf_why *why);
+enum hf_err job_run(struct job *job, struct lanes *lanes, struct pump *pump,
+    struct hf_why *why);
 
 /* Gives the output its name if all went well; else says what did not. */
 int job_end(struct job *job, enum hf_err err, const struct hf_why *why);

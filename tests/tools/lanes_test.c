@@ -88,9 +88,9 @@ own_work(void *lane, uint64_t block, struct hf_bytes in, uint8_t *out,
 }
 
 static void
-own_progress(void *ctx, uint64_t bytes)
+own_progress(void *watcher, uint64_t bytes)
 {
-	struct work *w = ctx;
+	struct work *w = watcher;
 
 	assert_int_equal(bytes, w->told + BLOCK);
 	w->told = bytes;
@@ -126,6 +126,7 @@ run(struct work *w, int in, int out, struct hf_why *why)
 		.next = own_next,
 		.work = own_work,
 		.progress = own_progress,
+		.watcher = w,
 		.ctx = w };
 	enum hf_err err = lanes_run(&lanes, why);
 

@@ -127,18 +127,23 @@ softhsm_stop(struct softhsm *s)
 }
 
 struct hsm *
-softhsm_open(const struct softhsm *s, const char *uri, unsigned deadline_ms)
+softhsm_open_with(const struct hsm_settings *settings)
 {
-	struct hsm_settings settings = { .uri = uri,
-		.pin_source = s->pin_source,
-		.deadline_ms = deadline_ms };
 	struct hf_why why;
 	struct hsm *hsm = NULL;
 
-	if (hsm_open(&settings, NULL, NULL, &hsm, &why) != HF_OK ||
+	if (hsm_open(settings, NULL, NULL, &hsm, &why) != HF_OK ||
 	    hsm_wait_ready(hsm, 10000) != HF_OK)
 		return NULL;
 	return hsm;
+}
+
+struct hsm *
+softhsm_open(const struct softhsm *s, const char *uri, unsigned deadline_ms)
+{
+	return softhsm_open_with(&(struct hsm_settings){ .uri = uri,
+	    .pin_source = s->pin_source,
+	    .deadline_ms = deadline_ms });
 }
 
 bool
@@ -186,6 +191,29 @@ const CK_FUNCTION_LIST *
 softhsm_original(void)
 {
 	return softhsm_functions() == NULL ? NULL : &original;
+}
+
+bool
+softhsm_count(bool token, size_t *out)
+{
+	const CK_FUNCTION_LIST *fn = softhsm_original();
+	CK_BBOOL wanted = token ? CK_TRUE : CK_FALSE;
+	CK_ATTRIBUTE t = { CKA_TOKEN, &wanted, sizeof(wanted) };
+	CK_OBJECT_HANDLE found[1000];
+	CK_SLOT_ID slots[8];
+	CK_ULONG n = 8;
+	CK_SESSION_HANDLE s;
+	CK_RV rv = fn->C_GetSlotList(CK_TRUE, slots, &n);
+
+	if (rv != CKR_OK ||
+	    fn->C_OpenSession(slots[0], CKF_SERIAL_SESSION, NULL, NULL, &s) !=
+		CKR_OK)
+		return false;
+	if ((rv = fn->C_FindObjectsInit(s, &t, 1)) == CKR_OK &&
+	    (rv = fn->C_FindObjects(s, found, 1000, &n)) == CKR_OK)
+		rv = fn->C_FindObjectsFinal(s);
+	*out = n;
+	return fn->C_CloseSession(s) == CKR_OK && rv == CKR_OK;
 }
 
 void

@@ -40,6 +40,7 @@ bool softhsm_add(const char *label);
  * not get there. */
 struct hsm *softhsm_open(
     const struct softhsm *s, const char *uri, unsigned deadline_ms);
+struct hsm *softhsm_open_with(const struct hsm_settings *settings);
 
 /* Takes the token away, and puts it back. */
 bool softhsm_hide(struct softhsm *s);
@@ -54,5 +55,9 @@ bool softhsm_show(struct softhsm *s);
 CK_FUNCTION_LIST_PTR softhsm_functions(void);
 const CK_FUNCTION_LIST *softhsm_original(void);
 void softhsm_functions_restore(void);
+
+/* How many objects the first token holds, or the sessions of this process:
+ * where the module is in it. False when it would not say. */
+bool softhsm_count(bool token, size_t *out);
 
 #endif

@@ -45,8 +45,7 @@ setup_with(void **state, const char *process)
 	size_t spki_len;
 
 	if (crypto_init(&why) != HF_OK || !softhsm_start(&f.soft) ||
-	    hsm_open(&settings, NULL, NULL, &f.hsm, &why) != HF_OK ||
-	    hsm_wait_ready(f.hsm, 5000) != HF_OK ||
+	    (f.hsm = softhsm_open_with(&settings)) == NULL ||
 	    hsm_object_make(f.hsm, ROLE_WRAP, wrap_id, "wrap") != HF_OK)
 		return -1;
 	f.key = (struct hsm_key){ .type = key_type_by_id(KEY_AES256_GCM96),

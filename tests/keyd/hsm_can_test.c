@@ -12,6 +12,7 @@
 #include "../../keyd/crypto.h"
 #include "../../lib/bytes.h"
 #include "../fake/softhsm.h"
+#include "hsm_fixture.h"
 
 /*
  * What keys at level hsm do besides, against software with the same keys; and
@@ -19,58 +20,8 @@
  * the test's answer as HSMs do that lack it, or do it wrong.
  */
 
-static const uint8_t wrap_id[HSM_ID] = { 'w', 'r', 'a', 'p' };
 static const struct hf_bytes none = { NULL, 0 };
 enum { ALL = HSM_CAN_MODES | HSM_CAN_CMAC | HSM_CAN_ECDH };
-
-struct fixture {
-	struct softhsm soft;
-	struct hsm *hsm;
-};
-
-static int
-group_setup(void **state)
-{
-	static struct fixture f;
-	struct hf_why why;
-
-	*state = &f;
-	return crypto_init(&why) == HF_OK ? 0 : -1;
-}
-
-static int
-setup(void **state)
-{
-	struct fixture *f = *state;
-
-	memset(f, 0, sizeof(*f));
-	return softhsm_start(&f->soft) && softhsm_functions() != NULL ? 0 : -1;
-}
-
-static int
-teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	softhsm_functions_restore();
-	hsm_close(f->hsm);
-	softhsm_stop(&f->soft);
-	return 0;
-}
-
-static void
-hsm_start(struct fixture *f)
-{
-	const struct hsm_settings settings = { .uri = f->soft.uri,
-		.pin_source = f->soft.pin_source,
-		.deadline_ms = 5000 };
-	struct hf_why why = { "" };
-
-	assert_int_equal(hsm_open(&settings, NULL, NULL, &f->hsm, &why), HF_OK);
-	assert_int_equal(hsm_wait_ready(f->hsm, 5000), HF_OK);
-	assert_int_equal(
-	    hsm_object_make(f->hsm, ROLE_WRAP, wrap_id, "wrap"), HF_OK);
-}
 
 /* A key in the HSM, and the same in software. */
 struct twin {
@@ -143,7 +94,7 @@ modes_are_those_of_software(void **state)
 	struct fixture *f = *state;
 	uint8_t iv[16];
 
-	hsm_start(f);
+	fixture_open_ready(f);
 	assert_int_equal(hsm_can(f->hsm), ALL);
 	assert_int_equal(crypto_random(data, sizeof(data)), HF_OK);
 	assert_int_equal(crypto_random(iv, sizeof(iv)), HF_OK);
@@ -188,7 +139,7 @@ a_changed_wrapped_key_is_refused(void **state)
 	uint8_t sealed[64], out[64];
 	size_t len = 0, n;
 
-	hsm_start(f);
+	fixture_open_ready(f);
 	twin_make(f->hsm, KEY_AES256_GCM96, 0, &t);
 	assert_int_equal(hsm_key_aes(f->hsm, &t.key, &wrap,
 			     bytes_of(data, sizeof(data)), sealed, &len),
@@ -219,7 +170,7 @@ padding_is_what_software_takes(void **state)
 	static struct twin t;
 	struct fixture *f = *state;
 
-	hsm_start(f);
+	fixture_open_ready(f);
 	twin_make(f->hsm, KEY_AES128_GCM96, 0, &t);
 	for (unsigned last = 0; last < 20; last++)
 		for (unsigned wrong = 0; wrong < 2; wrong++) {
@@ -246,7 +197,7 @@ cmac_is_that_of_software(void **state)
 	static uint8_t data[100];
 	struct fixture *f = *state;
 
-	hsm_start(f);
+	fixture_open_ready(f);
 	for (size_t k = 0; k < 2; k++) {
 		static struct twin t;
 
@@ -288,7 +239,7 @@ ecdh_agrees_with_software(void **state)
 	struct fixture *f = *state;
 	unsigned zeros = 0;
 
-	hsm_start(f);
+	fixture_open_ready(f);
 	for (size_t k = 0; k < 3; k++) {
 		const struct key_type *type = key_type_by_id(types[k]);
 		static struct twin t;
@@ -333,7 +284,7 @@ a_point_off_the_curve_never_reaches_the_hsm(void **state)
 	uint8_t spki[1024], point[65];
 	struct hf_bytes good;
 
-	hsm_start(f);
+	fixture_open_ready(f);
 	twin_make(f->hsm, KEY_ECDSA_P256, 0, &t);
 	good = point_of(t.pair, t.key.type, spki);
 	memcpy(point, good.ptr, sizeof(point));
@@ -359,7 +310,7 @@ hkdf_expands_as_software_and_extracts_nothing(void **state)
 		.expand = true,
 		.info = bytes_of(info, 4) };
 
-	hsm_start(f);
+	fixture_open_ready(f);
 	twin_make(f->hsm, KEY_HMAC, 32, &t);
 	for (size_t len = 1; len <= 512; len = 2 * len + 15) {
 		AUTO_SECRET ours = { 0 };
@@ -418,7 +369,7 @@ hsm_start_lacking(struct fixture *f, CK_MECHANISM_TYPE type, CK_RV rv)
 	softhsm_functions()->C_EncryptInit = lacks_encrypt;
 	softhsm_functions()->C_SignInit = lacks_sign;
 	softhsm_functions()->C_DeriveKey = lacks_derive;
-	hsm_start(f);
+	fixture_open_ready(f);
 }
 
 static void
@@ -501,7 +452,7 @@ what_the_hsm_does_wrong_is_not_offered(void **state)
 
 	softhsm_functions()->C_EncryptInit = forgets_iv;
 	softhsm_functions()->C_DecryptInit = forgets_iv_too;
-	hsm_start(f);
+	fixture_open_ready(f);
 	assert_int_equal(hsm_can(f->hsm), ALL & ~HSM_CAN_CBC);
 }
 
@@ -534,7 +485,8 @@ a_failing_hsm_is_asked_again(void **state)
 	twin_free(&t);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) \
+	cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int
 main(void)
@@ -552,5 +504,5 @@ main(void)
 		TEST(a_failing_hsm_is_asked_again),
 	};
 
-	return cmocka_run_group_tests(tests, group_setup, NULL);
+	return cmocka_run_group_tests(tests, fixture_group, NULL);
 }

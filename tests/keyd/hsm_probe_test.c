@@ -14,6 +14,7 @@
 #include "../../keyd/crypto_derive.h"
 #include "../../lib/bytes.h"
 #include "../fake/softhsm.h"
+#include "hsm_fixture.h"
 
 /*
  * The probe believes no HSM: what it says is what the HSM did. Functions of the
@@ -23,44 +24,15 @@
 
 #define HKDF_DERIVE 0x402aUL /* of PKCS#11 3.0 */
 
-static const uint8_t wrap_id[HSM_ID] = { 'w', 'r', 'a', 'p' };
-
-struct fixture {
-	struct softhsm soft;
-	struct hsm *hsm;
-};
-
-static int
-group_setup(void **state)
-{
-	static struct fixture f;
-	struct hf_why why;
-
-	*state = &f;
-	return crypto_init(&why) == HF_OK ? 0 : -1;
-}
-
 static int
 setup(void **state)
 {
 	struct fixture *f = *state;
 
-	memset(f, 0, sizeof(*f));
-	if (!softhsm_start(&f->soft) || softhsm_functions() == NULL)
+	if (fixture_setup(state) != 0)
 		return -1;
-	f->hsm = softhsm_open(&f->soft, f->soft.uri, 10000);
-	return f->hsm == NULL ? -1 : 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	softhsm_functions_restore();
-	hsm_close(f->hsm);
-	softhsm_stop(&f->soft);
-	return 0;
+	fixture_open(f);
+	return hsm_wait_ready(f->hsm, 10000) == HF_OK ? 0 : -1;
 }
 
 /* Each row of that name and use is so, and there is one. */
@@ -457,7 +429,8 @@ a_wrapped_key_that_claims_to_overrun_is_refused(void **state)
 	    HF_OK);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) \
+	cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int
 main(void)
@@ -469,5 +442,5 @@ main(void)
 		TEST(a_wrapped_key_that_claims_to_overrun_is_refused),
 	};
 
-	return cmocka_run_group_tests(tests, group_setup, NULL);
+	return cmocka_run_group_tests(tests, fixture_group, NULL);
 }

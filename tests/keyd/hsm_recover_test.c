@@ -17,6 +17,7 @@
 #include "../../keyd/crypto.h"
 #include "../../lib/bytes.h"
 #include "../fake/softhsm.h"
+#include "hsm_fixture.h"
 
 /*
  * What happens when the HSM does not behave: it is not there, it is taken away
@@ -25,18 +26,10 @@
  */
 
 static const uint8_t master_id[HSM_ID] = { 'm', 'a', 's', 't', 'e', 'r' };
-static const uint8_t wrap_id[HSM_ID] = { 'w', 'r', 'a', 'p' };
 static const uint8_t text[32] = "what is sealed in these tests..";
 static const struct hf_bytes none = { NULL, 0 };
 
 enum { DEADLINE_MS = 2000 };
-
-struct fixture {
-	struct softhsm soft;
-	struct hsm *hsm;
-	struct hsm_settings settings;
-	_Atomic int states[5]; /* how often the watcher saw each */
-};
 
 /* What the stand-ins do; of the process, like the function list. */
 static struct {
@@ -46,70 +39,24 @@ static struct {
 	_Atomic bool block, blocked;
 } stage;
 
-static void
-watch(void *ctx, const struct hsm_info *info)
-{
-	struct fixture *f = ctx;
-
-	atomic_fetch_add(&f->states[info->state], 1);
-}
-
-static int
-group_setup(void **state)
-{
-	static struct fixture f;
-	struct hf_why why;
-
-	if (crypto_init(&why) != HF_OK)
-		return -1;
-	*state = &f;
-	return 0;
-}
-
 static int
 setup(void **state)
 {
 	struct fixture *f = *state;
 
-	memset(f, 0, sizeof(*f));
 	memset(&stage, 0, sizeof(stage));
-	if (!softhsm_start(&f->soft) || softhsm_functions() == NULL)
+	if (fixture_setup(state) != 0)
 		return -1;
-	f->settings = (struct hsm_settings){ .uri = f->soft.uri,
-		.pin_source = f->soft.pin_source,
-		.deadline_ms = DEADLINE_MS };
+	f->settings.deadline_ms = DEADLINE_MS;
 	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	softhsm_functions_restore();
-	hsm_close(f->hsm);
-	softhsm_stop(&f->soft);
-	return 0;
-}
-
-static void
-hsm_start(struct fixture *f)
-{
-	struct hf_why why = { "" };
-
-	assert_int_equal(
-	    hsm_open(&f->settings, watch, f, &f->hsm, &why), HF_OK);
 }
 
 static void
 hsm_start_ready(struct fixture *f)
 {
-	hsm_start(f);
-	assert_int_equal(hsm_wait_ready(f->hsm, 5000), HF_OK);
+	fixture_open_ready(f);
 	assert_int_equal(
 	    hsm_object_make(f->hsm, ROLE_MASTER, master_id, "m"), HF_OK);
-	assert_int_equal(
-	    hsm_object_make(f->hsm, ROLE_WRAP, wrap_id, "w"), HF_OK);
 }
 
 static struct hsm_info
@@ -185,7 +132,7 @@ tries_a_wrong_pin_once(void **state)
 
 	pin_write(f, "4321\n");
 	softhsm_functions()->C_Login = counting_login;
-	hsm_start(f);
+	fixture_open(f);
 	assert_int_equal(hsm_wait_ready(f->hsm, 5000), HF_ERR_HSM_PIN);
 	assert_int_equal(hsm_random(f->hsm, out, sizeof(out)), HF_ERR_HSM_PIN);
 	(void)usleep(300000); /* several back-offs */
@@ -210,7 +157,7 @@ leaves_the_last_try_of_a_pin_alone(void **state)
 
 	softhsm_functions()->C_Login = counting_login;
 	softhsm_functions()->C_GetTokenInfo = final_try_info;
-	hsm_start(f);
+	fixture_open(f);
 	assert_int_equal(hsm_wait_ready(f->hsm, 5000), HF_ERR_HSM_PIN);
 	assert_int_equal(atomic_load(&stage.calls), 0);
 }
@@ -219,7 +166,7 @@ static void
 opens_with(struct fixture *f, const char *source)
 {
 	f->settings.pin_source = source;
-	hsm_start(f);
+	fixture_open(f);
 	assert_int_equal(hsm_wait_ready(f->hsm, 5000), HF_OK);
 	hsm_close(f->hsm);
 	f->hsm = NULL;
@@ -256,7 +203,7 @@ strips_one_newline_only(void **state)
 	struct fixture *f = *state;
 
 	pin_write(f, SOFTHSM_PIN "\n\n");
-	hsm_start(f);
+	fixture_open(f);
 	assert_int_equal(hsm_wait_ready(f->hsm, 5000), HF_ERR_HSM_PIN);
 }
 
@@ -284,7 +231,7 @@ opens_without_a_token_and_finds_it_later(void **state)
 	uint8_t out[8];
 
 	assert_true(softhsm_hide(&f->soft));
-	hsm_start(f);
+	fixture_open(f);
 	assert_int_equal(hsm_wait_ready(f->hsm, 200), HF_ERR_HSM_UNAVAILABLE);
 	assert_int_equal(info_of(f).state, HSM_ABSENT);
 	assert_string_not_equal(info_of(f).reason, "");
@@ -561,7 +508,7 @@ assert_unsuitable(struct fixture *f, const char *reason)
 {
 	uint8_t out[8];
 
-	hsm_start(f);
+	fixture_open(f);
 	assert_int_equal(hsm_wait_ready(f->hsm, 5000), HF_ERR_HSM_UNSUITABLE);
 	assert_non_null(strstr(info_of(f).reason, reason));
 	assert_int_equal(
@@ -944,7 +891,7 @@ serves_many_threads_across_a_recovery(void **state)
 	assert_int_equal(info_of(f).generation, 2);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, fixture_teardown)
 
 int
 main(void)
@@ -979,5 +926,5 @@ main(void)
 		TEST(serves_many_threads_across_a_recovery),
 	};
 
-	return cmocka_run_group_tests(tests, group_setup, NULL);
+	return cmocka_run_group_tests(tests, fixture_group, NULL);
 }

@@ -44,11 +44,9 @@ hsm_ready(const struct softhsm *soft, const char *process)
 		.deadline_ms = 5000,
 		.process = process,
 		.program = TEST_BINARY_DIR "/bin/holdfast-keyd" };
-	struct hf_why why = { "" };
-	struct hsm *hsm = NULL;
+	struct hsm *hsm = softhsm_open_with(&settings);
 
-	assert_int_equal(hsm_open(&settings, NULL, NULL, &hsm, &why), HF_OK);
-	assert_int_equal(hsm_wait_ready(hsm, 5000), HF_OK);
+	assert_non_null(hsm);
 	return hsm;
 }
 
@@ -695,25 +693,11 @@ refuses_a_changed_wrapped_key_and_stays_ready(void **state)
 static size_t
 session_objects(const struct fixture *f)
 {
-	CK_FUNCTION_LIST_PTR fn = softhsm_functions();
-	CK_BBOOL no = CK_FALSE;
-	CK_ATTRIBUTE t = { CKA_TOKEN, &no, sizeof(no) };
-	CK_OBJECT_HANDLE found[1000];
-	CK_SLOT_ID slots[8];
-	CK_ULONG n = 8;
-	CK_SESSION_HANDLE s;
+	size_t n;
 
 	if (strcmp(f->process, "worker") == 0)
 		return 0;
-	assert_int_equal(fn->C_GetSlotList(CK_TRUE, slots, &n), CKR_OK);
-	assert_int_equal(
-	    fn->C_OpenSession(
-		slots[0], CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s),
-	    CKR_OK);
-	assert_int_equal(fn->C_FindObjectsInit(s, &t, 1), CKR_OK);
-	assert_int_equal(fn->C_FindObjects(s, found, 1000, &n), CKR_OK);
-	assert_int_equal(fn->C_FindObjectsFinal(s), CKR_OK);
-	assert_int_equal(fn->C_CloseSession(s), CKR_OK);
+	assert_true(softhsm_count(false, &n));
 	return n;
 }
 

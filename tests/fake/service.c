@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "../../keyd/crypto.h"
 #include "../../keyd/pipeline.h"
 #include "../../lib/bytes.h"
+#include "disk.h"
 
 enum { ARENA_FIRST = 128 << 10, ARENA_LIMIT = (8 * 16 + 1) << 20 };
 
@@ -131,15 +131,6 @@ service_start(struct service *s, bool with_hsm)
 	return true;
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 void
 service_stop(struct service *s)
 {
@@ -160,7 +151,7 @@ service_stop(struct service *s)
 	arena_free(s->arena);
 	arena_free(s->worker);
 	softhsm_stop(&s->soft);
-	(void)nftw(s->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	disk_remove(s->dir);
 }
 
 void

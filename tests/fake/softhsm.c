@@ -3,7 +3,6 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "disk.h"
 
 #define MODULE "/usr/lib/softhsm/libsofthsm2.so"
 
@@ -109,20 +110,11 @@ softhsm_start(struct softhsm *s)
 	return true;
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 void
 softhsm_stop(struct softhsm *s)
 {
 	if (s->dir[0] != '\0')
-		(void)nftw(s->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+		disk_remove(s->dir);
 	s->dir[0] = '\0';
 }
 

@@ -279,3 +279,19 @@ store_memory_open(struct store_memory *memory, struct store **out)
 {
 	return store_new(&engine_memory, memory, out);
 }
+
+enum hf_err
+store_death(void *death, enum store_memory_when when,
+    const struct store_write *writes, size_t count)
+{
+	struct store_death *d = death;
+
+	(void)writes;
+	(void)count;
+	if (when == STORE_MEMORY_BEFORE)
+		d->seen++;
+	if (d->seen < d->at || (d->seen == d->at && when != d->when))
+		return HF_OK;
+	d->happened = true; /* and nothing later happens either */
+	return HF_ERR_STORE;
+}

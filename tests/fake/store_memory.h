@@ -30,6 +30,17 @@ void store_memory_free(struct store_memory *memory);
 void store_memory_hook(
     struct store_memory *memory, store_memory_hook_fn *hook, void *ctx);
 
+/* A hook: the process dies at a commit, so that neither that one nor any after
+ * it happens; `when` is AFTER: it happens, unheard. */
+struct store_death {
+	unsigned at; /* 1: the first commit */
+	enum store_memory_when when;
+	unsigned seen;
+	bool happened;
+};
+enum hf_err store_death(void *death, enum store_memory_when when,
+    const struct store_write *writes, size_t count);
+
 enum hf_err store_memory_open(struct store_memory *memory, struct store **out);
 
 #endif

@@ -7,17 +7,11 @@
 
 #include "../../lib/bytes.h"
 #include "../../lib/frame.h"
+#include "../fake/must.h"
 
 enum { MAX = 4096 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool held)
-{
-	if (!held)
-		abort();
-}
 
 /* One byte more never changes a verdict, only makes one. */
 static enum hf_err

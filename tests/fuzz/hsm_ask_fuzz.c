@@ -16,6 +16,7 @@
 #include "../../keyd/hsm_job.h"
 #include "../../keyd/hsm_ring.h"
 #include "../../lib/bytes.h"
+#include "../fake/must.h"
 #include "../fake/softhsm.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -28,13 +29,6 @@ enum {
 
 static struct softhsm token;
 static struct hsm *hsm;
-
-static void
-must(bool held)
-{
-	if (!held)
-		abort();
-}
 
 static void
 stop(void)

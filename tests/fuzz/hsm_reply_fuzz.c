@@ -14,6 +14,7 @@
 #include "../../keyd/hsm_internal.h"
 #include "../../keyd/hsm_remote.h"
 #include "../../lib/bytes.h"
+#include "../fake/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* In the place of those of hsm_process.c (-Wl,--wrap). */
@@ -33,13 +34,6 @@ struct hsm_process {
 	bool in_memory;
 	struct hf_bytes reply;
 };
-
-static void
-must(bool held)
-{
-	if (!held)
-		abort();
-}
 
 static void
 must_end(const char *text, size_t size)

@@ -10,6 +10,7 @@
 
 #include "../../lib/bytes.h"
 #include "../../lib/envelope.h"
+#include "../fake/must.h"
 #include "../fake/service.h"
 #include "scarce.h"
 
@@ -20,13 +21,6 @@ enum { HEAD = 3 };
 static struct service service;
 static uint8_t sealed[128];
 static size_t sealed_len;
-
-static void
-must(bool held)
-{
-	if (!held)
-		abort();
-}
 
 static void
 make_key(const char *name, const char *type)

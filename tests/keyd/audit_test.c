@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -17,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +23,7 @@
 #include "../../keyd/audit.h"
 #include "../../keyd/crypto.h"
 #include "../../lib/bytes.h"
+#include "../fake/disk.h"
 
 /* In place of libc's, to count and to fail. */
 static atomic_uint syncs;
@@ -200,15 +199,6 @@ setup(void **state)
 }
 
 static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-	(void)st;
-	(void)type;
-	(void)walk;
-	return remove(path);
-}
-
-static int
 teardown(void **state)
 {
 	struct fixture *f = *state;
@@ -216,7 +206,7 @@ teardown(void **state)
 	atomic_store(&sync_fails, false);
 	audit_close(f->audit);
 	crypto_key_free(f->key);
-	(void)nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	disk_remove(f->dir);
 	free(f);
 	return 0;
 }
@@ -1335,17 +1325,6 @@ notes_that_a_new_file_lacks_its_beginning(void **state)
 /* -- Failure -- */
 
 static void
-limit_files(rlim_t bytes)
-{
-	struct rlimit limit;
-
-	(void)signal(SIGXFSZ, SIG_IGN);
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	limit.rlim_cur = bytes;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
-static void
 refuses_on_a_full_disk_and_recovers(void **state)
 {
 	struct fixture *f = *state;
@@ -1356,7 +1335,7 @@ refuses_on_a_full_disk_and_recovers(void **state)
 
 	log_some(f, 3);
 	assert_int_equal(stat(f->file, &st), 0);
-	limit_files((rlim_t)st.st_size + 100); /* half a line */
+	assert_true(disk_limit((rlim_t)st.st_size + 100)); /* half a line */
 	assert_int_equal(log_one(f, "late", false), HF_ERR_AUDIT);
 	assert_int_equal(append(f, "refused", &ticket), HF_ERR_AUDIT);
 	audit_info(f->audit, &info);
@@ -1368,7 +1347,7 @@ refuses_on_a_full_disk_and_recovers(void **state)
 	audit_tick(f->audit); /* still full */
 	assert_int_equal(append(f, "refused", &ticket), HF_ERR_AUDIT);
 
-	limit_files(RLIM_INFINITY);
+	assert_true(disk_limit(RLIM_INFINITY));
 	audit_tick(f->audit);
 	audit_info(f->audit, &info);
 	assert_false(info.broken);
@@ -1393,12 +1372,12 @@ keeps_the_lines_of_a_turn_in_which_it_broke(void **state)
 	log_some(f, 3);
 	assert_int_equal(stat(f->file, &st), 0);
 	assert_int_equal(collect(f, &b, "done"), HF_OK);
-	limit_files((rlim_t)st.st_size);
+	assert_true(disk_limit((rlim_t)st.st_size));
 	assert_int_equal(log_one(f, "late", false), HF_ERR_AUDIT);
 	assert_int_equal(collect(f, &b, "refused"), HF_ERR_AUDIT);
 	assert_int_equal(audit_commit(f->audit, &b, &ticket), HF_OK);
 	assert_int_equal(audit_flush(f->audit, ticket, false), HF_ERR_AUDIT);
-	limit_files(RLIM_INFINITY);
+	assert_true(disk_limit(RLIM_INFINITY));
 	audit_tick(f->audit);
 	log_some(f, 1);
 	assert_int_equal(verify(f), HF_OK);
@@ -1416,10 +1395,10 @@ recovers_by_a_flush_after_a_second(void **state)
 
 	log_some(f, 1);
 	assert_int_equal(stat(f->file, &st), 0);
-	limit_files((rlim_t)st.st_size);
+	assert_true(disk_limit((rlim_t)st.st_size));
 	assert_int_equal(append(f, "late", &ticket), HF_OK);
 	assert_int_equal(audit_flush(f->audit, ticket, false), HF_ERR_AUDIT);
-	limit_files(RLIM_INFINITY);
+	assert_true(disk_limit(RLIM_INFINITY));
 	(void)usleep(1100000);
 	assert_int_equal(audit_flush(f->audit, ticket, false), HF_OK);
 	log_some(f, 1);

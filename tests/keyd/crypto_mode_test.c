@@ -258,15 +258,6 @@ both_sides_agree_on_a_secret(void **state)
 	}
 }
 
-static int
-setup(void **state)
-{
-	struct hf_why why;
-
-	(void)state;
-	return crypto_init(&why) == HF_OK ? 0 : -1;
-}
-
 int
 main(void)
 {
@@ -282,5 +273,5 @@ main(void)
 		cmocka_unit_test(both_sides_agree_on_a_secret),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, set_up, NULL);
 }

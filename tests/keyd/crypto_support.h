@@ -48,6 +48,16 @@ hex(const char *digits)
 	return b;
 }
 
+/* The same into a buffer. */
+static inline struct hf_bytes
+unhex(const char *digits, uint8_t *buf)
+{
+	size_t len = strlen(digits) / 2;
+
+	assert_true(hex_decode(text_of(digits), buf, len));
+	return bytes_of(buf, len);
+}
+
 /* A file of tests/vectors/crypto. */
 static inline struct blob
 vector(const char *name)

@@ -1,34 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../../keyd/crypto_wrap.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "../../lib/bytes.h"
+#include "crypto_support.h"
 
 /* The promises of crypto_wrap.h. */
-
-static int
-setup(void **state)
-{
-	struct hf_why why;
-
-	(void)state;
-	return crypto_init(&why) == HF_OK ? 0 : -1;
-}
-
-static struct hf_bytes
-unhex(const char *hex, uint8_t *buf)
-{
-	size_t len = strlen(hex) / 2;
-
-	assert_true(hex_decode(text_of(hex), buf, len));
-	return bytes_of(buf, len);
-}
 
 static void
 assert_bytes(struct hf_bytes got, struct hf_bytes want)
@@ -278,5 +253,5 @@ main(void)
 		cmocka_unit_test(refuses_what_is_no_private_key),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, set_up, NULL);
 }

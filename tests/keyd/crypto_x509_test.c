@@ -1,14 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../../keyd/crypto_x509.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "../../lib/bytes.h"
+#include "crypto_support.h"
 
 /* The promises of crypto_x509.h, with keys in software; what openssl thinks of
  * the results is in tests/e2e/certificate_test.sh. */
@@ -20,15 +13,6 @@ struct pair {
 	uint8_t spki[1024];
 	struct cert_key cert;
 };
-
-static int
-setup(void **state)
-{
-	struct hf_why why;
-
-	(void)state;
-	return crypto_init(&why) == HF_OK ? 0 : -1;
-}
 
 static enum hf_err
 sign_with(void *ctx, const struct sign_how *how, struct hf_bytes tbs,
@@ -201,5 +185,5 @@ main(void)
 		cmocka_unit_test(a_cut_chain_ends_where_it_was_cut),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, set_up, NULL);
 }

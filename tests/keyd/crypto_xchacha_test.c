@@ -1,34 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../../keyd/crypto_xchacha.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "../../lib/bytes.h"
+#include "crypto_support.h"
 
 /* KT4: the examples of draft-irtf-cfrg-xchacha-03. */
-
-static int
-setup(void **state)
-{
-	struct hf_why why;
-
-	(void)state;
-	return crypto_init(&why) == HF_OK ? 0 : -1;
-}
-
-static struct hf_bytes
-unhex(const char *hex, uint8_t *buf)
-{
-	size_t len = strlen(hex) / 2;
-
-	assert_true(hex_decode(text_of(hex), buf, len));
-	return bytes_of(buf, len);
-}
 
 /* Section 2.2.1. */
 static void
@@ -116,5 +91,5 @@ main(void)
 		cmocka_unit_test(refuses_keys_and_nonces_of_other_lengths),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, set_up, NULL);
 }

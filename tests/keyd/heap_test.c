@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "../../lib/secret.h"
+#include "../fake/mapping.h"
 
 /* Sanitizers make nothing of mlock(2); of mlock2(2) they do not know. */
 enum { MIB = 1 << 20, LIMIT = 64 * MIB };
@@ -252,26 +253,6 @@ the_limit_holds_and_what_is_freed_can_be_used_for_all(void **state)
 
 /* -- Locked -- */
 
-static bool
-has_flag(const void *p, const char *flag)
-{
-	FILE *f = fopen("/proc/self/smaps", "r");
-	char line[512];
-	bool mine = false, found = false;
-
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f) != NULL) {
-		unsigned long lo, hi;
-
-		if (sscanf(line, "%lx-%lx ", &lo, &hi) == 2)
-			mine = (uintptr_t)p >= lo && (uintptr_t)p < hi;
-		else if (mine && strncmp(line, "VmFlags:", 8) == 0)
-			found = strstr(line + 8, flag) != NULL;
-	}
-	(void)fclose(f);
-	return found;
-}
-
 static void
 memory_is_locked_and_left_out_of_dumps(void **state)
 {
@@ -279,8 +260,8 @@ memory_is_locked_and_left_out_of_dumps(void **state)
 	for (size_t i = 0; i < SIZES; i++) {
 		void *p = heap_alloc(sizes[i]);
 
-		assert_true(has_flag(p, " dd"));
-		assert_true(has_flag(p, " lo"));
+		assert_true(mapping_has(p, " dd"));
+		assert_true(mapping_has(p, " lo"));
 		heap_free(p);
 	}
 }
@@ -311,7 +292,8 @@ grow_without_lock(void)
 		return 3;
 	secret_require_lock(false);
 	p = heap_alloc(MIB);
-	return p != NULL && !has_flag(p, " lo") && has_flag(p, " dd") ? 0 : 4;
+	return p != NULL && !mapping_has(p, " lo") && mapping_has(p, " dd") ? 0
+									    : 4;
 }
 
 static void

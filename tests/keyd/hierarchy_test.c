@@ -140,31 +140,6 @@ teardown(void **state)
 	return 0;
 }
 
-/* -- A death at the n-th commit -- */
-
-struct death {
-	unsigned at; /* 1: the first commit */
-	enum store_memory_when when;
-	unsigned seen;
-	bool happened;
-};
-
-static enum hf_err
-die(void *ctx, enum store_memory_when when, const struct store_write *writes,
-    size_t count)
-{
-	struct death *d = ctx;
-
-	(void)writes;
-	(void)count;
-	if (when == STORE_MEMORY_BEFORE)
-		d->seen++;
-	if (d->seen < d->at || (d->seen == d->at && when != d->when))
-		return HF_OK;
-	d->happened = true; /* and nothing later happens either */
-	return HF_ERR_STORE;
-}
-
 /* -- Sealing -- */
 
 enum { SAMPLE = 40 };
@@ -262,13 +237,13 @@ initialisation_goes_on_wherever_it_was_cut_short(void **state)
 	for (unsigned at = 1; at <= 4; at++)
 		for (int when = STORE_MEMORY_BEFORE; when <= STORE_MEMORY_AFTER;
 		     when++) {
-			struct death d = { at, (enum store_memory_when)when, 0,
-				false };
+			struct store_death d = { at,
+				(enum store_memory_when)when, 0, false };
 			uint8_t sealed[SAMPLE + SEAL_EXTRA];
 			struct fixture f = { store_memory_new(), NULL, NULL };
 
 			start(&f);
-			store_memory_hook(f.memory, die, &d);
+			store_memory_hook(f.memory, store_death, &d);
 			(void)hierarchy_init(f.h, &why);
 			assert_int_equal(d.happened, at <= 3);
 			store_memory_hook(f.memory, NULL, NULL);
@@ -359,10 +334,10 @@ what_a_destroyed_keyring_sealed_stays_closed(void **state)
 
 /* A commit that is made, and of which the store says that it failed. */
 static void
-fails_unheard(struct fixture *f, struct death *d)
+fails_unheard(struct fixture *f, struct store_death *d)
 {
-	*d = (struct death){ 1, STORE_MEMORY_AFTER, 0, false };
-	store_memory_hook(f->memory, die, d);
+	*d = (struct store_death){ 1, STORE_MEMORY_AFTER, 0, false };
+	store_memory_hook(f->memory, store_death, d);
 }
 
 static void
@@ -371,7 +346,7 @@ a_keyring_is_known_though_its_commit_failed(void **state)
 	struct fixture *f = *state;
 	uint8_t sealed[SAMPLE + SEAL_EXTRA];
 	struct keyring_info info;
-	struct death d;
+	struct store_death d;
 
 	fails_unheard(f, &d);
 	assert_int_equal(
@@ -398,11 +373,11 @@ static void
 a_keyring_is_unknown_when_its_commit_was_not_made(void **state)
 {
 	struct fixture *f = *state;
-	struct death d = { 1, STORE_MEMORY_BEFORE, 0, false };
+	struct store_death d = { 1, STORE_MEMORY_BEFORE, 0, false };
 	uint8_t sealed[SAMPLE + SEAL_EXTRA];
 	struct keyring_info info;
 
-	store_memory_hook(f->memory, die, &d);
+	store_memory_hook(f->memory, store_death, &d);
 	assert_int_equal(
 	    keyring_create(f->h, TEXT("alpha"), &info), HF_ERR_STORE);
 	store_memory_hook(f->memory, NULL, NULL);
@@ -410,8 +385,8 @@ a_keyring_is_unknown_when_its_commit_was_not_made(void **state)
 	    keyring_info(f->h, TEXT("alpha"), &info), HF_ERR_KEYRING_NOT_FOUND);
 	assert_int_equal(keyring_create(f->h, TEXT("alpha"), &info), HF_OK);
 	seal(f, "alpha", "x", sealed);
-	d = (struct death){ 1, STORE_MEMORY_BEFORE, 0, false };
-	store_memory_hook(f->memory, die, &d);
+	d = (struct store_death){ 1, STORE_MEMORY_BEFORE, 0, false };
+	store_memory_hook(f->memory, store_death, &d);
 	assert_int_equal(keyring_destroy(f->h, TEXT("alpha")), HF_ERR_STORE);
 	store_memory_hook(f->memory, NULL, NULL);
 	assert_int_equal(unseal(f, "x", sealed, sizeof(sealed)), HF_OK);
@@ -475,7 +450,7 @@ static void
 survive(
     unsigned at, enum store_memory_when when, bool destroy_old, bool by_unlock)
 {
-	struct death d = { at, when, 0, false };
+	struct store_death d = { at, when, 0, false };
 	struct fixture f = { store_memory_new(), NULL, NULL };
 	uint8_t sealed[SAMPLE + SEAL_EXTRA], other[SAMPLE + SEAL_EXTRA];
 	uint8_t old[HSM_ID];
@@ -491,7 +466,7 @@ survive(
 	seal(&f, "default", "x", sealed);
 	seal(&f, "alpha", "y", other);
 	master_id(&f, old);
-	store_memory_hook(f.memory, die, &d);
+	store_memory_hook(f.memory, store_death, &d);
 	(void)hierarchy_rotate_master(f.h, destroy_old, &version, &count, &why);
 	store_memory_hook(f.memory, NULL, NULL);
 	restart(&f);
@@ -547,13 +522,13 @@ a_rotation_goes_on_after_each_commit_that_failed(void **state)
 	for (unsigned at = 1; at <= 6; at++)
 		for (int when = STORE_MEMORY_BEFORE; when <= STORE_MEMORY_AFTER;
 		     when++) {
-			struct death d = { at, (enum store_memory_when)when, 0,
-				false };
+			struct store_death d = { at,
+				(enum store_memory_when)when, 0, false };
 			uint8_t sealed[SAMPLE + SEAL_EXTRA];
 			uint64_t version, count;
 
 			seal(f, "alpha", "x", sealed);
-			store_memory_hook(f->memory, die, &d);
+			store_memory_hook(f->memory, store_death, &d);
 			(void)hierarchy_rotate_master(
 			    f->h, true, &version, &count, &why);
 			store_memory_hook(f->memory, NULL, NULL);
@@ -571,14 +546,14 @@ static void
 tells_how_much_of_a_rotation_is_left(void **state)
 {
 	struct fixture *f = *state;
-	struct death d = { 4, STORE_MEMORY_BEFORE, 0, false };
+	struct store_death d = { 4, STORE_MEMORY_BEFORE, 0, false };
 	struct keyring_info info;
 	uint64_t version, count;
 
 	assert_int_equal(keyring_create(f->h, TEXT("alpha"), &info), HF_OK);
 	assert_int_equal(keyring_create(f->h, TEXT("beta"), &info), HF_OK);
 	assert_int_equal(hierarchy_rotation_pending(f->h), 0);
-	store_memory_hook(f->memory, die, &d);
+	store_memory_hook(f->memory, store_death, &d);
 	assert_int_equal(
 	    hierarchy_rotate_master(f->h, false, &version, &count, &why),
 	    HF_ERR_STORE);
@@ -597,13 +572,13 @@ static void
 who_asks_for_the_old_master_to_go_gets_that(void **state)
 {
 	struct fixture *f = *state;
-	struct death d = { 3, STORE_MEMORY_BEFORE, 0, false };
+	struct store_death d = { 3, STORE_MEMORY_BEFORE, 0, false };
 	uint64_t version, count;
 	uint8_t old[HSM_ID];
 	bool found = true;
 
 	master_id(f, old);
-	store_memory_hook(f->memory, die, &d);
+	store_memory_hook(f->memory, store_death, &d);
 	assert_int_equal(
 	    hierarchy_rotate_master(f->h, false, &version, &count, &why),
 	    HF_ERR_STORE);

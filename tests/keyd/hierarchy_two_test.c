@@ -559,29 +559,6 @@ migration_puts_one_in_the_place_of_another(void **state)
 
 /* -- A death at the n-th commit -- */
 
-struct death {
-	unsigned at; /* 1: the first commit */
-	enum store_memory_when when;
-	unsigned seen;
-	bool happened;
-};
-
-static enum hf_err
-die(void *ctx, enum store_memory_when when, const struct store_write *writes,
-    size_t count)
-{
-	struct death *d = ctx;
-
-	(void)writes;
-	(void)count;
-	if (when == STORE_MEMORY_BEFORE)
-		d->seen++;
-	if (d->seen < d->at || (d->seen == d->at && when != d->when))
-		return HF_OK;
-	d->happened = true;
-	return HF_ERR_STORE;
-}
-
 typedef enum hf_err change_fn(struct fixture *f);
 
 static enum hf_err
@@ -627,7 +604,7 @@ survive_all(change_fn *prepare, change_fn *change, bool left_stays)
 
 	while (happened) {
 		struct fixture f = { 0 };
-		struct death d = { at + 1,
+		struct store_death d = { at + 1,
 			at % 2 == 0 ? STORE_MEMORY_BEFORE : STORE_MEMORY_AFTER,
 			0, false };
 		uint8_t sealed[SAMPLE + SEAL_EXTRA];
@@ -637,7 +614,7 @@ survive_all(change_fn *prepare, change_fn *change, bool left_stays)
 		if (prepare != NULL)
 			assert_int_equal(prepare(&f), HF_OK);
 		seal(&f, "alpha", sealed);
-		store_memory_hook(f.memory, die, &d);
+		store_memory_hook(f.memory, store_death, &d);
 		(void)change(&f);
 		store_memory_hook(f.memory, NULL, NULL);
 		restart(&f);

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
@@ -18,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,6 +26,7 @@
 #include "../../keyd/effects.h"
 #include "../../keyd/store.h"
 #include "../../lib/bytes.h"
+#include "../fake/disk.h"
 #include "../fake/store_memory.h"
 
 /* A store in a folder of its own, over one engine or the other. */
@@ -89,22 +88,13 @@ setup_memory(void **state)
 }
 
 static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-	(void)st;
-	(void)type;
-	(void)walk;
-	return remove(path);
-}
-
-static int
 teardown(void **state)
 {
 	struct fixture *f = *state;
 
 	fixture_close(f);
 	store_memory_free(f->memory);
-	(void)nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	disk_remove(f->dir);
 	free(f);
 	return 0;
 }
@@ -816,18 +806,6 @@ refuses_a_damaged_file(void **state)
 	assert_int_equal(fixture_open(f), HF_ERR_STORE_DAMAGED);
 }
 
-/* Puts a limit on file sizes in place of a full disk. */
-static void
-limit_files(rlim_t bytes)
-{
-	struct rlimit limit;
-
-	(void)signal(SIGXFSZ, SIG_IGN);
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	limit.rlim_cur = bytes;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 static void
 refuses_writes_on_a_full_disk_and_recovers(void **state)
 {
@@ -840,14 +818,14 @@ refuses_writes_on_a_full_disk_and_recovers(void **state)
 	(void)put(f->store, "before", "1");
 	(void)snprintf(log, sizeof(log), "%s-wal", f->path);
 	assert_int_equal(stat(log, &st), 0);
-	limit_files((rlim_t)st.st_size + 8192);
+	assert_true(disk_limit((rlim_t)st.st_size + 8192));
 	assert_int_equal(
 	    store_commit(f->store, NULL, 0, &w, 1, NULL), HF_ERR_STORE_FULL);
 	assert_int_equal(
 	    store_commit(f->store, NULL, 0, &w, 1, NULL), HF_ERR_STORE_FULL);
 	assert_true(holds(f->store, "before", "1"));
 	assert_true(holds(f->store, "large", NULL));
-	limit_files(RLIM_INFINITY);
+	assert_true(disk_limit(RLIM_INFINITY));
 
 	(void)put(f->store, "after", "1");
 	fixture_close(f);

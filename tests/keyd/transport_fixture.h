@@ -40,6 +40,7 @@
 #include "../../keyd/transport.h"
 #include "../../lib/bytes.h"
 #include "../../lib/frame.h"
+#include "../fake/must.h"
 
 static struct {
 	_Atomic unsigned runs, commits, flushes, syncs, drops;
@@ -58,14 +59,6 @@ sleep_ms(unsigned ms)
 }
 
 /* -- Doubles -- */
-
-/* On other threads: cmocka's assertions jump, which only the test's may. */
-static inline void
-must(bool held)
-{
-	if (!held)
-		abort();
-}
 
 static inline unsigned
 number_after(struct hf_text message, const char *word)

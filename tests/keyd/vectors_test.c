@@ -736,15 +736,6 @@ T13_rsa_oaep_sha256(void **state)
 	free(line);
 }
 
-static int
-setup(void **state)
-{
-	struct hf_why why;
-
-	(void)state;
-	return crypto_init(&why) == HF_OK ? 0 : -1;
-}
-
 int
 main(void)
 {
@@ -763,5 +754,5 @@ main(void)
 		cmocka_unit_test(KT7_rsa_pkcs1),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -435,15 +435,6 @@ T13_rsa_oaep(void **state)
 	    walk("rsa_oaep_2048_sha256_mgf1sha256.txt", oaep_case) >= 25);
 }
 
-static int
-setup(void **state)
-{
-	struct hf_why why;
-
-	(void)state;
-	return crypto_init(&why) == HF_OK ? 0 : -1;
-}
-
 int
 main(void)
 {
@@ -462,5 +453,5 @@ main(void)
 		cmocka_unit_test(T13_rsa_oaep),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "../fake/mapping.h"
+
 /* The sanitizers make mlock() do nothing. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MLOCK_WORKS 0
@@ -116,27 +118,6 @@ many_small_secrets_do_not_overlap(void **state)
 		secret_free(&all[i]);
 }
 
-/* Whether the mapping of `p` has the two-letter flag in smaps. */
-static bool
-has_flag(const void *p, const char *flag)
-{
-	FILE *f = fopen("/proc/self/smaps", "r");
-	char line[512];
-	bool mine = false, found = false;
-
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f) != NULL) {
-		unsigned long lo, hi;
-
-		if (sscanf(line, "%lx-%lx ", &lo, &hi) == 2)
-			mine = (uintptr_t)p >= lo && (uintptr_t)p < hi;
-		else if (mine && strncmp(line, "VmFlags:", 8) == 0)
-			found = strstr(line + 8, flag) != NULL;
-	}
-	(void)fclose(f);
-	return found;
-}
-
 static void
 memory_is_locked_and_left_out_of_dumps(void **state)
 {
@@ -147,8 +128,8 @@ memory_is_locked_and_left_out_of_dumps(void **state)
 		secret_require_lock(true);
 		assert_int_equal(secret_alloc(&s, sizes[i]), HF_OK);
 		secret_require_lock(false);
-		assert_true(has_flag(s.ptr, " dd"));
-		assert_true(!MLOCK_WORKS || has_flag(s.ptr, " lo"));
+		assert_true(mapping_has(s.ptr, " dd"));
+		assert_true(!MLOCK_WORKS || mapping_has(s.ptr, " lo"));
 	}
 }
 

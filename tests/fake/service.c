@@ -226,6 +226,8 @@ service_call(struct service *s, const char *op, const void *in, void *out,
 	size_t len = 0;
 	enum hf_err err;
 
+	if (why != NULL)
+		why->text[0] = '\0';
 	service_reset(s);
 	(void)envelope_request_with(
 	    text_of(op), &s->options, o->in, in, NULL, 0, &len);

@@ -35,6 +35,12 @@ struct service {
 bool service_start(struct service *s, bool with_hsm);
 void service_stop(struct service *s);
 
+/* Rules for service_policy. */
+#define ALL_CAPABILITIES                                     \
+	"capabilities = [\"create\", \"read\", \"update\", " \
+	"\"delete\", \"list\", \"sudo\"]"
+#define EVERYTHING "path \"*\" { " ALL_CAPABILITIES " }"
+
 /*
  * Puts a policy in force; `rules` is HCL without the bind block, which is made
  * for the caller ("uid:4711"). NULL: no policy at all.

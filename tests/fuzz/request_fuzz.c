@@ -16,8 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct service service;
 
 static const char rules[] =
-    "path \"*\" { capabilities = [\"create\", \"read\", \"update\", "
-    "\"delete\", \"list\", \"sudo\"] "
+    "path \"*\" { " ALL_CAPABILITIES " "
     "denied_parameters = { \"type\" = [\"rsa-*\"] \"level\" = [\"hsm\"] } }\n"
     "path \"sys/hsm/probe\" { capabilities = [\"deny\"] }\n"
     "path \"sys/hsm/rotate-master\" { capabilities = [\"deny\"] }\n"

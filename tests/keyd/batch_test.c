@@ -11,16 +11,13 @@
 
 #include "../../lib/bytes.h"
 #include "../fake/message.h"
-#include "../fake/service.h"
+#include "service_fixture.h"
 
 /*
  * Batches of every operation that takes them: order and references are kept,
  * an item that fails leaves the others alone, and each item gives what it
  * would have given alone.
  */
-
-static struct service service;
-static struct hf_why why;
 
 #define BYTES(s) bytes_of((s), sizeof(s) - 1)
 
@@ -234,7 +231,6 @@ call_batch(const struct row *row, uint8_t *in, void *items, size_t count,
 	assert_true(op->out->size <= sizeof(out));
 	*(void **)at(list, in) = items;
 	*(size_t *)(void *)(in + list->count_offset) = count;
-	why.text[0] = '\0';
 	err = service_call(&service, row->op, in, out, &why);
 	*results = err == HF_OK ? *(void **)at(given, out) : NULL;
 	*results_count =
@@ -469,17 +465,6 @@ policy_is_asked_about_each_item(void **state)
 /* -- Keys, and something to work on -- */
 
 static void
-make_key(const char *name, const char *type)
-{
-	struct hf_key_create_in in = { .name = text_of(name),
-		.type = text_of(type) };
-	struct hf_key_info out;
-
-	assert_int_equal(
-	    service_call(&service, "key.create", &in, &out, &why), HF_OK);
-}
-
-static void
 keep(uint8_t buf[256], size_t *len, struct hf_bytes b)
 {
 	assert_true(b.len <= 256);
@@ -490,16 +475,13 @@ keep(uint8_t buf[256], size_t *len, struct hf_bytes b)
 static int
 setup(void **state)
 {
-	(void)state;
-	if (!service_start(&service, true))
+	if (service_setup(state) != 0)
 		return -1;
-	service_policy(&service,
-	    "path \"*\" { capabilities = [\"create\", \"read\", \"update\"] }");
-	make_key("aead", "aes256-gcm96");
-	make_key("other", "aes256-gcm96");
-	make_key("mac", "aes256-cmac");
-	make_key("ec", "ecdsa-p256");
-	make_key("ed", "ed25519");
+	make_key("aead", "aes256-gcm96", NULL);
+	make_key("other", "aes256-gcm96", NULL);
+	make_key("mac", "aes256-cmac", NULL);
+	make_key("ec", "ecdsa-p256", NULL);
+	make_key("ed", "ed25519", NULL);
 	for (size_t i = 0; i < ITEMS; i++) {
 		struct hf_encrypt_in enc = { .name = TEXT("aead"),
 			.item.plaintext = text(i) };
@@ -520,14 +502,6 @@ setup(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	(void)state;
-	service_stop(&service);
-	return 0;
-}
-
 int
 main(void)
 {
@@ -542,5 +516,5 @@ main(void)
 		cmocka_unit_test(policy_is_asked_about_each_item),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, service_teardown);
 }

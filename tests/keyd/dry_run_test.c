@@ -16,16 +16,13 @@
 #include "../../lib/bytes.h"
 #include "../../lib/envelope.h"
 #include "../fake/message.h"
-#include "../fake/service.h"
+#include "service_fixture.h"
 
 /*
  * CK19. Every operation that changes state, first as a dry run and then for
  * good: the first leaves the store, the HSM and the policies as they are and
  * says that it would change something, the second changes them.
  */
-
-static struct service service;
-static struct hf_why why;
 
 /* What earlier steps gave and later ones take. */
 static struct {
@@ -99,7 +96,6 @@ call(const char *op, const void *in, void *out, bool dry)
 {
 	enum hf_err err;
 
-	why.text[0] = '\0';
 	service.options.dry_run = dry;
 	err = service_call(&service, op, in, out, &why);
 	service.options.dry_run = false;
@@ -534,9 +530,7 @@ policy_is_asked_all_the_same(void **state)
 	    "path \"transit/keys/signer\" { capabilities = [\"read\"] }");
 	assert_int_equal(
 	    call("key.rotate", &in, &info, true), HF_ERR_PERMISSION_DENIED);
-	service_policy(&service,
-	    "path \"*\" { capabilities = [\"create\", \"read\", \"update\", "
-	    "\"delete\", \"list\", \"sudo\"] }");
+	service_policy(&service, EVERYTHING);
 }
 
 static void
@@ -556,26 +550,6 @@ the_audit_log_says_that_it_was_a_dry_run(void **state)
 	free(log);
 }
 
-static int
-setup(void **state)
-{
-	(void)state;
-	if (!service_start(&service, true))
-		return -1;
-	service_policy(&service,
-	    "path \"*\" { capabilities = [\"create\", \"read\", \"update\", "
-	    "\"delete\", \"list\", \"sudo\"] }");
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	service_stop(&service);
-	return 0;
-}
-
 int
 main(void)
 {
@@ -591,5 +565,5 @@ main(void)
 		cmocka_unit_test(the_audit_log_says_that_it_was_a_dry_run),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, service_setup, service_teardown);
 }

@@ -11,32 +11,9 @@
 #include "../../keyd/fresh.h"
 #include "../../keyd/keys.h"
 #include "../../lib/bytes.h"
-#include "../fake/service.h"
+#include "service_fixture.h"
 
 /* Versions whose material comes from outside: what keys.h promises of them. */
-
-static struct service service;
-static struct hf_why why;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	if (!service_start(&service, true))
-		return -1;
-	service_policy(&service,
-	    "path \"*\" { capabilities = [\"create\", \"read\", \"update\", "
-	    "\"delete\"] }");
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	service_stop(&service);
-	return 0;
-}
 
 /* Fresh material of a type, both halves of it. */
 static void
@@ -310,5 +287,5 @@ main(void)
 		cmocka_unit_test(a_certificate_needs_a_version_that_is_there),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, service_setup, service_teardown);
 }

@@ -10,7 +10,7 @@
 #include "../../keyd/key_type.h"
 #include "../../lib/bytes.h"
 #include "../fake/message.h"
-#include "../fake/service.h"
+#include "service_fixture.h"
 
 /*
  * Every operation about a key, with every type and level of key in every odd
@@ -36,8 +36,6 @@ enum { STEP = 6 };
 enum { STEP = 1 };
 #endif
 
-static struct service service;
-static struct hf_why why;
 static unsigned long requests, granted[256]; /* by index in ops[] */
 
 /* What an operation gave for this very key: the values that go deep. */
@@ -474,7 +472,6 @@ ask(const struct op *op, const struct rows *r, const uint8_t *pick,
 	*(struct hf_text *)(void *)(in + name->offset) = TEXT("matrix");
 	for (size_t i = 0; i < r->count; i++)
 		set_value(r->fields[i], pick[i], arena, in);
-	why.text[0] = '\0';
 	service.options.dry_run = op_may_be_dry(op);
 	err = service_call(&service, op->name, in, out, &why);
 	service.options.dry_run = false;
@@ -512,7 +509,6 @@ ask_all(const char *about)
 static enum hf_err
 call(const char *op, const void *in, void *out)
 {
-	why.text[0] = '\0';
 	return service_call(&service, op, in, out, &why);
 }
 
@@ -727,12 +723,8 @@ setup(void **state)
 		.type = TEXT("aes256-gcm96") };
 	struct hf_key_info info;
 
-	(void)state;
-	if (!service_start(&service, true))
+	if (service_setup(state) != 0)
 		return -1;
-	service_policy(&service,
-	    "path \"*\" { capabilities = [\"create\", \"read\", \"update\", "
-	    "\"delete\", \"list\", \"sudo\"] }");
 	assert_int_equal(call("key.create", &other, &info), HF_OK);
 	assert_true(ops_count <= 256);
 	for (size_t i = 0; i < ops_count; i++)
@@ -744,12 +736,10 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < ops_count; i++)
 		if (all_rows[i] != NULL)
 			rows_free(all_rows[i]);
-	service_stop(&service);
-	return 0;
+	return service_teardown(state);
 }
 
 int

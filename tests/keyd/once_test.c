@@ -12,23 +12,15 @@
 
 #include "../../lib/bytes.h"
 #include "../../lib/ops.h"
-#include "../fake/service.h"
+#include "service_fixture.h"
 
 /* Requests with an idempotency key, through the pipeline. */
-
-static struct service service;
-static struct hf_why why;
-
-#define EVERYTHING                                            \
-	"path \"*\" { capabilities = [\"create\", \"read\", " \
-	"\"update\", \"delete\", \"list\", \"sudo\"] }"
 
 static enum hf_err
 call(const char *key, const char *op, const void *in, void *out)
 {
 	enum hf_err err;
 
-	why.text[0] = '\0';
 	service.options.idempotency_key = text_of(key);
 	err = service_call(&service, op, in, out, &why);
 	service.options.idempotency_key = (struct hf_text){ 0 };
@@ -437,24 +429,6 @@ a_caller_has_only_so_many(void **state)
 	service.who->uid = 4711;
 }
 
-static int
-setup(void **state)
-{
-	(void)state;
-	if (!service_start(&service, true))
-		return -1;
-	service_policy(&service, EVERYTHING);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	service_stop(&service);
-	return 0;
-}
-
 int
 main(void)
 {
@@ -481,5 +455,5 @@ main(void)
 		cmocka_unit_test(a_caller_has_only_so_many),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, service_setup, service_teardown);
 }

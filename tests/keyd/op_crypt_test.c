@@ -8,52 +8,23 @@
 #include <cmocka.h>
 
 #include "../../lib/bytes.h"
-#include "../fake/service.h"
+#include "service_fixture.h"
 
 /*
  * What tests/e2e/transit_test.sh does not ask of the operations: batches,
  * choosing among versions, levels that policy demands, odd forms of input.
  */
 
-static struct service service;
-static struct hf_why why;
-
 #define TEXT_BYTES(s) ((struct hf_bytes){ (const uint8_t *)(s), sizeof(s) - 1 })
-
-#define ALL                                                  \
-	"capabilities = [\"create\", \"read\", \"update\", " \
-	"\"delete\", \"list\"]"
-
-static void
-make_key(const char *name, const char *type, const char *level)
-{
-	struct hf_key_create_in in = { .name = text_of(name),
-		.type = text_of(type),
-		.level = text_of(level) };
-	struct hf_key_info out;
-
-	assert_int_equal(
-	    service_call(&service, "key.create", &in, &out, &why), HF_OK);
-}
 
 static int
 setup(void **state)
 {
-	(void)state;
-	if (!service_start(&service, true))
+	if (service_setup(state) != 0)
 		return -1;
-	service_policy(&service, "path \"*\" { " ALL " }");
 	make_key("aead", "aes256-gcm96", "wrapped");
 	make_key("inside", "aes256-gcm96", "hsm");
 	make_key("ec", "ecdsa-p256", "wrapped");
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	service_stop(&service);
 	return 0;
 }
 
@@ -290,7 +261,8 @@ a_demanded_level_holds_for_every_operation(void **state)
 	(void)state;
 	assert_int_equal(encrypt("aead", 0, NULL, &out), HF_OK);
 	sealed = keep(out.result.ciphertext);
-	service_policy(&service, "path \"*\" { " ALL " min_level = \"hsm\" }");
+	service_policy(&service,
+	    "path \"*\" { " ALL_CAPABILITIES " min_level = \"hsm\" }");
 	assert_int_equal(encrypt("inside", 0, NULL, &out), HF_OK);
 	assert_int_equal(encrypt("aead", 0, NULL, &out), HF_ERR_KEY_LEVEL);
 	assert_int_equal(decrypt("aead", sealed), HF_ERR_KEY_LEVEL);
@@ -305,7 +277,7 @@ a_demanded_level_holds_for_every_operation(void **state)
 	assert_int_equal(
 	    service_call(&service, "key.create", &make, &info, &why),
 	    HF_ERR_KEY_LEVEL);
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	drop(sealed);
 }
 
@@ -407,5 +379,5 @@ main(void)
 		cmocka_unit_test(an_hsm_that_is_gone_fails_a_batch_once),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, service_teardown);
 }

@@ -10,7 +10,7 @@
 #include "../../keyd/key_type.h"
 #include "../../lib/bytes.h"
 #include "../fake/message.h"
-#include "../fake/service.h"
+#include "service_fixture.h"
 
 /*
  * Every kind of key with every operation and parameters in all combinations:
@@ -20,9 +20,6 @@
  */
 
 enum { ROUNDS = 6, MESSAGE = 1 << 20 };
-
-static struct service service;
-static struct hf_why why;
 
 /* What a caller can be told: fine, or what was wrong with the request. */
 static void
@@ -60,7 +57,6 @@ create(const char *name, const struct wish *w, struct hf_key_info *out)
 		.required_context_count = w->asks,
 	};
 
-	why.text[0] = '\0';
 	return service_call(&service, "key.create", &in, out, &why);
 }
 
@@ -179,7 +175,6 @@ ask_once(const struct op *op, const char *key, bool all, uint64_t *seed)
 	set_field(op, in, "name", text_of(key));
 	set_field(op, in, "destination", text_of(key));
 	set_field(op, in, "base_key_name", text_of(key));
-	why.text[0] = '\0';
 	assert_answered(
 	    service_call(&service, op->name, in, out, &why), op->name, key);
 	arena_free(arena);
@@ -232,26 +227,6 @@ every_operation_answers_about_every_kind_of_key(void **state)
 		}
 }
 
-static int
-setup(void **state)
-{
-	(void)state;
-	if (!service_start(&service, true))
-		return -1;
-	service_policy(&service,
-	    "path \"*\" { capabilities = [\"create\", \"read\", \"update\", "
-	    "\"delete\", \"list\", \"sudo\"] }");
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	service_stop(&service);
-	return 0;
-}
-
 int
 main(void)
 {
@@ -262,5 +237,5 @@ main(void)
 		    every_operation_answers_about_every_kind_of_key),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, service_setup, service_teardown);
 }

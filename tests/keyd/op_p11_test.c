@@ -10,36 +10,16 @@
 #include <openssl/x509.h>
 
 #include "../../lib/bytes.h"
-#include "../fake/service.h"
+#include "service_fixture.h"
 
 #undef tag_bits /* p11-kit's header has a macro of that name */
 
 /* What the operations of PKCS#11 promise, asked without the module: it is the
  * daemon that must refuse. */
 
-static struct service service;
-static struct hf_why why;
 static const uint8_t key16[16] = { 1, 2, 3 }, key32[32] = { 4, 5, 6 };
 
-#define ALL                                                  \
-	"capabilities = [\"create\", \"read\", \"update\", " \
-	"\"delete\", \"list\"]"
 #define BYTES(a) bytes_of(a, sizeof(a))
-
-static int
-setup(void **state)
-{
-	(void)state;
-	return service_start(&service, true) ? 0 : -1;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	service_stop(&service);
-	return 0;
-}
 
 static enum hf_err
 bring(const char *name, const char *type, uint64_t uses, struct hf_bytes value)
@@ -89,14 +69,15 @@ material_in_clear_comes_over_the_local_socket_alone(void **state)
 	assert_int_equal(identity_of_subjects(subject, 1, &far, &why), HF_OK);
 	service.who = far;
 	service_policy(&service,
-	    "path \"*\" { " ALL " }\nbind { subjects = [\"cert:far\"] }");
+	    "path \"*\" { " ALL_CAPABILITIES
+	    " }\nbind { subjects = [\"cert:far\"] }");
 	assert_int_equal(bring("far", "aes128-gcm96", 0, BYTES(key16)),
 	    HF_ERR_PERMISSION_DENIED);
 	assert_non_null(strstr(why.text, "local socket"));
 	assert_int_equal(bring_session(BYTES(key16)), HF_ERR_PERMISSION_DENIED);
 	assert_int_equal(bring_session(none), HF_OK); /* a new one is fine */
 	service.who = near;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	assert_int_equal(bring_session(BYTES(key16)), HF_OK);
 	assert_int_equal(bring("near", "aes128-gcm96", 0, BYTES(key16)), HF_OK);
 	identity_free(far);
@@ -108,7 +89,7 @@ material_must_be_a_key_of_its_type(void **state)
 	static const uint8_t rubbish[64] = { 0x30, 0x3e };
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	assert_int_equal(
 	    bring("bad", "aes256-gcm96", 0, BYTES(key16)), HF_ERR_BAD_INPUT);
 	assert_int_equal(
@@ -153,7 +134,7 @@ what_decrypts_goes_by_the_rules_for_that(void **state)
 	static const uint8_t nonce[12] = { 9 };
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	assert_int_equal(
 	    bring("tenants", "aes128-gcm96", 0, BYTES(key16)), HF_OK);
 	assert_int_equal(use("p11.encrypt", "tenants", "aes-ctr", BYTES(key16),
@@ -163,8 +144,8 @@ what_decrypts_goes_by_the_rules_for_that(void **state)
 			     BYTES(key32)),
 	    HF_OK);
 	service_policy(&service,
-	    "path \"transit/encrypt/tenants\" { " ALL " }\n"
-	    "path \"transit/decrypt/tenants\" { " ALL
+	    "path \"transit/encrypt/tenants\" { " ALL_CAPABILITIES " }\n"
+	    "path \"transit/decrypt/tenants\" { " ALL_CAPABILITIES
 	    " allowed_context = { \"tenant\" = [\"a\"] } }");
 	assert_int_equal(use("p11.encrypt", "tenants", "aes-ctr", BYTES(key16),
 			     BYTES(key32)),
@@ -177,8 +158,8 @@ what_decrypts_goes_by_the_rules_for_that(void **state)
 	    HF_OK);
 	/* Rules about parameters: a mechanism that the other path allows. */
 	service_policy(&service,
-	    "path \"transit/encrypt/tenants\" { " ALL " }\n"
-	    "path \"transit/decrypt/tenants\" { " ALL
+	    "path \"transit/encrypt/tenants\" { " ALL_CAPABILITIES " }\n"
+	    "path \"transit/decrypt/tenants\" { " ALL_CAPABILITIES
 	    " denied_parameters = { \"mechanism\" = [\"aes-ctr\"] } }");
 	assert_int_equal(use("p11.encrypt", "tenants", "aes-ctr", BYTES(key16),
 			     BYTES(key32)),
@@ -186,7 +167,7 @@ what_decrypts_goes_by_the_rules_for_that(void **state)
 	assert_int_equal(use("p11.encrypt", "tenants", "aes-gcm", BYTES(nonce),
 			     BYTES(key32)),
 	    HF_OK);
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 }
 
 static enum hf_err
@@ -215,7 +196,7 @@ static void
 what_is_extracted_goes_by_the_rules_for_that(void **state)
 {
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	assert_int_equal(
 	    generate("wrapper", "aes256-gcm96", HF_P11_WRAP | HF_P11_UNWRAP),
 	    HF_OK);
@@ -224,21 +205,21 @@ what_is_extracted_goes_by_the_rules_for_that(void **state)
 	    HF_OK);
 	assert_int_equal(wrap("wrapper", "leaver"), HF_OK);
 	service_policy(&service,
-	    "path \"transit/wrap/*\" { " ALL " }\n"
-	    "path \"transit/extract/leaver\" { " ALL
+	    "path \"transit/wrap/*\" { " ALL_CAPABILITIES " }\n"
+	    "path \"transit/extract/leaver\" { " ALL_CAPABILITIES
 	    " denied_parameters = { \"mechanism\" = [\"aes-kwp\"] } }");
 	assert_int_equal(wrap("wrapper", "leaver"), HF_ERR_KEY_UNEXTRACTABLE);
 	/* Nothing is wrapped for a response here, whatever a rule asks. */
 	service_policy(&service,
-	    "path \"transit/wrap/*\" { " ALL " }\n"
-	    "path \"transit/extract/leaver\" { " ALL
+	    "path \"transit/wrap/*\" { " ALL_CAPABILITIES " }\n"
+	    "path \"transit/extract/leaver\" { " ALL_CAPABILITIES
 	    " min_wrapping_ttl = \"1h\" }");
 	assert_int_equal(wrap("wrapper", "leaver"), HF_ERR_KEY_UNEXTRACTABLE);
 	service_policy(&service,
-	    "path \"transit/wrap/*\" { " ALL " }\n"
-	    "path \"transit/extract/leaver\" { " ALL " }");
+	    "path \"transit/wrap/*\" { " ALL_CAPABILITIES " }\n"
+	    "path \"transit/extract/leaver\" { " ALL_CAPABILITIES " }");
 	assert_int_equal(wrap("wrapper", "leaver"), HF_OK);
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 }
 
 /* -- MACs -- */
@@ -249,7 +230,7 @@ each_kind_of_mac_has_its_operation(void **state)
 	uint64_t sign = HF_P11_SIGN | HF_P11_VERIFY;
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	assert_int_equal(
 	    bring("block", "aes128-cmac", sign, BYTES(key16)), HF_OK);
 	assert_int_equal(bring("hash", "hmac", sign, BYTES(key32)), HF_OK);
@@ -301,7 +282,7 @@ a_mac_is_never_verified_in_pieces(void **state)
 	};
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	for (size_t i = 0; i < 2; i++) {
 		struct hf_p11_use_in in = { .name = text_of(rows[i].key),
 			.key_version = 1,
@@ -422,7 +403,7 @@ session_keys_do_what_they_were_made_for(void **state)
 	struct hf_bytes key;
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	key = session_key("ecdsa-p256", 0, spki, &spki_len);
 	assert_int_equal(
 	    use_session(key, "sign", &ecdsa, BYTES(key32), none, &out), HF_OK);
@@ -470,7 +451,7 @@ session_keys_do_nothing_else(void **state)
 	struct hf_bytes sign, check;
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	sign = session_key("hmac", HF_P11_SIGN, NULL, NULL);
 	check = session_key("hmac", HF_P11_VERIFY, NULL, NULL);
 	assert_int_equal(
@@ -502,7 +483,8 @@ session_keys_open_for_their_caller_unchanged(void **state)
 
 	(void)state;
 	service_policy(&service,
-	    "path \"*\" { " ALL " }\nbind { subjects = [\"uid:4712\"] }");
+	    "path \"*\" { " ALL_CAPABILITIES
+	    " }\nbind { subjects = [\"uid:4712\"] }");
 	key = session_key("hmac", 0, NULL, NULL);
 	for (size_t i = 0; i < key.len; i++) {
 		memcpy(changed, key.ptr, key.len);
@@ -536,7 +518,7 @@ public_keys_verify_and_encrypt_only(void **state)
 	struct hf_bytes key, public;
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	key = session_key("ecdsa-p256", 0, spki, &len);
 	public = bytes_of(spki, len);
 	assert_int_equal(use_public("ecdsa-p256", public, "sign", &ecdsa,
@@ -593,7 +575,7 @@ a_session_key_is_of_a_type_and_size_that_there_is(void **state)
 	};
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct hf_p11_session_in in = {
 			.make = { .type = text_of(rows[i].type),
@@ -641,7 +623,7 @@ destruction_takes_what_is_not_in_use(void **state)
 	struct hf_alias set;
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	assert_int_equal(
 	    service_call(&service, "key.create", &in, &info, &why), HF_OK);
 	rotate("gone");
@@ -672,18 +654,6 @@ uses_of(const char *name)
 	return 0;
 }
 
-static void
-make(const char *name, const char *type, const char *level)
-{
-	struct hf_key_create_in in = { .name = text_of(name),
-		.type = text_of(type),
-		.level = text_of(level) };
-	struct hf_key_info out;
-
-	assert_int_equal(
-	    service_call(&service, "key.create", &in, &out, &why), HF_OK);
-}
-
 /* SoftHSM can all of it; hsm_can_test.c has HSMs that cannot. */
 static void
 keys_in_the_hsm_are_listed_with_what_it_can(void **state)
@@ -703,12 +673,12 @@ keys_in_the_hsm_are_listed_with_what_it_can(void **state)
 	uint64_t manage = HF_P11_MODIFY | HF_P11_DESTROY;
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char name[64];
 
 		(void)snprintf(name, sizeof(name), "in-%s", rows[i].type);
-		make(name, rows[i].type, "hsm");
+		make_key(name, rows[i].type, "hsm");
 		assert_int_equal(uses_of(name) & ~manage, rows[i].uses);
 	}
 }
@@ -737,7 +707,7 @@ destruction_leaves_a_version_that_was_used_lately(void **state)
 	struct hf_p11_use_out signature;
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	assert_int_equal(
 	    service_call(&service, "key.create", &in, &info, &why), HF_OK);
 	assert_int_equal(sign("lately", "ecdsa", &signature), HF_OK);
@@ -790,13 +760,13 @@ only_what_is_brief_lingers(void **state)
 	};
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		uint8_t signature[512];
 		struct hf_p11_use_out out;
 		size_t len;
 
-		make(rows[i].name, rows[i].type, rows[i].level);
+		make_key(rows[i].name, rows[i].type, rows[i].level);
 		/* The first use reads the store, which only a worker may. */
 		assert_int_equal(
 		    sign(rows[i].name, rows[i].mechanism, &out), HF_OK);
@@ -889,8 +859,8 @@ a_key_takes_certificates_of_its_own_alone(void **state)
 	size_t len = foreign_certificate(der);
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
-	make("leaf", "ecdsa-p256", "wrapped");
+	service_policy(&service, EVERYTHING);
+	make_key("leaf", "ecdsa-p256", "wrapped");
 	assert_int_equal(
 	    set_certificate("leaf", 1, BYTES(rubbish)), HF_ERR_BAD_INPUT);
 	assert_int_equal(
@@ -915,7 +885,7 @@ certificates_of_no_key_are_certificates(void **state)
 	struct hf_empty out;
 
 	(void)state;
-	service_policy(&service, "path \"*\" { " ALL " }");
+	service_policy(&service, EVERYTHING);
 	assert_int_equal(
 	    service_call(&service, "p11.certificate_set", &in, &made, &why),
 	    HF_ERR_BAD_INPUT);
@@ -962,5 +932,5 @@ main(void)
 		cmocka_unit_test(certificates_of_no_key_are_certificates),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, service_setup, service_teardown);
 }

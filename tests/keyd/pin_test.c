@@ -501,9 +501,7 @@ every_operation_but_looking_needs_the_login(void **state)
 	unsigned guarded = 0;
 
 	(void)state;
-	service_policy(&service,
-	    "path \"*\" { capabilities = [\"create\", \"read\", \"update\", "
-	    "\"delete\", \"list\", \"sudo\"] }");
+	service_policy(&service, EVERYTHING);
 	assert_int_equal(
 	    service_call(&service, "key.create", &create, &info, &why), HF_OK);
 	assert_int_equal(

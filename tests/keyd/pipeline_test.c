@@ -15,49 +15,20 @@
 #include "../../lib/bytes.h"
 #include "../../lib/envelope.h"
 #include "../fake/message.h"
-#include "../fake/service.h"
+#include "service_fixture.h"
 
 /*
  * What holds for every row of the operations table, and the promises of
  * pipeline.h: over a real SoftHSM, with everything but the sockets.
  */
 
-static struct service service;
-static struct hf_why why;
-
-#define EVERYTHING                                            \
-	"path \"*\" { capabilities = [\"create\", \"read\", " \
-	"\"update\", \"delete\", \"list\", \"sudo\"] }"
-
-static void
-make_key(const char *name, const char *type)
-{
-	struct hf_key_create_in in = { .name = text_of(name),
-		.type = text_of(type),
-		.deletion_allowed = true };
-	struct hf_key_info out;
-
-	assert_int_equal(
-	    service_call(&service, "key.create", &in, &out, &why), HF_OK);
-}
-
 static int
 setup(void **state)
 {
-	(void)state;
-	if (!service_start(&service, true))
+	if (service_setup(state) != 0)
 		return -1;
-	service_policy(&service, EVERYTHING);
-	make_key("there", "aes256-gcm96");
-	make_key("signer", "ecdsa-p384");
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	service_stop(&service);
+	make_key("there", "aes256-gcm96", NULL);
+	make_key("signer", "ecdsa-p384", NULL);
 	return 0;
 }
 
@@ -330,7 +301,7 @@ what_is_known_of_one_path_is_not_said_of_another(void **state)
 	size_t before;
 
 	(void)state;
-	make_key("their", "aes256-gcm96");
+	make_key("their", "aes256-gcm96", NULL);
 	grant_only("transit/encrypt/there", "\"update\"");
 	before = audit_length();
 	for (int i = 0; i < 2; i++) {
@@ -404,7 +375,7 @@ static void
 a_batch_does_not_get_around_parameter_rules(void **state)
 {
 	(void)state;
-	make_key("ruled", "aes256-gcm96");
+	make_key("ruled", "aes256-gcm96", NULL);
 	service_policy(&service,
 	    "path \"transit/encrypt/ruled\" { capabilities = [\"update\"] "
 	    "denied_parameters = { \"key_version\" = [\"1\"] } }");
@@ -613,7 +584,7 @@ an_alias_is_followed_once_for_a_request(void **state)
 	size_t before;
 
 	(void)state;
-	make_key("signer2", "ecdsa-p384");
+	make_key("signer2", "ecdsa-p384", NULL);
 	point("pen", "signer");
 	assert_int_equal(
 	    service_call(&service, "transit.sign", &sign, &signed_by, &why),
@@ -657,7 +628,7 @@ an_alias_in_the_place_of_a_key_is_not_that_key(void **state)
 	struct request rq;
 
 	(void)state;
-	make_key("signer3", "ecdsa-p384");
+	make_key("signer3", "ecdsa-p384", NULL);
 	assert_int_equal(
 	    service_call(&service, "transit.sign", &sign, &out, &why), HF_OK);
 	rq = run_and_defer(
@@ -1119,5 +1090,5 @@ main(void)
 		cmocka_unit_test(answers_the_least_and_anything_within_bounds),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, service_teardown);
 }

@@ -13,36 +13,22 @@
 
 #include "../../keyd/key_plan.h"
 #include "../../lib/bytes.h"
-#include "../fake/service.h"
+#include "service_fixture.h"
 
 /* CK5, T7: the promises of upkeep.h and key_plan.h, and of a key's limit, over
  * a real SoftHSM; what time it is the tests say. */
 
 enum { HOUR = 3600, DAY = 86400 };
 
-static struct service service;
 static struct server *server;
-static struct hf_why why;
 
 static int
 setup(void **state)
 {
-	(void)state;
-	if (!service_start(&service, true))
+	if (service_setup(state) != 0)
 		return -1;
 	server = &service.server;
 	server->lately = 30 * DAY;
-	service_policy(&service,
-	    "path \"*\" { capabilities = [\"create\", \"read\", "
-	    "\"update\", \"delete\", \"list\", \"sudo\"] }");
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	service_stop(&service);
 	return 0;
 }
 
@@ -51,7 +37,6 @@ teardown(void **state)
 static enum hf_err
 call(const char *op, const void *in, void *out)
 {
-	why.text[0] = '\0';
 	return service_call(&service, op, in, out, &why);
 }
 
@@ -802,5 +787,5 @@ main(void)
 		TEST(destruction_refuses_what_is_in_use),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, service_teardown);
 }

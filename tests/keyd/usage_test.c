@@ -16,35 +16,13 @@
 #include "../../keyd/keys.h"
 #include "../../keyd/keyuse.h"
 #include "../../lib/bytes.h"
-#include "../fake/service.h"
+#include "service_fixture.h"
 
 /* CK25: the promises of usage.h, over a real hierarchy and the store in memory;
  * a crash is that nothing more reaches the store. */
 
-static struct service service;
 static struct usages *all;
 static const uint8_t id[HSM_ID] = "usage test key.";
-static struct hf_why why;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	if (!service_start(&service, true))
-		return -1;
-	service_policy(&service,
-	    "path \"*\" { capabilities = [\"create\", \"read\", "
-	    "\"update\", \"delete\", \"list\", \"sudo\"] }");
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	service_stop(&service);
-	return 0;
-}
 
 static void
 start(void)
@@ -474,17 +452,6 @@ shown(const char *name, uint64_t version, const char *operation)
 	return use == NULL ? 0 : use->count;
 }
 
-static void
-make(const char *name, const char *type, const char *level)
-{
-	struct hf_key_create_in in = { .name = text_of(name),
-		.type = text_of(type),
-		.level = text_of(level) };
-	struct hf_key_info out;
-
-	CALL("key.create", in, out);
-}
-
 /* The arena of the reply is used again by the next call. */
 static struct hf_bytes
 copy_of(struct hf_bytes b, uint8_t out[4096])
@@ -526,7 +493,7 @@ uses_of_a_key_are_counted(const char *name, const char *level)
 	struct hf_datakey_in datakey = { .name = text_of(name) };
 	struct hf_datakey_out made;
 
-	make(name, "aes256-gcm96", level);
+	make_key(name, "aes256-gcm96", level);
 	open.item.ciphertext = encrypt(name, room);
 	CALL("transit.decrypt", open, opened);
 	CALL("transit.decrypt", open, opened);
@@ -582,7 +549,7 @@ pkcs11_counts(void **state)
 	struct hf_p11_use_out signature;
 
 	(void)state;
-	make("counted-p11", "ecdsa-p256", "wrapped");
+	make_key("counted-p11", "ecdsa-p256", "wrapped");
 	CALL("p11.sign", sign, signature);
 	CALL("p11.sign", sign, signature);
 	assert_int_equal(shown("counted-p11", 1, "sign"), 2);
@@ -596,7 +563,7 @@ a_rotated_key_goes_on_counting(void **state)
 	uint8_t room[4096];
 
 	(void)state;
-	make("turned", "aes256-gcm96", "wrapped");
+	make_key("turned", "aes256-gcm96", "wrapped");
 	(void)encrypt("turned", room);
 	CALL("key.rotate", in, out);
 	(void)encrypt("turned", room);
@@ -626,7 +593,7 @@ a_request_that_is_run_again_counts_once_for_each_key(void **state)
 	for (unsigned i = 0; i < 20; i++) {
 		struct key *key;
 
-		make("again", "aes256-gcm96", "wrapped");
+		make_key("again", "aes256-gcm96", "wrapped");
 		CALL("key.config", config, info);
 		assert_int_equal(
 		    keys_get(service.server.keys, TEXT("again"), true, &key),
@@ -668,5 +635,5 @@ main(void)
 		    a_request_that_is_run_again_counts_once_for_each_key),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, service_setup, service_teardown);
 }

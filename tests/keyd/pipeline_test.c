@@ -32,6 +32,17 @@ setup(void **state)
 	return 0;
 }
 
+/* A message as its connection brings it. */
+static struct request
+arrived(struct hf_bytes message)
+{
+	return (struct request){ .server = &service.server,
+		.who = service.who,
+		.slot = &service.slot,
+		.arena = service.arena,
+		.message = message };
+}
+
 /* The least that an operation takes: its required fields, about `name`. */
 static struct hf_bytes
 least_message(const struct op *op, const char *name)
@@ -252,11 +263,7 @@ changes_nothing_before_it_defers(void **state)
 	for (size_t i = 0; i < ops_count; i++) {
 		const struct op *op = &ops[i];
 		struct hf_bytes message = least_message(op, "fresh-one");
-		struct request rq = { .server = &service.server,
-			.who = service.who,
-			.slot = &service.slot,
-			.arena = service.arena,
-			.message = message };
+		struct request rq = arrived(message);
 		size_t before = audit_length();
 		enum hf_err err;
 
@@ -470,12 +477,8 @@ a_stranger_never_waits_for_a_key(void **state)
 	(void)state;
 	service_policy(&service, NULL);
 	for (size_t i = 0; i < 2; i++) {
-		struct request rq = { .server = &service.server,
-			.who = service.who,
-			.slot = &service.slot,
-			.arena = service.arena,
-			.message = least_message(
-			    op_by_name(TEXT("transit.decrypt")), names[i]) };
+		struct request rq = arrived(least_message(
+		    op_by_name(TEXT("transit.decrypt")), names[i]));
 
 		service_reset(&service);
 		assert_int_equal(pipeline_run(&rq), HF_OK);
@@ -643,34 +646,41 @@ an_alias_in_the_place_of_a_key_is_not_that_key(void **state)
 
 /* -- Grants -- */
 
+/* Deferred while policy allows it, and run again when nothing is allowed: with
+ * the slot of its connection, or on a worker, which has none. */
 static void
-a_reload_reaches_open_connections_and_queued_requests(void **state)
+is_denied_once_it_runs_again(
+    const struct op *op, struct hf_bytes message, struct request_slot *slot)
 {
-	const struct op *op = op_by_name(TEXT("key.rotate"));
-	struct hf_bytes message = least_message(op, "there");
-	struct request rq = { .server = &service.server,
-		.who = service.who,
-		.slot = &service.slot,
-		.arena = service.arena,
-		.message = message };
+	struct request rq = arrived(message);
 	struct hf_key_info info;
 
-	(void)state;
 	service_reset(&service);
 	assert_int_equal(pipeline_run(&rq), HF_ERR_DEFER);
 	assert_non_null(rq.grant);
+	assert_non_null(service.slot.memo);
 	service_policy(&service, NULL);
 	rq = (struct request){ .server = &service.server,
 		.who = service.who,
+		.slot = slot,
 		.arena = service.worker,
 		.message = message,
 		.may_block = true,
 		.grant = rq.grant,
-		.op = rq.op };
+		.op = slot == NULL ? rq.op : NULL };
 	assert_int_equal(pipeline_run(&rq), HF_OK);
 	assert_int_equal(
 	    envelope_open_reply(rq.reply, op->out, service.worker, &info, &why),
 	    HF_ERR_PERMISSION_DENIED);
+}
+
+static void
+a_reload_reaches_open_connections_and_queued_requests(void **state)
+{
+	const struct op *op = op_by_name(TEXT("key.rotate"));
+
+	(void)state;
+	is_denied_once_it_runs_again(op, least_message(op, "there"), NULL);
 	service_reset(&service);
 	assert_int_equal(
 	    ask(op, least_message(op, "there")), HF_ERR_PERMISSION_DENIED);
@@ -685,30 +695,9 @@ a_grant_that_grew_old_takes_along_what_was_found_out_by_it(void **state)
 {
 	const struct op *op = op_by_name(TEXT("key.read"));
 	struct hf_bytes message = least_message(op, "there");
-	struct request rq = { .server = &service.server,
-		.who = service.who,
-		.slot = &service.slot,
-		.arena = service.arena,
-		.message = message };
-	struct hf_key_info info;
 
 	(void)state;
-	service_reset(&service);
-	assert_int_equal(pipeline_run(&rq), HF_ERR_DEFER);
-	assert_non_null(rq.grant);
-	assert_non_null(service.slot.memo);
-	service_policy(&service, NULL);
-	rq = (struct request){ .server = &service.server,
-		.who = service.who,
-		.slot = &service.slot,
-		.arena = service.worker,
-		.message = message,
-		.may_block = true,
-		.grant = rq.grant };
-	assert_int_equal(pipeline_run(&rq), HF_OK);
-	assert_int_equal(
-	    envelope_open_reply(rq.reply, op->out, service.worker, &info, &why),
-	    HF_ERR_PERMISSION_DENIED);
+	is_denied_once_it_runs_again(op, message, &service.slot);
 	service_policy(&service, EVERYTHING);
 	assert_int_equal(ask(op, message), HF_OK);
 }
@@ -901,10 +890,7 @@ static enum hf_err
 first_run(const char *op, const void *in)
 {
 	const struct op *o = op_by_name(text_of(op));
-	struct request rq = { .server = &service.server,
-		.who = service.who,
-		.slot = &service.slot,
-		.arena = service.arena };
+	struct request rq = arrived((struct hf_bytes){ 0 });
 	uint8_t *buf;
 	size_t len;
 	enum hf_err err;

@@ -23,10 +23,8 @@ enum {
 static const struct hf_pair *
 pairs_of(const struct field *f, const void *base, size_t *count)
 {
-	const uint8_t *at = base;
-
-	*count = *(const size_t *)(const void *)(at + f->count_offset);
-	return *(const struct hf_pair *const *)(const void *)(at + f->offset);
+	*count = field_count(f, base);
+	return *(void *const *)field_at(f, base);
 }
 
 /* What the key that the request is about wants in clear. Other contexts, such
@@ -119,12 +117,8 @@ collect_item(const struct request *rq, const struct schema *s, const void *item,
 static const uint8_t *
 items_of(const struct field *list, const void *base, size_t *count)
 {
-	const uint8_t *at = base;
-	const uint8_t *items =
-	    *(const uint8_t *const *)(const void *)(at + list->offset);
-
-	*count = *(const size_t *)(const void *)(at + list->count_offset);
-	return items;
+	*count = field_count(list, base);
+	return *(void *const *)field_at(list, base);
 }
 
 static bool
@@ -229,7 +223,7 @@ audit_field(struct audit_line *line, const struct request *rq,
     const struct field *f, const void *base)
 {
 	struct audit *audit = rq->server->audit;
-	const void *at = (const uint8_t *)base + f->offset;
+	const void *at = field_at(f, base);
 	bool plain = (f->flags & PLAIN) != 0;
 
 	switch (f->kind) {
@@ -277,10 +271,7 @@ audit_field(struct audit_line *line, const struct request *rq,
 	case FIELD_LIST:
 	case FIELD_TEXTS:
 		if (*(void *const *)at != NULL)
-			audit_line_uint(line, f->name,
-			    *(const size_t *)(const void *)((const uint8_t *)
-								base +
-				f->count_offset));
+			audit_line_uint(line, f->name, field_count(f, base));
 		break;
 	case FIELD_PAIRS:
 		if (*(void *const *)at != NULL)

@@ -33,8 +33,7 @@ asked_name(const struct request *rq)
 {
 	const struct field *f = op_key_field(rq->op);
 
-	return *(const struct hf_text *)(const void *)((const uint8_t *)rq->in +
-	    f->offset);
+	return *(const struct hf_text *)field_at(f, rq->in);
 }
 
 static enum hf_err

@@ -70,8 +70,7 @@ request_name(const struct request *rq)
 
 	if (f == NULL)
 		return (struct hf_text){ 0 };
-	return *(const struct hf_text *)(const void *)((const uint8_t *)rq->in +
-	    f->offset);
+	return *(const struct hf_text *)field_at(f, rq->in);
 }
 
 bool
@@ -156,18 +155,11 @@ params_add_bytes(struct params *p, const struct field *f, struct hf_bytes b)
 	params_add(p, f->name, (struct hf_text){ (const char *)b.ptr, b.len });
 }
 
-static size_t
-list_count(const struct field *f, const void *base)
-{
-	return *(const size_t *)(const void *)((const uint8_t *)base +
-	    f->count_offset);
-}
-
 static void
 params_add_texts(struct params *p, const struct field *f, const void *base,
     const struct hf_text *texts)
 {
-	size_t count = texts == NULL ? 0 : list_count(f, base);
+	size_t count = texts == NULL ? 0 : field_count(f, base);
 
 	for (size_t i = 0; i < count; i++)
 		params_add(p, f->name, texts[i]);
@@ -177,21 +169,21 @@ params_add_texts(struct params *p, const struct field *f, const void *base,
 static void
 params_add_context(struct params *p, const struct field *f, const void *base)
 {
-	const void *at = (const uint8_t *)base + f->offset;
+	const void *at = field_at(f, base);
 	const struct hf_pair *pairs = *(const struct hf_pair *const *)at;
 
 	if (pairs == NULL)
 		return;
 	params_add(p, f->name, TEXT(""));
-	for (size_t i = 0; (f->flags & CONTEXT) != 0 && i < list_count(f, base);
-	     i++)
+	for (size_t i = 0;
+	     (f->flags & CONTEXT) != 0 && i < field_count(f, base); i++)
 		params_add_pair(p, &pairs[i]);
 }
 
 static void
 params_add_field(struct params *p, const struct field *f, const void *base)
 {
-	const void *at = (const uint8_t *)base + f->offset;
+	const void *at = field_at(f, base);
 
 	switch (f->kind) {
 	case FIELD_TEXT:
@@ -253,7 +245,7 @@ params_room(const struct schema *s, const void *base)
 		const struct field *f = &s->fields[i];
 
 		if (f->kind == FIELD_TEXTS)
-			n += list_count(f, base);
+			n += field_count(f, base);
 		else if (f->kind == FIELD_PAIRS)
 			n += (size_t)f->max;
 		else if (f->kind == FIELD_LIST)
@@ -284,9 +276,8 @@ ask(const struct question *q, const struct params *p)
 static bool
 items_allowed(const struct question *q, struct params *p, const struct field *f)
 {
-	const void *at = (const uint8_t *)q->in + f->offset;
-	const uint8_t *items = *(const uint8_t *const *)at;
-	size_t count = items == NULL ? 0 : list_count(f, q->in);
+	const uint8_t *items = *(void *const *)field_at(f, q->in);
+	size_t count = items == NULL ? 0 : field_count(f, q->in);
 	size_t outer = p->count;
 
 	for (size_t i = 0; i < count; i++) {
@@ -313,7 +304,7 @@ params_allowed(const struct question *q, struct arena *arena)
 	for (size_t i = 0; i < s->count; i++) {
 		const struct field *f = &s->fields[i];
 
-		if (f->kind != FIELD_LIST || list_count(f, q->in) == 0)
+		if (f->kind != FIELD_LIST || field_count(f, q->in) == 0)
 			continue;
 		batch = true;
 		if (!items_allowed(q, &p, f))

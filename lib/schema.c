@@ -421,23 +421,10 @@ schema_decode(const struct schema *schema, struct hf_bytes in,
 
 /* -- Encoding -- */
 
-static const void *
-member(const struct field *f, const void *base)
-{
-	return (const uint8_t *)base + f->offset;
-}
-
-static size_t
-member_count(const struct field *f, const void *base)
-{
-	return *(const size_t *)(const void *)((const uint8_t *)base +
-	    f->count_offset);
-}
-
 bool
 field_present(const struct field *f, const void *base)
 {
-	const void *at = member(f, base);
+	const void *at = field_at(f, base);
 	bool always = (f->flags & (ALWAYS | REQUIRED)) != 0;
 
 	switch (f->kind) {
@@ -464,7 +451,7 @@ field_present(const struct field *f, const void *base)
 static void
 encode_value(struct item_writer *w, const struct field *f, const void *base)
 {
-	const void *at = member(f, base);
+	const void *at = field_at(f, base);
 
 	switch (f->kind) {
 	case FIELD_BYTES:
@@ -487,7 +474,7 @@ encode_value(struct item_writer *w, const struct field *f, const void *base)
 		break;
 	case FIELD_LIST: {
 		const uint8_t *items = *(void *const *)at;
-		size_t count = member_count(f, base);
+		size_t count = field_count(f, base);
 
 		item_put_array(w, count);
 		for (size_t i = 0; i < count; i++)
@@ -496,7 +483,7 @@ encode_value(struct item_writer *w, const struct field *f, const void *base)
 	}
 	case FIELD_TEXTS: {
 		const struct hf_text *items = *(void *const *)at;
-		size_t count = member_count(f, base);
+		size_t count = field_count(f, base);
 
 		item_put_array(w, count);
 		for (size_t i = 0; i < count; i++)
@@ -505,7 +492,7 @@ encode_value(struct item_writer *w, const struct field *f, const void *base)
 	}
 	case FIELD_PAIRS: {
 		const struct hf_pair *pairs = *(void *const *)at;
-		size_t count = member_count(f, base);
+		size_t count = field_count(f, base);
 
 		item_put_map(w, count);
 		for (size_t i = 0; i < count; i++) {

@@ -173,6 +173,21 @@ enum hf_err schema_encode(const struct schema *schema, const void *in,
 void schema_put(
     struct item_writer *w, const struct schema *schema, const void *in);
 
+/* The member of `base` (a struct of the field's schema), and of one that is a
+ * list its number of items. */
+static inline const void *
+field_at(const struct field *f, const void *base)
+{
+	return (const uint8_t *)base + f->offset;
+}
+
+static inline size_t
+field_count(const struct field *f, const void *base)
+{
+	return *(const size_t *)(const void *)((const uint8_t *)base +
+	    f->count_offset);
+}
+
 /* Whether a member of `base` (a struct of the field's schema) is encoded: an
  * absent or zero one is left out, unless its row says REQUIRED or ALWAYS. */
 bool field_present(const struct field *f, const void *base);

@@ -91,7 +91,7 @@ static void
 put_items(struct json *j, const struct field *f, const void *base)
 {
 	const uint8_t *items = value_items(f, base);
-	size_t count = value_count(f, base);
+	size_t count = field_count(f, base);
 
 	put_literal(j, "[");
 	for (size_t i = 0; i < count; i++) {
@@ -110,7 +110,7 @@ static void
 put_pairs(struct json *j, const struct field *f, const void *base)
 {
 	const struct hf_pair *pairs = (const void *)value_items(f, base);
-	size_t count = value_count(f, base);
+	size_t count = field_count(f, base);
 
 	put_literal(j, "{");
 	for (size_t i = 0; i < count; i++) {
@@ -137,7 +137,7 @@ put_bytes(struct json *j, const struct field *f, struct hf_bytes b)
 static void
 put_value(struct json *j, const struct field *f, const void *base)
 {
-	const void *at = value_at(f, base);
+	const void *at = field_at(f, base);
 
 	switch (f->kind) {
 	case FIELD_BYTES:

@@ -122,7 +122,7 @@ note_more(const struct request *r, const void *out)
 	const struct field *f = r->op->out->fields;
 
 	if (r->op->in != &schema_list_in || r->op->out->count != 1 ||
-	    value_count(f, out) < in->limit)
+	    field_count(f, out) < in->limit)
 		return;
 	(void)fprintf(stderr,
 	    "holdfast: there may be more; --after LAST "

@@ -86,7 +86,7 @@ print_texts(
     FILE *out, const struct field *f, const void *base, const char *between)
 {
 	const struct hf_text *items = (const void *)value_items(f, base);
-	size_t count = value_count(f, base);
+	size_t count = field_count(f, base);
 
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
@@ -99,7 +99,7 @@ static void
 print_pairs(FILE *out, const struct field *f, const void *base)
 {
 	const struct hf_pair *pairs = (const void *)value_items(f, base);
-	size_t count = value_count(f, base);
+	size_t count = field_count(f, base);
 
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
@@ -115,7 +115,7 @@ static void
 print_lines(FILE *out, const struct field *f, const void *base, int indent)
 {
 	const struct hf_text *items = (const void *)value_items(f, base);
-	size_t count = value_count(f, base);
+	size_t count = field_count(f, base);
 
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
@@ -130,7 +130,7 @@ print_lines(FILE *out, const struct field *f, const void *base, int indent)
 static void
 print_value(FILE *out, const struct field *f, const void *base)
 {
-	const void *at = value_at(f, base);
+	const void *at = field_at(f, base);
 
 	switch (f->kind) {
 	case FIELD_BYTES:
@@ -159,7 +159,7 @@ print_value(FILE *out, const struct field *f, const void *base)
 		print_pairs(out, f, base);
 		break;
 	case FIELD_LIST:
-		(void)fprintf(out, "%zu", value_count(f, base));
+		(void)fprintf(out, "%zu", field_count(f, base));
 		break;
 	}
 }
@@ -208,7 +208,7 @@ print_label(FILE *out, const char *name, bool upper)
 static bool
 is_block(const struct field *f, const void *base)
 {
-	const struct hf_text *t = value_at(f, base);
+	const struct hf_text *t = field_at(f, base);
 
 	return f->kind == FIELD_TEXT && t->len > 0 &&
 	    memchr(t->ptr, '\n', t->len) != NULL;
@@ -269,7 +269,7 @@ print_blocks(FILE *out, const struct schema *item, const uint8_t *row)
 {
 	for (size_t i = 0; i < item->count; i++) {
 		const struct field *f = &item->fields[i];
-		const struct hf_text *t = value_at(f, row);
+		const struct hf_text *t = field_at(f, row);
 		char *first;
 
 		if (!is_block(f, row))
@@ -290,7 +290,7 @@ static void
 print_list(FILE *out, const struct field *f, const void *base)
 {
 	const uint8_t *items = value_items(f, base);
-	size_t count = value_count(f, base);
+	size_t count = field_count(f, base);
 	int widths[64];
 
 	for (size_t i = 0; i < f->item->count; i++)
@@ -332,7 +332,7 @@ table_print(FILE *out, const struct schema *schema, const void *value)
 			continue;
 		if (alone && f->kind == FIELD_TEXTS) {
 			print_texts(out, f, value, "\n");
-			if (value_count(f, value) > 0)
+			if (field_count(f, value) > 0)
 				(void)fputc('\n', out);
 			continue;
 		}
@@ -345,7 +345,7 @@ table_print(FILE *out, const struct schema *schema, const void *value)
 		if (is_block(f, value)) {
 			(void)fputc('\n', out);
 			clean_print(out,
-			    *(const struct hf_text *)value_at(f, value), true);
+			    *(const struct hf_text *)field_at(f, value), true);
 		} else {
 			print_value(out, f, value);
 			(void)fputc('\n', out);
@@ -356,7 +356,7 @@ table_print(FILE *out, const struct schema *schema, const void *value)
 
 		if (f->kind != FIELD_LIST || !field_present(f, value))
 			continue;
-		if (!alone && value_count(f, value) > 0)
+		if (!alone && field_count(f, value) > 0)
 			(void)fputc('\n', out);
 		print_list(out, f, value);
 	}

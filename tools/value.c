@@ -6,7 +6,7 @@
 struct hf_bytes
 value_bytes(const struct field *f, const void *base)
 {
-	const void *at = value_at(f, base);
+	const void *at = field_at(f, base);
 
 	if (f->kind == FIELD_TEXT)
 		return bytes_of_text(*(const struct hf_text *)at);

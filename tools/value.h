@@ -6,24 +6,11 @@
 
 /* Access to the members of a struct by their field, for those who print. */
 
-static inline const void *
-value_at(const struct field *f, const void *base)
-{
-	return (const uint8_t *)base + f->offset;
-}
-
-static inline size_t
-value_count(const struct field *f, const void *base)
-{
-	return *(const size_t *)(const void *)((const uint8_t *)base +
-	    f->count_offset);
-}
-
 /* The items of a list; item i of FIELD_LIST is at i * f->item->size. */
 static inline const uint8_t *
 value_items(const struct field *f, const void *base)
 {
-	return *(void *const *)value_at(f, base);
+	return *(void *const *)field_at(f, base);
 }
 
 /* FIELD_BYTES or FIELD_TEXT as bytes. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "audit_log.h"
 #include "crypto.h"
 #include "lock.h"
@@ -284,8 +285,7 @@ audit_info(struct audit *audit, struct audit_info *out)
 static void
 audit_free(struct audit *a)
 {
-	if (a->fd >= 0)
-		(void)close(a->fd);
+	fd_close(a->fd);
 	(void)pthread_mutex_destroy(&a->keeping);
 	(void)pthread_mutex_destroy(&a->lock);
 	(void)pthread_cond_destroy(&a->change);
@@ -324,7 +324,7 @@ audit_new(
 	a->public_key = copy_text(settings->public_key);
 	a->in.ptr = malloc(AUDIT_BUFFER);
 	a->out.ptr = malloc(AUDIT_BUFFER);
-	a->sha256 = hash_type_by_name(TEXT("sha2-256"));
+	a->sha256 = hash_sha256();
 	bytes_wipe(a->backing.hash_key, sizeof(a->backing.hash_key));
 	if (a->path == NULL || a->in.ptr == NULL || a->out.ptr == NULL ||
 	    (settings->public_key != NULL && a->public_key == NULL) ||

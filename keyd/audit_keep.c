@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "audit_log.h"
 #include "crypto.h"
 #include "folder.h"
@@ -92,8 +93,7 @@ audit_put_aside(const char *path, int fd, off_t from, size_t len,
 	ok = file >= 0 && copy_range(fd, from, len, file) &&
 	    folder_sync_name(aside);
 	cause = errno == 0 ? EIO : errno;
-	if (file >= 0)
-		(void)close(file);
+	fd_close(file);
 	if (ok)
 		return HF_OK;
 	return hf_fail(why, HF_ERR_AUDIT,
@@ -239,8 +239,7 @@ open_anew(struct audit *a, const struct note *note)
 
 	(void)pthread_mutex_lock(&a->lock);
 	if (a->fd != fd) {
-		if (fd >= 0)
-			(void)close(fd);
+		fd_close(fd);
 		a->path_lost = true;
 		audit_break(a,
 		    why.text[0] != '\0' ? why.text

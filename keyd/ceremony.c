@@ -119,8 +119,7 @@ has_terminal(void)
 {
 	int tty = terminal_open();
 
-	if (tty >= 0)
-		(void)close(tty);
+	fd_close(tty);
 	return tty >= 0;
 }
 
@@ -465,8 +464,7 @@ type_shares(struct share *shares, size_t *count, struct hf_why *why)
 	enum hf_err err;
 
 	if (tty < 0 || tcgetattr(tty, &before) != 0) {
-		if (tty >= 0)
-			(void)close(tty);
+		fd_close(tty);
 		return hf_fail(why, HF_ERR_BAD_VALUE,
 		    "give the files of the shares, or type them at a terminal");
 	}

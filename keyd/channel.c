@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "tls_channel.h"
 
 static ssize_t
@@ -113,7 +113,6 @@ channel_close(struct channel *ch)
 	(void)channel_discard(ch, scratch, sizeof(scratch));
 	tls_channel_free(ch->tls);
 	ch->tls = NULL;
-	if (ch->fd >= 0)
-		(void)close(ch->fd);
+	fd_close(ch->fd);
 	ch->fd = -1;
 }

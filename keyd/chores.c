@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "audit_backing.h"
 #include "log.h"
 #include "once.h"
@@ -752,8 +753,7 @@ chores_close(struct chores *c)
 	fds[2] = c->timer;
 	fds[3] = c->watch;
 	for (size_t i = 0; i < 4; i++)
-		if (fds[i] >= 0)
-			(void)close(fds[i]);
+		fd_close(fds[i]);
 	(void)pthread_mutex_destroy(&c->lock);
 	free(c);
 }

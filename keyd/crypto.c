@@ -80,7 +80,7 @@ fetch_all(struct hf_why *why)
 			return hf_fail(
 			    why, HF_ERR_CRYPTO, "OpenSSL has no %s", name);
 	}
-	state.sha256 = hash_type_by_name(TEXT("sha2-256"));
+	state.sha256 = hash_sha256();
 	state.hmac = EVP_MAC_fetch(state.lib, "HMAC", NULL);
 	if (state.hmac == NULL)
 		return hf_fail(why, HF_ERR_CRYPTO, "OpenSSL has no HMAC");

@@ -216,7 +216,7 @@ pair_check(const struct crypto_key *key)
 		[FAMILY_EDDSA] = SIGN_EDDSA,
 	};
 	struct sign_how how = { .scheme = schemes[key->type->family],
-		.hash = hash_type_by_name(TEXT("sha2-256")) };
+		.hash = hash_sha256() };
 	struct hf_bytes message = bytes_of(pem_label, sizeof(pem_label));
 	uint8_t signature[CRYPTO_SIGNATURE_MAX];
 	size_t len;

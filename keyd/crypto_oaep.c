@@ -25,7 +25,7 @@ enum {
 static bool
 oaep_set(EVP_PKEY_CTX *ctx)
 {
-	const EVP_MD *md = crypto_md(hash_type_by_name(TEXT("sha2-256")));
+	const EVP_MD *md = crypto_md(hash_sha256());
 
 	return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
 	    EVP_PKEY_CTX_set_rsa_oaep_md(ctx, md) == 1 &&
@@ -188,8 +188,8 @@ crypto_oaep_unpad_as(const struct hash_type *hash, struct hf_bytes label,
 enum hf_err
 crypto_oaep_unpad(struct hf_bytes block, uint8_t *out, size_t *len)
 {
-	return crypto_oaep_unpad_as(hash_type_by_name(TEXT("sha2-256")),
-	    (struct hf_bytes){ 0 }, block, out, len);
+	return crypto_oaep_unpad_as(
+	    hash_sha256(), (struct hf_bytes){ 0 }, block, out, len);
 }
 
 /* -- PKCS#1 v1.5 (section 7.2.2), for those who still need it -- */

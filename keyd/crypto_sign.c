@@ -364,7 +364,7 @@ crypto_verify_p256(struct hf_bytes spki, struct hf_bytes in, struct hf_bytes rs)
 {
 	struct sign_how how = { .scheme = SIGN_ECDSA,
 		.encoding = SIGN_JWS,
-		.hash = hash_type_by_name(TEXT("sha2-256")) };
+		.hash = hash_sha256() };
 	struct crypto_key *key;
 	enum hf_err err;
 

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../lib/fd.h"
+
 bool
 folder_sync(const char *folder)
 {
@@ -15,8 +17,7 @@ folder_sync(const char *folder)
 	bool ok = fd >= 0 && fsync(fd) == 0;
 	int cause = errno;
 
-	if (fd >= 0)
-		(void)close(fd);
+	fd_close(fd);
 	errno = cause;
 	return ok;
 }

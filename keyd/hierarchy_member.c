@@ -20,7 +20,7 @@ static bool
 wrap_is_shared(struct link *a, struct link *b, const uint8_t wrap_id[HSM_ID])
 {
 	const struct key_type *mac = key_type_by_id(KEY_HMAC);
-	const struct hash_type *sha256 = hash_type_by_name(TEXT("sha2-256"));
+	const struct hash_type *sha256 = hash_sha256();
 	struct hsm_key key = { .type = mac };
 	uint8_t wrapped[4096], spki[1024], one[64], other[64];
 	size_t len = 0, spki_len = 0;

@@ -28,12 +28,6 @@ struct bring {
 	size_t wrapped_len;
 };
 
-static void
-object_drop(struct hsm_call *call, CK_OBJECT_HANDLE object)
-{
-	(void)call->fn->C_DestroyObject(call->session, object);
-}
-
 static enum hf_err
 aes_create(struct hsm_call *call, struct key_template *t, struct hf_bytes value,
     CK_OBJECT_HANDLE *out)

@@ -35,7 +35,7 @@ ecdh_derive(struct hsm_call *call, CK_OBJECT_HANDLE key, struct hf_bytes point,
 	if (err != HF_OK)
 		return err;
 	err = object_attribute(call, shared, CKA_VALUE, out->ptr, &len);
-	(void)call->fn->C_DestroyObject(call->session, shared);
+	object_drop(call, shared);
 	return err == HF_OK && len != out->len ? HF_ERR_HSM_REFUSED : err;
 }
 

@@ -53,14 +53,6 @@ entry_clear(struct handle *e)
 }
 
 static void
-object_discard(struct hsm_call *call, CK_OBJECT_HANDLE object)
-{
-	/* It may be gone already; whatever is wrong shows elsewhere. */
-	if (object != CK_INVALID_HANDLE)
-		(void)call->fn->C_DestroyObject(call->session, object);
-}
-
-static void
 pin(struct hsm_call *call, struct handle *e)
 {
 	assert(call->pin_count < CALL_PINS);
@@ -106,7 +98,7 @@ handle_put(struct hsm_call *call, unsigned kind, const uint8_t id[HSM_ID],
 		pin(call, e);
 	}
 	(void)pthread_mutex_unlock(&h->lock);
-	object_discard(call, old);
+	object_drop(call, old);
 	return e != NULL ? HF_OK : HF_ERR_BUSY;
 }
 
@@ -127,7 +119,7 @@ handles_release(struct hsm_call *call, bool doom)
 	}
 	(void)pthread_mutex_unlock(&h->lock);
 	for (size_t i = 0; i < call->pin_count; i++)
-		object_discard(call, gone[i]);
+		object_drop(call, gone[i]);
 	call->pin_count = 0;
 }
 
@@ -145,7 +137,7 @@ handle_forget(struct hsm_call *call, unsigned kind, const uint8_t id[HSM_ID])
 	else if (e != NULL)
 		gone = entry_clear(e);
 	(void)pthread_mutex_unlock(&h->lock);
-	object_discard(call, gone);
+	object_drop(call, gone);
 }
 
 void
@@ -160,7 +152,7 @@ handles_shed(struct hsm_call *call)
 		if (h->entry[i].transient && h->entry[i].users == 0)
 			gone = entry_clear(&h->entry[i]);
 		(void)pthread_mutex_unlock(&h->lock);
-		object_discard(call, gone);
+		object_drop(call, gone);
 	}
 }
 

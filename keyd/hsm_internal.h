@@ -215,8 +215,11 @@ enum hf_err hsm_inside_do(struct hsm *hsm, struct hsm_job *job);
 uint64_t clock_ms(void);
 struct timespec clock_at(uint64_t ms);
 
-/* Whether calls go through. */
+/* What a call gets in that state; whether calls go through; whether that is so
+ * until a restart. */
+enum hf_err state_error(enum hsm_state state);
 bool state_serves(enum hsm_state state);
+bool state_final(enum hsm_state state);
 
 /* For how long the recovery's thread has been in the module; 0: it is not. */
 unsigned hsm_busy_ms(struct hsm *hsm);
@@ -404,6 +407,9 @@ enum hf_err object_find_key(struct hsm_call *call, CK_OBJECT_CLASS class,
 /* Forgets nothing, destroys all of that class and id. */
 enum hf_err object_destroy_all(
     struct hsm_call *call, CK_OBJECT_CLASS class, const uint8_t id[HSM_ID]);
+/* Without a word about how it went: it may be gone already, and whatever is
+ * wrong shows elsewhere. CK_INVALID_HANDLE is fine. */
+void object_drop(struct hsm_call *call, CK_OBJECT_HANDLE object);
 /* An attribute of at most *len bytes. */
 enum hf_err object_attribute(struct hsm_call *call, CK_OBJECT_HANDLE object,
     CK_ATTRIBUTE_TYPE type, uint8_t *out, size_t *len);

@@ -75,13 +75,6 @@ key_generate(struct hsm_call *call, struct key_work *w, unsigned flags,
 		public.count, key.a, key.count, &pair->public, &pair->key));
 }
 
-static void
-object_drop(struct hsm_call *call, CK_OBJECT_HANDLE object)
-{
-	if (object != CK_INVALID_HANDLE)
-		(void)call->fn->C_DestroyObject(call->session, object);
-}
-
 /* -- Is what was unwrapped the key that was made? -- */
 
 static CK_MECHANISM_TYPE
@@ -140,7 +133,7 @@ pair_consistent(
 		[FAMILY_EDDSA] = SIGN_EDDSA,
 	};
 	struct sign_how how = { .scheme = schemes[w->type->family],
-		.hash = hash_type_by_name(TEXT("sha2-256")) };
+		.hash = hash_sha256() };
 	struct hf_bytes in = bytes_of(text, sizeof(text));
 	uint8_t signature[CRYPTO_SIGNATURE_MAX];
 	struct crypto_key *public = NULL;
@@ -411,7 +404,7 @@ symmetric_is(struct hsm_call *call, const struct key_work *w,
     CK_OBJECT_HANDLE key, struct hf_bytes material)
 {
 	static const uint8_t text[16] = "holdfast sample";
-	const struct hash_type *sha256 = hash_type_by_name(TEXT("sha2-256"));
+	const struct hash_type *sha256 = hash_sha256();
 	struct hf_bytes in = bytes_of(text, sizeof(text));
 	struct hf_bytes none = { NULL, 0 };
 	uint8_t nonce[GCM_NONCE], theirs[64], ours[64];

@@ -135,6 +135,13 @@ object_destroy_all(
 	return err;
 }
 
+void
+object_drop(struct hsm_call *call, CK_OBJECT_HANDLE object)
+{
+	if (object != CK_INVALID_HANDLE)
+		(void)call->fn->C_DestroyObject(call->session, object);
+}
+
 enum hf_err
 object_attribute(struct hsm_call *call, CK_OBJECT_HANDLE object,
     CK_ATTRIBUTE_TYPE type, uint8_t *out, size_t *len)

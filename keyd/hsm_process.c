@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "hsm_await.h"
 #include "hsm_host.h"
 #include "hsm_internal.h"
@@ -90,8 +91,7 @@ struct hsm_process {
 static void
 descriptor_close(int *fd)
 {
-	if (*fd >= 0)
-		(void)close(*fd);
+	fd_close(*fd);
 	*fd = -1;
 }
 
@@ -187,12 +187,6 @@ worker_launch(struct hsm_process *p)
 }
 
 /* -- The state -- */
-
-static bool
-state_final(enum hsm_state state)
-{
-	return state == HSM_PIN_REFUSED || state == HSM_UNSUITABLE;
-}
 
 /* Lock is held; tells the watcher without it. */
 static void
@@ -534,22 +528,10 @@ process_main(void *arg)
 static enum hf_err
 state_gate(const struct hsm_process *p, bool *wait)
 {
-	static const struct {
-		enum hf_err err;
-		bool wait;
-	} gates[] = {
-		[HSM_ABSENT] = { HF_ERR_HSM_UNAVAILABLE, false },
-		[HSM_RECOVERING] = { HF_ERR_HSM_UNAVAILABLE, true },
-		[HSM_READY] = { HF_OK, true },
-		[HSM_PIN_REFUSED] = { HF_ERR_HSM_PIN, false },
-		[HSM_UNSUITABLE] = { HF_ERR_HSM_UNSUITABLE, false },
-		[HSM_INCOMPLETE] = { HF_OK, true },
-	};
+	enum hsm_state state = p->info.state;
 
-	*wait = gates[p->info.state].wait && !p->closing;
-	if (p->closing)
-		return HF_ERR_SHUTTING_DOWN;
-	return gates[p->info.state].err;
+	*wait = (state == HSM_RECOVERING || state_serves(state)) && !p->closing;
+	return p->closing ? HF_ERR_SHUTTING_DOWN : state_error(state);
 }
 
 /* A free lane, or NULL and whether all of them have been busy for too long to

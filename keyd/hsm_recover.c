@@ -48,10 +48,31 @@ state_set(struct hsm *hsm, enum hsm_state state, const char *reason)
 	(void)pthread_cond_broadcast(&hsm->freed);
 }
 
+enum hf_err
+state_error(enum hsm_state state)
+{
+	static const enum hf_err errors[] = {
+		[HSM_ABSENT] = HF_ERR_HSM_UNAVAILABLE,
+		[HSM_RECOVERING] = HF_ERR_HSM_UNAVAILABLE,
+		[HSM_READY] = HF_OK,
+		[HSM_PIN_REFUSED] = HF_ERR_HSM_PIN,
+		[HSM_UNSUITABLE] = HF_ERR_HSM_UNSUITABLE,
+		[HSM_INCOMPLETE] = HF_OK,
+	};
+
+	return errors[state];
+}
+
 bool
 state_serves(enum hsm_state state)
 {
-	return state == HSM_READY || state == HSM_INCOMPLETE;
+	return state_error(state) == HF_OK;
+}
+
+bool
+state_final(enum hsm_state state)
+{
+	return state == HSM_PIN_REFUSED || state == HSM_UNSUITABLE;
 }
 
 void
@@ -213,12 +234,6 @@ calls_drain(struct hsm *hsm)
 		    "a call into the HSM's module does not return");
 		state_announce(hsm);
 	}
-}
-
-static bool
-state_final(enum hsm_state state)
-{
-	return state == HSM_PIN_REFUSED || state == HSM_UNSUITABLE;
 }
 
 /* Lock is held, and given up while waiting. */

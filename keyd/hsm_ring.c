@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "../lib/secret.h"
 #include "hsm_job.h"
 #include "hsm_ring_memory.h"
@@ -58,13 +59,6 @@ ring_wake_one(struct ring_memory *m)
 
 /* -- Opening -- */
 
-static void
-close_fd(int fd)
-{
-	if (fd >= 0)
-		(void)close(fd);
-}
-
 /* Of a size that nobody can change: else a reader could be ended by it. */
 static int
 memory_make(size_t size)
@@ -75,7 +69,7 @@ memory_make(size_t size)
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
 		0)
 		return fd;
-	close_fd(fd);
+	fd_close(fd);
 	return -1;
 }
 
@@ -150,9 +144,9 @@ hsm_ring_close(struct hsm_ring *r)
 		bytes_wipe(r->shared, sizeof(*r->shared));
 		(void)munmap(r->shared, sizeof(*r->shared));
 	}
-	close_fd(r->memory);
+	fd_close(r->memory);
 	for (size_t i = 0; i < RING_PORTS; i++)
-		close_fd(r->port[i]);
+		fd_close(r->port[i]);
 	(void)pthread_mutex_destroy(&r->lock);
 	free(r);
 }

@@ -53,24 +53,8 @@ session_unused(struct hsm *hsm)
 static enum hf_err
 state_gate(const struct hsm *hsm, bool *wait)
 {
-	static const struct {
-		enum hf_err err;
-		bool wait;
-	} gates[] = {
-		[HSM_ABSENT] = { HF_ERR_HSM_UNAVAILABLE, false },
-		[HSM_RECOVERING] = { HF_ERR_HSM_UNAVAILABLE, true },
-		[HSM_READY] = { HF_OK, false },
-		[HSM_PIN_REFUSED] = { HF_ERR_HSM_PIN, false },
-		[HSM_UNSUITABLE] = { HF_ERR_HSM_UNSUITABLE, false },
-		[HSM_INCOMPLETE] = { HF_OK, false },
-	};
-
-	*wait = gates[hsm->state].wait;
-	if (hsm->closing) {
-		*wait = false;
-		return HF_ERR_SHUTTING_DOWN;
-	}
-	return gates[hsm->state].err;
+	*wait = hsm->state == HSM_RECOVERING && !hsm->closing;
+	return hsm->closing ? HF_ERR_SHUTTING_DOWN : state_error(hsm->state);
 }
 
 /*

@@ -463,7 +463,7 @@ decrypt_rsa_work(struct hsm_call *call, void *arg)
 	struct rsa_work *w = arg;
 	const struct key_type *type = w->key->type;
 	const struct hash_type *hash =
-	    w->hash != NULL ? w->hash : hash_type_by_name(TEXT("sha2-256"));
+	    w->hash != NULL ? w->hash : hash_sha256();
 	CK_OBJECT_HANDLE key;
 	int mode = OAEP_RAW;
 	enum hf_err err = handle_of_key(call, w->key, &key);

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "identity_known.h"
 #include "identity_proc.h"
 #include "siphash.h"
@@ -36,8 +36,7 @@ identity_free(struct identity *id)
 {
 	if (id == NULL || !identities_leave(id))
 		return;
-	if (id->pidfd >= 0)
-		(void)close(id->pidfd);
+	fd_close(id->pidfd);
 	free(id->groups);
 	free(id->exe);
 	free(id->unit);

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "../lib/fd.h"
 #include "connection.h"
 
 static void
@@ -28,8 +29,7 @@ inbox_open(struct inbox *inbox)
 void
 inbox_close(struct inbox *inbox)
 {
-	if (inbox->fd >= 0)
-		(void)close(inbox->fd);
+	fd_close(inbox->fd);
 	inbox->fd = -1;
 	(void)pthread_mutex_destroy(&inbox->lock);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../lib/arena.h"
+#include "../lib/fd.h"
 #include "../lib/secret.h"
 #include "connection.h"
 #include "hsm_await.h"
@@ -559,13 +560,6 @@ clear_inbox(struct io_loop *loop)
 	bury(loop);
 }
 
-static void
-close_fd(int fd)
-{
-	if (fd >= 0)
-		(void)close(fd);
-}
-
 void
 io_loop_free(struct io_loop *loop)
 {
@@ -579,8 +573,8 @@ io_loop_free(struct io_loop *loop)
 	arena_cache_free(loop->cache);
 	arena_free(loop->buffers);
 	free(loop->io.turn.lines.buf);
-	close_fd(loop->io.epoll);
-	close_fd(loop->reserve);
+	fd_close(loop->io.epoll);
+	fd_close(loop->reserve);
 	inbox_close(&loop->inbox);
 	free(loop);
 }

@@ -12,12 +12,6 @@ static const char label[] = "holdfast-committing-v1";
 
 enum { HASH = 32, TYPE_NAME_MAX = 32 };
 
-static const struct hash_type *
-sha256(void)
-{
-	return hash_type_by_name(TEXT("sha2-256"));
-}
-
 /* Commitment, key and nonce: views into `all`. */
 struct commit_keys {
 	struct secret all;
@@ -44,7 +38,7 @@ write_info(const struct key_type *type, struct hf_bytes aad,
 	memcpy(info, label, sizeof(label));
 	memcpy(info + sizeof(label), type->name, name);
 	*len = sizeof(label) + name + HASH;
-	return crypto_hash(sha256(), aad, info + sizeof(label) + name);
+	return crypto_hash(hash_sha256(), aad, info + sizeof(label) + name);
 }
 
 static enum hf_err
@@ -52,9 +46,10 @@ derive(const struct key_type *type, struct hf_bytes key, struct hf_bytes salt,
     struct hf_bytes aad, struct commit_keys *out)
 {
 	uint8_t info[sizeof(label) + TYPE_NAME_MAX + HASH];
-	struct hkdf how = {
-		.hash = sha256(), .extract = true, .expand = true, .salt = salt
-	};
+	struct hkdf how = { .hash = hash_sha256(),
+		.extract = true,
+		.expand = true,
+		.salt = salt };
 	size_t len;
 	enum hf_err err;
 

@@ -9,17 +9,11 @@
 
 enum { SEED = 32, NONCE_KEY = 32 };
 
-static const struct hash_type *
-sha256(void)
-{
-	return hash_type_by_name(TEXT("sha2-256"));
-}
-
 /* `out` is allocated. */
 static enum hf_err
 derive(struct hf_bytes from, struct hf_bytes context, struct secret *out)
 {
-	const struct hkdf how = { .hash = sha256(),
+	const struct hkdf how = { .hash = hash_sha256(),
 		.extract = true,
 		.expand = true,
 		.info = context };
@@ -60,7 +54,7 @@ derived_nonce(const struct derived *d, struct hf_bytes plaintext, uint8_t *out,
 	uint8_t mac[32];
 	enum hf_err err;
 
-	if ((err = crypto_hmac(sha256(), d->nonce_key, plaintext, mac)) !=
+	if ((err = crypto_hmac(hash_sha256(), d->nonce_key, plaintext, mac)) !=
 	    HF_OK)
 		return err;
 	memcpy(out, mac, len);

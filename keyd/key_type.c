@@ -97,3 +97,9 @@ hash_type_by_name(struct hf_text name)
 			return &hash_types[i];
 	return NULL;
 }
+
+const struct hash_type *
+hash_sha256(void)
+{
+	return hash_type_by_name(TEXT("sha2-256"));
+}

@@ -111,6 +111,7 @@ struct hash_type {
 
 /* NULL when there is none; "none" is none. */
 const struct hash_type *hash_type_by_name(struct hf_text name);
+const struct hash_type *hash_sha256(void);
 extern const struct hash_type hash_types[];
 extern const size_t hash_types_count;
 

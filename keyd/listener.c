@@ -16,6 +16,7 @@
 
 #include <systemd/sd-daemon.h>
 
+#include "../lib/fd.h"
 #include "tls_channel.h"
 
 enum {
@@ -250,8 +251,7 @@ refuse_for_want_of_descriptors(const struct listener *l, int *reserve)
 	int error = EMFILE;
 	int fd;
 
-	if (*reserve >= 0)
-		(void)close(*reserve);
+	fd_close(*reserve);
 	fd = try_accept(l);
 	if (fd >= 0)
 		(void)close(fd);
@@ -303,8 +303,7 @@ void
 listener_close(struct listener *l)
 {
 	remove_own_file(l);
-	if (l->fd >= 0)
-		(void)close(l->fd);
+	fd_close(l->fd);
 	l->fd = -1;
 	tls_context_free(l->tls);
 	l->tls = NULL;

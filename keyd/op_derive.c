@@ -160,9 +160,9 @@ static enum hf_err
 material_of(const struct key_type *type, struct hf_bytes shared,
     struct key_material *out)
 {
-	const struct hkdf how = { .hash = hash_type_by_name(TEXT("sha2-256")),
-		.extract = true,
-		.expand = true };
+	const struct hkdf how = {
+		.hash = hash_sha256(), .extract = true, .expand = true
+	};
 	enum hf_err err = secret_alloc(
 	    &out->key, type->family == FAMILY_HMAC ? 32 : type->size);
 
@@ -270,7 +270,7 @@ derived_all(struct request *rq, const struct hf_derived_keys_in *in,
 	size_t at = sizeof(derived_label); /* with its zero byte */
 	size_t len = at + INFO_INDEX + in->info.len;
 	uint8_t *info = request_alloc(rq, len);
-	const struct hkdf how = { .hash = hash_type_by_name(TEXT("sha2-256")),
+	const struct hkdf how = { .hash = hash_sha256(),
 		.salt = in->salt,
 		.info = bytes_of(info, len),
 		.extract = true,

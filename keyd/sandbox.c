@@ -17,6 +17,7 @@
 #include <seccomp.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "log.h"
 #include "settings.h"
 
@@ -91,8 +92,7 @@ allow_folder(int ruleset, const char *folder, uint64_t access)
 		&rule, 0) == 0;
 	int cause = errno;
 
-	if (rule.parent_fd >= 0)
-		(void)close(rule.parent_fd);
+	fd_close(rule.parent_fd);
 	errno = cause;
 	return ok;
 }
@@ -136,8 +136,7 @@ restrict_files(const struct settings *s, long abi)
 	    syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
 	int cause = errno;
 
-	if (ruleset >= 0)
-		(void)close(ruleset);
+	fd_close(ruleset);
 	errno = cause;
 	return ok;
 }

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../lib/fd.h"
 #include "folder.h"
 #include "store.h"
 
@@ -152,8 +153,7 @@ store_file_sync(const char *path, struct hf_why *why)
 	if (fd < 0 || fsync(fd) != 0)
 		err = hf_fail(
 		    why, HF_ERR_STORE, "store: %s: %s", path, strerror(errno));
-	if (fd >= 0)
-		(void)close(fd);
+	fd_close(fd);
 	return err == HF_OK ? store_file_sync_name(path, why) : err;
 }
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "lock.h"
 #include "log.h"
 #include "store_file.h"
@@ -688,8 +689,7 @@ sqlite_close(void *state)
 	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
 		(void)sqlite3_finalize(statements[i]);
 	(void)sqlite3_close(e->db); /* the last one folds in the log */
-	if (e->lock_fd >= 0)
-		(void)close(e->lock_fd);
+	fd_close(e->lock_fd);
 	(void)pthread_mutex_destroy(&e->lock);
 	(void)pthread_cond_destroy(&e->work);
 	(void)pthread_mutex_destroy(&e->read_lock);

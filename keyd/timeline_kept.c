@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "record.h"
 
 enum { BOOT_ID = 36, CLOCK_MAX = 256 };
@@ -18,8 +19,7 @@ boot_id(char out[BOOT_ID])
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, out, BOOT_ID);
 
-	if (fd >= 0)
-		(void)close(fd);
+	fd_close(fd);
 	return (struct hf_text){ out, n == BOOT_ID ? BOOT_ID : 0 };
 }
 

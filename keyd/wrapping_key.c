@@ -200,8 +200,7 @@ enum hf_err
 wrapping_key_decrypt(
     struct server *server, struct hf_bytes block, struct secret *out)
 {
-	return open_block(
-	    server, hash_type_by_name(TEXT("sha2-256")), block, out);
+	return open_block(server, hash_sha256(), block, out);
 }
 
 enum hf_err

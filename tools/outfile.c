@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../lib/fd.h"
 #include "tool.h"
 
 enum { TRIES = 100 };
@@ -160,8 +161,7 @@ sync_folder(const struct outfile *o)
 	int fd = open(o->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool ok = fd >= 0 && fsync(fd) == 0;
 
-	if (fd >= 0)
-		(void)close(fd);
+	fd_close(fd);
 	return ok;
 }
 

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../lib/fd.h"
+
 enum { STOP_MS = 5000, STEP_MS = 5, ARGUMENTS = 24 };
 
 static void
@@ -61,10 +63,8 @@ become(const char *const *argv, const struct child_options *o, int in, int out)
 static void
 close_pipes(struct child *c)
 {
-	if (c->to >= 0)
-		(void)close(c->to);
-	if (c->from >= 0)
-		(void)close(c->from);
+	fd_close(c->to);
+	fd_close(c->from);
 	c->to = c->from = -1;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "../../lib/fd.h"
 #include "bench.h"
 #include "crew.h"
 #include "message.h"
@@ -332,8 +333,7 @@ append_member(struct crew_member *m)
 		m->done++;
 	}
 	m->ended = clock_ns();
-	if (fd >= 0)
-		(void)close(fd);
+	fd_close(fd);
 }
 
 enum cell_state

@@ -19,6 +19,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include "../../lib/fd.h"
 #include "bench.h"
 #include "crew.h"
 #include "module.h"
@@ -273,8 +274,7 @@ handshake(const struct load *load)
 	    ssl != NULL && SSL_set_fd(ssl, fd) == 1 && SSL_connect(ssl) == 1;
 
 	SSL_free(ssl);
-	if (fd >= 0)
-		(void)close(fd);
+	fd_close(fd);
 	return done;
 }
 

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../lib/fd.h"
 #include "../../lib/frame.h"
 
 enum {
@@ -224,8 +225,7 @@ wire_member(struct crew_member *m)
 	crew_begin(m);
 	if (!m->failed)
 		work(&c, m);
-	if (c.fd >= 0)
-		(void)close(c.fd);
+	fd_close(c.fd);
 	free(c.out);
 	free(c.in);
 }

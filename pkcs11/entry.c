@@ -273,20 +273,20 @@ get_session_info(const struct session *session, CK_SESSION_INFO *out)
 CK_RV
 C_GetSessionInfo(CK_SESSION_HANDLE h, CK_SESSION_INFO_PTR out)
 {
-	WITH_SESSION(h, NEED_NOTHING, get_session_info(session, out));
+	WITH_SESSION(h, get_session_info(session, out));
 }
 
 CK_RV
 C_GetOperationState(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING, digest_call_save(session, out, out_len));
+	WITH_SESSION(h, digest_call_save(session, out, out_len));
 }
 
 CK_RV
 C_SetOperationState(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
     CK_OBJECT_HANDLE encryption_key, CK_OBJECT_HANDLE authentication_key)
 {
-	WITH_SESSION(h, NEED_NOTHING,
+	WITH_SESSION(h,
 	    encryption_key != CK_INVALID_HANDLE ||
 		    authentication_key != CK_INVALID_HANDLE
 		? CKR_KEY_NOT_NEEDED
@@ -297,8 +297,7 @@ CK_RV
 C_Login(CK_SESSION_HANDLE h, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin,
     CK_ULONG pin_len)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, session_login(session, user, pin, pin_len));
+	WITH_SESSION(h, session_login(session, user, pin, pin_len));
 }
 
 CK_RV
@@ -307,14 +306,13 @@ C_LoginUser(CK_SESSION_HANDLE h, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin,
 {
 	(void)name; /* the kernel says who it is */
 	(void)name_len;
-	WITH_SESSION(
-	    h, NEED_NOTHING, session_login(session, user, pin, pin_len));
+	WITH_SESSION(h, session_login(session, user, pin, pin_len));
 }
 
 CK_RV
 C_Logout(CK_SESSION_HANDLE h)
 {
-	WITH_SESSION(h, NEED_NOTHING, session_logout(session));
+	WITH_SESSION(h, session_logout(session));
 }
 
 static CK_RV
@@ -341,7 +339,7 @@ session_cancel(struct session *session, CK_FLAGS flags)
 CK_RV
 C_SessionCancel(CK_SESSION_HANDLE h, CK_FLAGS flags)
 {
-	WITH_SESSION(h, NEED_NOTHING, session_cancel(session, flags));
+	WITH_SESSION(h, session_cancel(session, flags));
 }
 
 /* -- Objects -- */
@@ -350,8 +348,7 @@ CK_RV
 C_CreateObject(CK_SESSION_HANDLE h, CK_ATTRIBUTE_PTR template, CK_ULONG count,
     CK_OBJECT_HANDLE_PTR out)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, make_object(session, template, count, out));
+	WITH_SESSION(h, make_object(session, template, count, out));
 }
 
 /* CKA_COPYABLE says so; hosts that cache keys in sessions ask all the same. */
@@ -363,13 +360,13 @@ C_CopyObject(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object,
 	(void)template;
 	(void)count;
 	(void)out;
-	WITH_SESSION(h, NEED_NOTHING, ((void)session, CKR_ACTION_PROHIBITED));
+	WITH_SESSION(h, ((void)session, CKR_ACTION_PROHIBITED));
 }
 
 CK_RV
 C_DestroyObject(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object)
 {
-	WITH_SESSION(h, NEED_NOTHING, destroy_object(session, object));
+	WITH_SESSION(h, destroy_object(session, object));
 }
 
 static CK_RV
@@ -392,7 +389,7 @@ get_object_size(
 CK_RV
 C_GetObjectSize(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object, CK_ULONG_PTR size)
 {
-	WITH_SESSION(h, NEED_NOTHING, get_object_size(session, object, size));
+	WITH_SESSION(h, get_object_size(session, object, size));
 }
 
 static CK_RV
@@ -414,37 +411,34 @@ CK_RV
 C_GetAttributeValue(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object,
     CK_ATTRIBUTE_PTR template, CK_ULONG count)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, get_attributes(session, object, template, count));
+	WITH_SESSION(h, get_attributes(session, object, template, count));
 }
 
 CK_RV
 C_SetAttributeValue(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE object,
     CK_ATTRIBUTE_PTR template, CK_ULONG count)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, change_object(session, object, template, count));
+	WITH_SESSION(h, change_object(session, object, template, count));
 }
 
 CK_RV
 C_FindObjectsInit(
     CK_SESSION_HANDLE h, CK_ATTRIBUTE_PTR template, CK_ULONG count)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, object_find_start(session, template, count));
+	WITH_SESSION(h, object_find_start(session, template, count));
 }
 
 CK_RV
 C_FindObjects(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE_PTR out, CK_ULONG max,
     CK_ULONG_PTR count)
 {
-	WITH_SESSION(h, NEED_NOTHING, object_find(session, out, max, count));
+	WITH_SESSION(h, object_find(session, out, max, count));
 }
 
 CK_RV
 C_FindObjectsFinal(CK_SESSION_HANDLE h)
 {
-	WITH_SESSION(h, NEED_NOTHING, object_find_end(session));
+	WITH_SESSION(h, object_find_end(session));
 }
 
 /* -- Encryption -- */
@@ -452,61 +446,57 @@ C_FindObjectsFinal(CK_SESSION_HANDLE h)
 CK_RV
 C_EncryptInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, operation_begin(session, KIND_ENCRYPT, mech, key));
+	WITH_SESSION(h, operation_begin(session, KIND_ENCRYPT, mech, key));
 }
 
 CK_RV
 C_Encrypt(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
     CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    outcome_whole(session, KIND_ENCRYPT, in, len, out, out_len));
+	WITH_SESSION(
+	    h, outcome_whole(session, KIND_ENCRYPT, in, len, out, out_len));
 }
 
 CK_RV
 C_EncryptUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
     CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    crypt_update(session, KIND_ENCRYPT, in, len, out, out_len));
+	WITH_SESSION(
+	    h, crypt_update(session, KIND_ENCRYPT, in, len, out, out_len));
 }
 
 CK_RV
 C_EncryptFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    outcome_final(session, KIND_ENCRYPT, out, out_len));
+	WITH_SESSION(h, outcome_final(session, KIND_ENCRYPT, out, out_len));
 }
 
 CK_RV
 C_DecryptInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, operation_begin(session, KIND_DECRYPT, mech, key));
+	WITH_SESSION(h, operation_begin(session, KIND_DECRYPT, mech, key));
 }
 
 CK_RV
 C_Decrypt(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
     CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    outcome_whole(session, KIND_DECRYPT, in, len, out, out_len));
+	WITH_SESSION(
+	    h, outcome_whole(session, KIND_DECRYPT, in, len, out, out_len));
 }
 
 CK_RV
 C_DecryptUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
     CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    crypt_update(session, KIND_DECRYPT, in, len, out, out_len));
+	WITH_SESSION(
+	    h, crypt_update(session, KIND_DECRYPT, in, len, out, out_len));
 }
 
 CK_RV
 C_DecryptFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    outcome_final(session, KIND_DECRYPT, out, out_len));
+	WITH_SESSION(h, outcome_final(session, KIND_DECRYPT, out, out_len));
 }
 
 /* -- Digests -- */
@@ -514,23 +504,22 @@ C_DecryptFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 CK_RV
 C_DigestInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    operation_begin(session, KIND_DIGEST, mech, CK_INVALID_HANDLE));
+	WITH_SESSION(
+	    h, operation_begin(session, KIND_DIGEST, mech, CK_INVALID_HANDLE));
 }
 
 CK_RV
 C_Digest(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
     CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    outcome_whole(session, KIND_DIGEST, in, len, out, out_len));
+	WITH_SESSION(
+	    h, outcome_whole(session, KIND_DIGEST, in, len, out, out_len));
 }
 
 CK_RV
 C_DigestUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, outcome_update(session, KIND_DIGEST, in, len));
+	WITH_SESSION(h, outcome_update(session, KIND_DIGEST, in, len));
 }
 
 /* The value of a key never comes here to be hashed. */
@@ -538,14 +527,13 @@ CK_RV
 C_DigestKey(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE key)
 {
 	(void)key;
-	WITH_SESSION(h, NEED_NOTHING, ((void)session, CKR_KEY_INDIGESTIBLE));
+	WITH_SESSION(h, ((void)session, CKR_KEY_INDIGESTIBLE));
 }
 
 CK_RV
 C_DigestFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, outcome_final(session, KIND_DIGEST, out, out_len));
+	WITH_SESSION(h, outcome_final(session, KIND_DIGEST, out, out_len));
 }
 
 /* -- Signatures and MACs -- */
@@ -553,58 +541,52 @@ C_DigestFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 CK_RV
 C_SignInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, operation_begin(session, KIND_SIGN, mech, key));
+	WITH_SESSION(h, operation_begin(session, KIND_SIGN, mech, key));
 }
 
 CK_RV
 C_Sign(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out,
     CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    outcome_whole(session, KIND_SIGN, in, len, out, out_len));
+	WITH_SESSION(
+	    h, outcome_whole(session, KIND_SIGN, in, len, out, out_len));
 }
 
 CK_RV
 C_SignUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, outcome_update(session, KIND_SIGN, in, len));
+	WITH_SESSION(h, outcome_update(session, KIND_SIGN, in, len));
 }
 
 CK_RV
 C_SignFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, outcome_final(session, KIND_SIGN, out, out_len));
+	WITH_SESSION(h, outcome_final(session, KIND_SIGN, out, out_len));
 }
 
 CK_RV
 C_VerifyInit(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, operation_begin(session, KIND_VERIFY, mech, key));
+	WITH_SESSION(h, operation_begin(session, KIND_VERIFY, mech, key));
 }
 
 CK_RV
 C_Verify(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR sig,
     CK_ULONG sig_len)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, verify_whole(session, in, len, sig, sig_len));
+	WITH_SESSION(h, verify_whole(session, in, len, sig, sig_len));
 }
 
 CK_RV
 C_VerifyUpdate(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, outcome_update(session, KIND_VERIFY, in, len));
+	WITH_SESSION(h, outcome_update(session, KIND_VERIFY, in, len));
 }
 
 CK_RV
 C_VerifyFinal(CK_SESSION_HANDLE h, CK_BYTE_PTR sig, CK_ULONG sig_len)
 {
-	WITH_SESSION(h, NEED_NOTHING, verify_final(session, sig, sig_len));
+	WITH_SESSION(h, verify_final(session, sig, sig_len));
 }
 
 /* Recovery of data from signatures, and two operations in one call: nobody
@@ -620,18 +602,6 @@ C_SignRecoverInit(
 }
 
 CK_RV
-C_SignRecover(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
-    CK_BYTE_PTR out, CK_ULONG_PTR out_len)
-{
-	(void)h;
-	(void)in;
-	(void)len;
-	(void)out;
-	(void)out_len;
-	REFUSE(CKR_FUNCTION_NOT_SUPPORTED);
-}
-
-CK_RV
 C_VerifyRecoverInit(
     CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
@@ -641,19 +611,7 @@ C_VerifyRecoverInit(
 	REFUSE(CKR_FUNCTION_NOT_SUPPORTED);
 }
 
-CK_RV
-C_VerifyRecover(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
-    CK_BYTE_PTR out, CK_ULONG_PTR out_len)
-{
-	(void)h;
-	(void)in;
-	(void)len;
-	(void)out;
-	(void)out_len;
-	REFUSE(CKR_FUNCTION_NOT_SUPPORTED);
-}
-
-#define DUAL(name)                                                    \
+#define UNSUPPORTED(name)                                             \
 	CK_RV name(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len, \
 	    CK_BYTE_PTR out, CK_ULONG_PTR out_len)                    \
 	{                                                             \
@@ -664,10 +622,12 @@ C_VerifyRecover(CK_SESSION_HANDLE h, CK_BYTE_PTR in, CK_ULONG len,
 		(void)out_len;                                        \
 		REFUSE(CKR_FUNCTION_NOT_SUPPORTED);                   \
 	}
-DUAL(C_DigestEncryptUpdate)
-DUAL(C_DecryptDigestUpdate)
-DUAL(C_SignEncryptUpdate)
-DUAL(C_DecryptVerifyUpdate)
+UNSUPPORTED(C_SignRecover)
+UNSUPPORTED(C_VerifyRecover)
+UNSUPPORTED(C_DigestEncryptUpdate)
+UNSUPPORTED(C_DecryptDigestUpdate)
+UNSUPPORTED(C_SignEncryptUpdate)
+UNSUPPORTED(C_DecryptVerifyUpdate)
 
 /* -- Keys -- */
 
@@ -675,8 +635,7 @@ CK_RV
 C_GenerateKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
     CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR out)
 {
-	WITH_SESSION(
-	    h, NEED_LOGIN, make_key(session, mech, template, count, out));
+	WITH_LOGIN(h, make_key(session, mech, template, count, out));
 }
 
 CK_RV
@@ -688,7 +647,7 @@ C_GenerateKeyPair(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
 	struct half pub = { public, public_count, public_out };
 	struct half priv = { private, private_count, private_out };
 
-	WITH_SESSION(h, NEED_LOGIN, make_pair(session, mech, &pub, &priv));
+	WITH_LOGIN(h, make_pair(session, mech, &pub, &priv));
 }
 
 CK_RV
@@ -696,8 +655,7 @@ C_WrapKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
     CK_OBJECT_HANDLE wrapping_key, CK_OBJECT_HANDLE key, CK_BYTE_PTR out,
     CK_ULONG_PTR out_len)
 {
-	WITH_SESSION(h, NEED_LOGIN,
-	    wrap_key(session, mech, wrapping_key, key, out, out_len));
+	WITH_LOGIN(h, wrap_key(session, mech, wrapping_key, key, out, out_len));
 }
 
 CK_RV
@@ -707,7 +665,7 @@ C_UnwrapKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech,
 {
 	struct hf_bytes wrapped = { in, len };
 
-	WITH_SESSION(h, NEED_LOGIN,
+	WITH_LOGIN(h,
 	    unwrap_key(
 		session, mech, unwrapping_key, wrapped, template, count, out));
 }
@@ -716,8 +674,7 @@ CK_RV
 C_DeriveKey(CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE base,
     CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR out)
 {
-	WITH_SESSION(h, NEED_LOGIN,
-	    derive_key(session, mech, base, template, count, out));
+	WITH_LOGIN(h, derive_key(session, mech, base, template, count, out));
 }
 
 /* -- Random -- */
@@ -727,14 +684,13 @@ C_SeedRandom(CK_SESSION_HANDLE h, CK_BYTE_PTR seed, CK_ULONG len)
 {
 	(void)seed;
 	(void)len;
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_RANDOM_SEED_NOT_SUPPORTED));
+	WITH_SESSION(h, ((void)session, CKR_RANDOM_SEED_NOT_SUPPORTED));
 }
 
 CK_RV
 C_GenerateRandom(CK_SESSION_HANDLE h, CK_BYTE_PTR out, CK_ULONG len)
 {
-	WITH_SESSION(h, NEED_NOTHING, random_fill(session, out, len));
+	WITH_SESSION(h, random_fill(session, out, len));
 }
 
 /* -- Leftovers of version 1 -- */

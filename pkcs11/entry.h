@@ -26,24 +26,28 @@
 		return trace_end(&trace, rv, NULL);         \
 	} while (0)
 
-/* Evaluates `call` with `session` in scope, ours alone for the time. */
-#define WITH_SESSION(handle, need, call)                                \
-	do {                                                            \
-		struct trace trace = trace_begin(__func__);             \
-		struct hf_why why = { "" };                             \
-		struct module *module;                                  \
-		struct session *session;                                \
-		CK_RV rv = module_enter(&module);                       \
-		if (rv != CKR_OK)                                       \
-			return trace_end(&trace, rv, NULL);             \
-		rv = session_enter(module, (handle), (need), &session); \
-		if (rv == CKR_OK) {                                     \
-			rv = (call);                                    \
-			why = session->why;                             \
-			session_leave(session);                         \
-		}                                                       \
-		module_leave();                                         \
-		return trace_end(&trace, rv, &why);                     \
+/* Evaluates `call` with `session` in scope, ours alone for the time; where the
+ * slot asks for a login, WITH_LOGIN does not without one. */
+#define WITH_SESSION(handle, call) CALL_SESSION(handle, false, call)
+#define WITH_LOGIN(handle, call) CALL_SESSION(handle, true, call)
+
+#define CALL_SESSION(handle, login, call)                                \
+	do {                                                             \
+		struct trace trace = trace_begin(__func__);              \
+		struct hf_why why = { "" };                              \
+		struct module *module;                                   \
+		struct session *session;                                 \
+		CK_RV rv = module_enter(&module);                        \
+		if (rv != CKR_OK)                                        \
+			return trace_end(&trace, rv, NULL);              \
+		rv = session_enter(module, (handle), (login), &session); \
+		if (rv == CKR_OK) {                                      \
+			rv = (call);                                     \
+			why = session->why;                              \
+			session_leave(session);                          \
+		}                                                        \
+		module_leave();                                          \
+		return trace_end(&trace, rv, &why);                      \
 	} while (0)
 
 /* For what this module does not do, whoever asks. */

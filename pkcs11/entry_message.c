@@ -9,8 +9,8 @@ CK_RV
 C_MessageEncryptInit(
     CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    operation_begin(session, KIND_MESSAGE_ENCRYPT, mech, key));
+	WITH_SESSION(
+	    h, operation_begin(session, KIND_MESSAGE_ENCRYPT, mech, key));
 }
 
 CK_RV
@@ -20,7 +20,7 @@ C_EncryptMessage(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 {
 	struct message m = { param, param_len, aad, aad_len };
 
-	WITH_SESSION(h, NEED_NOTHING,
+	WITH_SESSION(h,
 	    crypt_message(
 		session, KIND_MESSAGE_ENCRYPT, &m, in, len, out, out_len));
 }
@@ -31,8 +31,7 @@ C_EncryptMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param,
 {
 	struct message m = { param, param_len, aad, aad_len };
 
-	WITH_SESSION(h, NEED_NOTHING,
-	    crypt_message_begin(session, KIND_MESSAGE_ENCRYPT, &m));
+	WITH_SESSION(h, crypt_message_begin(session, KIND_MESSAGE_ENCRYPT, &m));
 }
 
 CK_RV
@@ -42,7 +41,7 @@ C_EncryptMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 {
 	struct message m = { param, param_len, NULL, 0 };
 
-	WITH_SESSION(h, NEED_NOTHING,
+	WITH_SESSION(h,
 	    crypt_message_next(session, KIND_MESSAGE_ENCRYPT, &m, in, len, out,
 		out_len, flags));
 }
@@ -61,16 +60,15 @@ message_final(struct session *session, enum kind kind)
 CK_RV
 C_MessageEncryptFinal(CK_SESSION_HANDLE h)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, message_final(session, KIND_MESSAGE_ENCRYPT));
+	WITH_SESSION(h, message_final(session, KIND_MESSAGE_ENCRYPT));
 }
 
 CK_RV
 C_MessageDecryptInit(
     CK_SESSION_HANDLE h, CK_MECHANISM_PTR mech, CK_OBJECT_HANDLE key)
 {
-	WITH_SESSION(h, NEED_NOTHING,
-	    operation_begin(session, KIND_MESSAGE_DECRYPT, mech, key));
+	WITH_SESSION(
+	    h, operation_begin(session, KIND_MESSAGE_DECRYPT, mech, key));
 }
 
 CK_RV
@@ -80,7 +78,7 @@ C_DecryptMessage(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 {
 	struct message m = { param, param_len, aad, aad_len };
 
-	WITH_SESSION(h, NEED_NOTHING,
+	WITH_SESSION(h,
 	    crypt_message(
 		session, KIND_MESSAGE_DECRYPT, &m, in, len, out, out_len));
 }
@@ -91,8 +89,7 @@ C_DecryptMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param,
 {
 	struct message m = { param, param_len, aad, aad_len };
 
-	WITH_SESSION(h, NEED_NOTHING,
-	    crypt_message_begin(session, KIND_MESSAGE_DECRYPT, &m));
+	WITH_SESSION(h, crypt_message_begin(session, KIND_MESSAGE_DECRYPT, &m));
 }
 
 CK_RV
@@ -102,7 +99,7 @@ C_DecryptMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 {
 	struct message m = { param, param_len, NULL, 0 };
 
-	WITH_SESSION(h, NEED_NOTHING,
+	WITH_SESSION(h,
 	    crypt_message_next(session, KIND_MESSAGE_DECRYPT, &m, in, len, out,
 		out_len, flags));
 }
@@ -110,8 +107,7 @@ C_DecryptMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 CK_RV
 C_MessageDecryptFinal(CK_SESSION_HANDLE h)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, message_final(session, KIND_MESSAGE_DECRYPT));
+	WITH_SESSION(h, message_final(session, KIND_MESSAGE_DECRYPT));
 }
 
 /* Signing messages one by one: no mechanism here has CKF_MESSAGE_SIGN. */
@@ -121,7 +117,7 @@ C_MessageSignInit(
 {
 	(void)mech;
 	(void)key;
-	WITH_SESSION(h, NEED_NOTHING, ((void)session, CKR_MECHANISM_INVALID));
+	WITH_SESSION(h, ((void)session, CKR_MECHANISM_INVALID));
 }
 
 CK_RV
@@ -134,8 +130,7 @@ C_SignMessage(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 	(void)len;
 	(void)out;
 	(void)out_len;
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(h, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
@@ -143,8 +138,7 @@ C_SignMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len)
 {
 	(void)param;
 	(void)param_len;
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(h, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
@@ -157,15 +151,13 @@ C_SignMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 	(void)len;
 	(void)out;
 	(void)out_len;
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(h, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
 C_MessageSignFinal(CK_SESSION_HANDLE h)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(h, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
@@ -174,7 +166,7 @@ C_MessageVerifyInit(
 {
 	(void)mech;
 	(void)key;
-	WITH_SESSION(h, NEED_NOTHING, ((void)session, CKR_MECHANISM_INVALID));
+	WITH_SESSION(h, ((void)session, CKR_MECHANISM_INVALID));
 }
 
 CK_RV
@@ -187,8 +179,7 @@ C_VerifyMessage(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 	(void)len;
 	(void)sig;
 	(void)sig_len;
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(h, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
@@ -196,8 +187,7 @@ C_VerifyMessageBegin(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len)
 {
 	(void)param;
 	(void)param_len;
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(h, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
@@ -210,13 +200,11 @@ C_VerifyMessageNext(CK_SESSION_HANDLE h, CK_VOID_PTR param, CK_ULONG param_len,
 	(void)len;
 	(void)sig;
 	(void)sig_len;
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(h, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }
 
 CK_RV
 C_MessageVerifyFinal(CK_SESSION_HANDLE h)
 {
-	WITH_SESSION(
-	    h, NEED_NOTHING, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
+	WITH_SESSION(h, ((void)session, CKR_OPERATION_NOT_INITIALIZED));
 }

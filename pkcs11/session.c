@@ -221,18 +221,8 @@ logged_in(const struct slot *slot)
 	return slot->config.login == LOGIN_NONE || slot->logged_in;
 }
 
-static CK_RV
-check_need(const struct session *session, enum need need)
-{
-	if (need >= NEED_LOGIN && !logged_in(session->slot))
-		return CKR_USER_NOT_LOGGED_IN;
-	if (need == NEED_RW && !session->rw)
-		return CKR_SESSION_READ_ONLY;
-	return CKR_OK;
-}
-
 CK_RV
-session_enter(struct module *module, CK_SESSION_HANDLE handle, enum need need,
+session_enter(struct module *module, CK_SESSION_HANDLE handle, bool login,
     struct session **out)
 {
 	struct session *session;
@@ -250,8 +240,8 @@ session_enter(struct module *module, CK_SESSION_HANDLE handle, enum need need,
 	}
 	if (session == NULL)
 		rv = CKR_SESSION_HANDLE_INVALID;
-	else
-		rv = check_need(session, need);
+	else if (login && !logged_in(session->slot))
+		rv = CKR_USER_NOT_LOGGED_IN;
 	if (rv == CKR_OK) {
 		session->busy = true;
 		session->why.text[0] = '\0';

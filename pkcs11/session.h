@@ -50,19 +50,13 @@ CK_RV session_open(struct module *module, CK_SLOT_ID slot, CK_FLAGS flags,
 CK_RV session_close(struct module *module, CK_SESSION_HANDLE handle);
 CK_RV session_close_all(struct module *module, CK_SLOT_ID slot);
 
-/* What a function needs of its session. */
-enum need {
-	NEED_NOTHING,
-	NEED_LOGIN, /* where the slot asks for one */
-	NEED_RW,    /* and login */
-};
-
 /*
  * The session behind a handle, for this call alone; session_leave() must
- * follow when it gave CKR_OK.
+ * follow when it gave CKR_OK. `login`: not without one, where the slot asks for
+ * it.
  */
-CK_RV session_enter(struct module *module, CK_SESSION_HANDLE handle,
-    enum need need, struct session **out);
+CK_RV session_enter(struct module *module, CK_SESSION_HANDLE handle, bool login,
+    struct session **out);
 void session_leave(struct session *session);
 
 void session_info(const struct session *session, CK_SESSION_INFO *out);

@@ -88,14 +88,14 @@ crash_how(void)
 
 /* -- What the process calls -- */
 
-EXPORT int
-fsync(int fd)
+static int
+sync_file(int fd, const char *name)
 {
 	bool last = is_last(fd, true);
 	int (*f)(int);
 	int rc;
 
-	ORIGINAL(f, "fsync");
+	ORIGINAL(f, name);
 	if (last && crash_how() != AFTER)
 		crash();
 	rc = f(fd);
@@ -104,21 +104,7 @@ fsync(int fd)
 	return rc;
 }
 
-EXPORT int
-fdatasync(int fd)
-{
-	bool last = is_last(fd, true);
-	int (*f)(int);
-	int rc;
-
-	ORIGINAL(f, "fdatasync");
-	if (last && crash_how() != AFTER)
-		crash();
-	rc = f(fd);
-	if (last)
-		crash();
-	return rc;
-}
+SHIM_SYNC(sync_file)
 
 EXPORT ssize_t
 write(int fd, const void *buf, size_t len)
@@ -154,11 +140,7 @@ pwrite64(int fd, const void *buf, size_t len, off64_t offset)
 	return rc;
 }
 
-EXPORT ssize_t
-pwrite(int fd, const void *buf, size_t len, off_t offset)
-{
-	return pwrite64(fd, buf, len, offset);
-}
+SHIM_PWRITE()
 
 EXPORT int
 ftruncate64(int fd, off64_t size)
@@ -176,8 +158,4 @@ ftruncate64(int fd, off64_t size)
 	return rc;
 }
 
-EXPORT int
-ftruncate(int fd, off_t size)
-{
-	return ftruncate64(fd, size);
-}
+SHIM_FTRUNCATE()

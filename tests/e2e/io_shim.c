@@ -118,11 +118,7 @@ pwrite64(int fd, const void *buf, size_t len, off64_t offset)
 	return -1;
 }
 
-EXPORT ssize_t
-pwrite(int fd, const void *buf, size_t len, off_t offset)
-{
-	return pwrite64(fd, buf, len, offset);
-}
+SHIM_PWRITE()
 
 static int
 sync_file(int fd, const char *name)
@@ -139,17 +135,7 @@ sync_file(int fd, const char *name)
 	return -1;
 }
 
-EXPORT int
-fsync(int fd)
-{
-	return sync_file(fd, "fsync");
-}
-
-EXPORT int
-fdatasync(int fd)
-{
-	return sync_file(fd, "fdatasync");
-}
+SHIM_SYNC(sync_file)
 
 static int
 open_file(const char *name, const char *path, int flags, mode_t mode)
@@ -166,26 +152,4 @@ open_file(const char *name, const char *path, int flags, mode_t mode)
 	return -1;
 }
 
-EXPORT int
-open(const char *path, int flags, ...)
-{
-	va_list args;
-	mode_t mode;
-
-	va_start(args, flags);
-	mode = shim_mode(flags, args);
-	va_end(args);
-	return open_file("open", path, flags, mode);
-}
-
-EXPORT int
-open64(const char *path, int flags, ...)
-{
-	va_list args;
-	mode_t mode;
-
-	va_start(args, flags);
-	mode = shim_mode(flags, args);
-	va_end(args);
-	return open_file("open64", path, flags, mode);
-}
+SHIM_OPEN(open_file)

@@ -117,17 +117,7 @@ sync_file(int fd, const char *name)
 	return 0;
 }
 
-EXPORT int
-fsync(int fd)
-{
-	return sync_file(fd, "fsync");
-}
-
-EXPORT int
-fdatasync(int fd)
-{
-	return sync_file(fd, "fdatasync");
-}
+SHIM_SYNC(sync_file)
 
 EXPORT ssize_t
 pwrite64(int fd, const void *buf, size_t len, off64_t offset)
@@ -147,11 +137,7 @@ pwrite64(int fd, const void *buf, size_t len, off64_t offset)
 	return rc;
 }
 
-EXPORT ssize_t
-pwrite(int fd, const void *buf, size_t len, off_t offset)
-{
-	return pwrite64(fd, buf, len, offset);
-}
+SHIM_PWRITE()
 
 EXPORT ssize_t
 write(int fd, const void *buf, size_t len)
@@ -191,11 +177,7 @@ ftruncate64(int fd, off64_t size)
 	return rc;
 }
 
-EXPORT int
-ftruncate(int fd, off_t size)
-{
-	return ftruncate64(fd, size);
-}
+SHIM_FTRUNCATE()
 
 static int
 open_file(const char *name, const char *path, int flags, mode_t mode)
@@ -222,29 +204,7 @@ open_file(const char *name, const char *path, int flags, mode_t mode)
 	return fd;
 }
 
-EXPORT int
-open(const char *path, int flags, ...)
-{
-	va_list args;
-	mode_t mode;
-
-	va_start(args, flags);
-	mode = shim_mode(flags, args);
-	va_end(args);
-	return open_file("open", path, flags, mode);
-}
-
-EXPORT int
-open64(const char *path, int flags, ...)
-{
-	va_list args;
-	mode_t mode;
-
-	va_start(args, flags);
-	mode = shim_mode(flags, args);
-	va_end(args);
-	return open_file("open64", path, flags, mode);
-}
+SHIM_OPEN(open_file)
 
 EXPORT int
 unlink(const char *path)

@@ -70,4 +70,41 @@ shim_mode(int flags, va_list args)
 	return (flags & O_CREAT) != 0 ? va_arg(args, mode_t) : 0;
 }
 
+/* Calls that come in pairs, by one function of the shim, which gets the name of
+ * the one that was called. */
+#define SHIM_SYNC(sync_file)                       \
+	EXPORT int fsync(int fd)                   \
+	{                                          \
+		return sync_file(fd, "fsync");     \
+	}                                          \
+	EXPORT int fdatasync(int fd)               \
+	{                                          \
+		return sync_file(fd, "fdatasync"); \
+	}
+
+#define SHIM_OPEN_AS(name, open_file)                       \
+	EXPORT int name(const char *path, int flags, ...)   \
+	{                                                   \
+		va_list args;                               \
+		mode_t mode;                                \
+		va_start(args, flags);                      \
+		mode = shim_mode(flags, args);              \
+		va_end(args);                               \
+		return open_file(#name, path, flags, mode); \
+	}
+#define SHIM_OPEN(open_file) \
+	SHIM_OPEN_AS(open, open_file) SHIM_OPEN_AS(open64, open_file)
+
+/* The name of a call for files that are not large. */
+#define SHIM_PWRITE()                                                        \
+	EXPORT ssize_t pwrite(int fd, const void *buf, size_t len, off_t at) \
+	{                                                                    \
+		return pwrite64(fd, buf, len, at);                           \
+	}
+#define SHIM_FTRUNCATE()                         \
+	EXPORT int ftruncate(int fd, off_t size) \
+	{                                        \
+		return ftruncate64(fd, size);    \
+	}
+
 #endif

@@ -79,7 +79,7 @@ parts_read(struct keys *keys, const struct key *key, bool foreign,
 
 		p->count = i + 1;
 		if ((err = keys_version_read(keys, key, key->versions[i].number,
-			 &p->plain[i], &rec)) != HF_OK ||
+			 &p->plain[i], &rec, why)) != HF_OK ||
 		    (err = part_check(key, &rec, foreign, why)) != HF_OK)
 			return err;
 		p->versions[i].record = secret_view(&p->plain[i]);

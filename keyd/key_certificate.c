@@ -58,12 +58,8 @@ once_certificate(
 	struct version_record rec;
 	enum hf_err err;
 
-	if (key_version_find(key, cc->version) == NULL)
-		return hf_fail(why, HF_ERR_VERSION_NOT_FOUND,
-		    "key %s has no version %llu", key->name,
-		    (unsigned long long)cc->version);
 	if ((err = keys_version_read(
-		 keys, key, (uint32_t)cc->version, &plain, &rec)) != HF_OK)
+		 keys, key, cc->version, &plain, &rec, why)) != HF_OK)
 		return err;
 	if (!cc->any && (err = certificate_check(key, cc, &rec, why)) != HF_OK)
 		return err;

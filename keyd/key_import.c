@@ -40,10 +40,10 @@ import_check(
 	return HF_OK;
 }
 
-/* Writes the version, and the key's record with it. */
+/* Writes the version, and the key's record with it; frees `f`. */
 static enum hf_err
 import_commit(struct keys *keys, const struct key *key,
-    const struct key_record *krec, const struct fresh *f)
+    const struct key_record *krec, struct fresh *f)
 {
 	struct change c = { .keys = keys };
 	char ver[KEY_STORE_NAME];
@@ -56,6 +56,9 @@ import_commit(struct keys *keys, const struct key *key,
 	    (err = newborn_named(&c, f)) == HF_OK)
 		err = change_commit(&c);
 	change_free(&c);
+	if (err != HF_OK)
+		fresh_discard(keys, key->type, f);
+	fresh_free(f);
 	return err;
 }
 
@@ -71,11 +74,7 @@ import_new(
 	if ((err = fresh_make(keys, key->type, key->level, key->key_size, m,
 		 krec.latest_version, &f)) != HF_OK)
 		return err;
-	err = import_commit(keys, key, &krec, f);
-	if (err != HF_OK)
-		fresh_discard(keys, key->type, f);
-	fresh_free(f);
-	return err;
+	return import_commit(keys, key, &krec, f);
 }
 
 /* -- The private half of a version that lacks it -- */
@@ -120,11 +119,7 @@ complete_make(struct keys *keys, const struct key *key,
 	f->rec.creation_time = rec->creation_time;
 	f->rec.destroy_time = rec->destroy_time;
 	f->rec.certificates = rec->certificates;
-	err = import_commit(keys, key, &krec, f);
-	if (err != HF_OK)
-		fresh_discard(keys, key->type, f);
-	fresh_free(f);
-	return err;
+	return import_commit(keys, key, &krec, f);
 }
 
 static enum hf_err
@@ -135,12 +130,8 @@ complete(struct keys *keys, const struct key *key, const struct import_ctx *ic,
 	struct version_record rec;
 	enum hf_err err;
 
-	if (key_version_find(key, ic->version) == NULL)
-		return hf_fail(why, HF_ERR_VERSION_NOT_FOUND,
-		    "key %s has no version %llu", key->name,
-		    (unsigned long long)ic->version);
 	if ((err = keys_version_read(
-		 keys, key, (uint32_t)ic->version, &plain, &rec)) != HF_OK ||
+		 keys, key, ic->version, &plain, &rec, why)) != HF_OK ||
 	    (err = complete_check(key, &rec, ic->material, why)) != HF_OK)
 		return err;
 	return complete_make(keys, key, &rec, ic->material);

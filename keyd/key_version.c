@@ -16,14 +16,18 @@
 /* -- States of versions -- */
 
 enum hf_err
-keys_version_read(struct keys *keys, const struct key *key, uint32_t number,
-    struct secret *plain, struct version_record *rec)
+keys_version_read(struct keys *keys, const struct key *key, uint64_t number,
+    struct secret *plain, struct version_record *rec, struct hf_why *why)
 {
 	struct store_value v = { 0 };
 	char name[KEY_STORE_NAME];
 	enum hf_err err;
 
-	version_store_name(key->id, number, name);
+	if (key_version_find(key, number) == NULL)
+		return hf_fail(why, HF_ERR_VERSION_NOT_FOUND,
+		    "key %s has no version %llu", key->name,
+		    (unsigned long long)number);
+	version_store_name(key->id, (uint32_t)number, name);
 	err = store_get(keys->store, text_of(name), &v);
 	if (err != HF_OK)
 		return err == HF_ERR_NOT_FOUND ? HF_ERR_VERSION_NOT_FOUND : err;
@@ -146,12 +150,8 @@ once_move(
 	struct version_record rec;
 	enum hf_err err;
 
-	if (key_version_find(key, mc->version) == NULL)
-		return hf_fail(why, HF_ERR_VERSION_NOT_FOUND,
-		    "key %s has no version %llu", key->name,
-		    (unsigned long long)mc->version);
 	if ((err = keys_version_read(
-		 keys, key, (uint32_t)mc->version, &plain, &rec)) != HF_OK)
+		 keys, key, mc->version, &plain, &rec, why)) != HF_OK)
 		return err;
 	if ((mc->move->from & 1U << rec.state) == 0)
 		return hf_fail(why, HF_ERR_VERSION_STATE,

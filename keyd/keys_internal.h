@@ -96,9 +96,10 @@ enum hf_err keys_until_done(struct keys *keys, struct hf_text name,
     once_fn *once, void *ctx, struct key **out, struct hf_why *why);
 
 /* The record of a version as the store has it; the caller frees `plain`, into
- * which the record points. */
+ * which the record points. HF_ERR_VERSION_NOT_FOUND when there is none. */
 enum hf_err keys_version_read(struct keys *keys, const struct key *key,
-    uint32_t number, struct secret *plain, struct version_record *rec);
+    uint64_t number, struct secret *plain, struct version_record *rec,
+    struct hf_why *why);
 
 /* What the HSM holds of a version goes when its record has gone. */
 void keys_version_drop_hsm(struct keys *keys, const struct key_version *v);

@@ -204,24 +204,20 @@ plan_session_object(struct session *session, const struct plan *plan,
 
 /* -- Keys that stay -- */
 
-/* Asks until a name is free. */
-static CK_RV
-generate_stay(struct session *session, const struct plan *plan,
-    struct hf_p11_made *made, struct call *call)
+CK_RV
+plan_ask(struct session *session, const struct plan *plan,
+    struct naming *naming, struct hf_p11_made *made, struct call *call)
 {
-	char name[NAME_SIZE];
 	enum hf_err err = HF_ERR_KEY_EXISTS;
 	CK_RV rv;
 
 	for (int try = 0; try < NAME_TRIES; try++) {
-		struct hf_p11_generate_in in = { .make = plan->make,
-			.stay = plan->stay };
-
-		if ((rv = plan_name(session, plan, try, name)) != CKR_OK)
+		if ((rv = plan_name(session, plan, try, naming->room)) !=
+		    CKR_OK)
 			return rv;
-		in.name = text_of(name);
-		err = slot_call(call, session->slot, OP_p11_generate, &in, made,
-		    &session->why);
+		*naming->name = text_of(naming->room);
+		err = slot_call(call, session->slot, naming->op, naming->in,
+		    made, &session->why);
 		if (err != HF_ERR_KEY_EXISTS && err != HF_ERR_NAME_TAKEN)
 			break;
 		slot_done(call);
@@ -230,30 +226,28 @@ generate_stay(struct session *session, const struct plan *plan,
 }
 
 static CK_RV
+generate_stay(struct session *session, const struct plan *plan,
+    struct hf_p11_made *made, struct call *call)
+{
+	struct hf_p11_generate_in in = { .make = plan->make,
+		.stay = plan->stay };
+	struct naming naming = { OP_p11_generate, &in, &in.name, "" };
+
+	return plan_ask(session, plan, &naming, made, call);
+}
+
+static CK_RV
 import_stay(struct session *session, const struct plan *plan,
     struct hf_bytes material, struct hf_bytes public_key,
     struct hf_p11_made *made, struct call *call)
 {
-	char name[NAME_SIZE];
-	enum hf_err err = HF_ERR_KEY_EXISTS;
-	CK_RV rv;
+	struct hf_p11_import_in in = { .make = plan->make,
+		.stay = plan->stay,
+		.material = material,
+		.public_key = public_key };
+	struct naming naming = { OP_p11_import, &in, &in.name, "" };
 
-	for (int try = 0; try < NAME_TRIES; try++) {
-		struct hf_p11_import_in in = { .make = plan->make,
-			.stay = plan->stay,
-			.material = material,
-			.public_key = public_key };
-
-		if ((rv = plan_name(session, plan, try, name)) != CKR_OK)
-			return rv;
-		in.name = text_of(name);
-		err = slot_call(call, session->slot, OP_p11_import, &in, made,
-		    &session->why);
-		if (err != HF_ERR_KEY_EXISTS && err != HF_ERR_NAME_TAKEN)
-			break;
-		slot_done(call);
-	}
-	return rv_of(err);
+	return plan_ask(session, plan, &naming, made, call);
 }
 
 static CK_RV

@@ -5,6 +5,7 @@
 #include "../lib/name.h"
 #include "cryptoki.h"
 #include "session.h"
+#include "slot.h"
 #include "template.h"
 
 /*
@@ -48,6 +49,19 @@ CK_RV plan_uses(struct plan *plan);
 /* A name for a new object with that label: the nth try. */
 CK_RV plan_name(struct session *session, const struct plan *plan, int try,
     char out[NAME_SIZE]);
+
+/* A request for an object that stays: its struct, where the name goes in it,
+ * and the name. */
+struct naming {
+	enum op_id op;
+	void *in;
+	struct hf_text *name;
+	char room[NAME_SIZE];
+};
+
+/* Asks with one name after the other until it is free. */
+CK_RV plan_ask(struct session *session, const struct plan *plan,
+    struct naming *naming, struct hf_p11_made *made, struct call *call);
 
 /* The session object of what the daemon made. */
 CK_RV plan_session_object(struct session *session, const struct plan *plan,

@@ -158,33 +158,21 @@ static CK_RV
 unwrap_as(struct session *session, const struct job *job, struct hf_bytes data,
     struct plan *plan, struct call *call, struct hf_p11_made *made)
 {
-	char name[NAME_SIZE];
-	enum hf_err err = HF_ERR_KEY_EXISTS;
-	CK_RV rv;
+	struct hf_p11_unwrap_in in = { .name = job->key->name,
+		.key_version = job->key->key_version,
+		.data = data,
+		.stay = plan->stay };
+	struct naming naming = { OP_p11_unwrap, &in, &in.target, "" };
+	CK_RV rv = plan_uses(plan);
 
-	if ((rv = plan_uses(plan)) != CKR_OK)
+	if (rv != CKR_OK)
 		return rv;
-	for (int try = 0; try < 4; try++) {
-		struct hf_p11_unwrap_in in = { .name = job->key->name,
-			.key_version = job->key->key_version,
-			.data = data,
-			.make = plan->make,
-			.stay = plan->stay };
-
-		param_fill(job->mech, &job->param, &in.how);
-		if (plan->w.token) {
-			rv = plan_name(session, plan, try, name);
-			if (rv != CKR_OK)
-				return rv;
-			in.target = text_of(name);
-		}
-		err = slot_call(call, session->slot, OP_p11_unwrap, &in, made,
-		    &session->why);
-		if (err != HF_ERR_KEY_EXISTS && err != HF_ERR_NAME_TAKEN)
-			break;
-		slot_done(call);
-	}
-	return rv_of(err);
+	in.make = plan->make;
+	param_fill(job->mech, &job->param, &in.how);
+	if (plan->w.token)
+		return plan_ask(session, plan, &naming, made, call);
+	return rv_of(slot_call(
+	    call, session->slot, OP_p11_unwrap, &in, made, &session->why));
 }
 
 static CK_RV

@@ -206,7 +206,10 @@ static void
 print_policy(void *ctx, const struct policy_info *info)
 {
 	(void)ctx;
-	(void)printf("%s: %zu rules, for", info->name, info->rules);
+	if (strcmp(info->name, "root") == 0) /* no file can be called so */
+		(void)printf("root: everything (built in), for");
+	else
+		(void)printf("%s: %zu rules, for", info->name, info->rules);
 	for (size_t i = 0; i < info->subject_count; i++)
 		(void)printf(" %s", info->subjects[i]);
 	(void)printf("%s\n", info->subject_count == 0 ? " nobody" : "");

@@ -19,16 +19,21 @@ say(struct hf_text *out, char *text)
 	return HF_OK;
 }
 
-/* "45d", or hours for what was today. */
+/* "45d", or hours for what was today, or minutes. */
 static char *
 ago(struct request *rq, uint64_t then, uint64_t now)
 {
+	static const struct {
+		unsigned seconds;
+		char unit;
+	} units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
 	uint64_t seconds = now > then ? now - then : 0;
+	size_t i = 0;
 
-	return seconds >= 86400 ? arena_printf(rq->arena, "%llud",
-				      (unsigned long long)seconds / 86400)
-				: arena_printf(rq->arena, "%lluh",
-				      (unsigned long long)seconds / 3600);
+	while (units[i].seconds > 1 && seconds < units[i].seconds)
+		i++;
+	return arena_printf(rq->arena, "%llu%c",
+	    (unsigned long long)seconds / units[i].seconds, units[i].unit);
 }
 
 /* What new things are made under. */

@@ -649,6 +649,10 @@ policy_look_check(const struct policy_look *look, unsigned caps,
 		policy_decide(
 		    (caps & HF_CAP_LIST) != 0 ? look->list : look->entry, caps,
 		    params, param_count, &grant->caller, verdict);
+	/* Said to who asks policy.test; a refused caller learns nothing. */
+	if (!verdict->allowed && verdict->pattern == NULL && look->valid &&
+	    policy_grant_is_empty(grant))
+		verdict->reason = "no policy is bound to this caller";
 	return verdict->allowed;
 }
 

@@ -425,8 +425,8 @@ read_members(const struct parse *p, const struct hcl_node *block,
 	for (const struct hcl_node *n = block->first; n != NULL; n = n->next) {
 		key = find_path_key(n->key);
 		if (key == NULL)
-			return refuse(
-			    p, n, "a path block has no \"%.60s\"", n->key.ptr);
+			return refuse(p, n,
+			    "a path block has no member \"%.60s\"", n->key.ptr);
 		if (key->read == NULL)
 			return refuse(p, n, "%s: %s", key->name, key->refusal);
 		if (hcl_get(block, key->name) != n)
@@ -566,7 +566,7 @@ read_bind_member(
 		return want_kind(p, n, HCL_STRING);
 	if (!text_is(n->key, "policies"))
 		return refuse(
-		    p, n, "a bind block has no \"%.60s\"", n->key.ptr);
+		    p, n, "a bind block has no member \"%.60s\"", n->key.ptr);
 	bind->policies = n;
 	if (n->count == 0)
 		return refuse(p, n, "policies: a list of names expected");

@@ -82,6 +82,13 @@ store_file_error(sqlite3 *db)
 static enum hf_err
 fail(sqlite3 *db, const char *path, struct hf_why *why)
 {
+	/* "unable to open database file" is what SQLite has for all of these.
+	 */
+	if (db != NULL && (sqlite3_errcode(db) & 0xff) == SQLITE_CANTOPEN &&
+	    sqlite3_system_errno(db) != 0)
+		return hf_fail(why, HF_ERR_STORE,
+		    "store %s cannot be opened: %s", path,
+		    strerror(sqlite3_system_errno(db)));
 	return hf_fail(why, store_file_error(db), "store %s: %s", path,
 	    db == NULL ? "out of memory" : sqlite3_errmsg(db));
 }

@@ -160,6 +160,9 @@ read_keys(const struct audit_question *q, struct keys *out)
 		path = beside;
 	}
 	status = file_read(path, PEM_MAX, &pem);
+	if (status != STATUS_OK && q->key == NULL)
+		(void)fail_usage("--key names the public key where it is not "
+				 "beside the log");
 	if (status != STATUS_OK)
 		return status;
 	if (!keys_read((struct hf_text){ (const char *)pem.ptr, pem.len }, out))

@@ -43,6 +43,9 @@ static const struct {
 	{ HF_ERR_VERSION_TOO_OLD,
 	    "'holdfast key show NAME' tells the minimum versions, which 'key "
 	    "config' sets" },
+	{ HF_ERR_VERSION_IN_USE,
+	    "--force does it all the same; 'holdfast key retire-report NAME' "
+	    "tells what would break" },
 	{ HF_ERR_KEY_DELETED, "'holdfast key undelete NAME' brings it back" },
 	{ HF_ERR_AUDIT,
 	    "the service's own log tells why ('journalctl -u holdfast-keyd')" },

@@ -112,6 +112,10 @@ wrapping_key(struct hf_client *client, struct crypto_key **out)
 	enum hf_err err = hf_transit_wrapping_key(
 	    client, &(struct hf_empty){ 0 }, &reply, &why);
 
+	if (err == HF_ERR_PERMISSION_DENIED)
+		(void)hf_fail(&why, err,
+		    "reading the key to wrap it with (path "
+		    "transit/wrapping_key): permission denied");
 	if (err != HF_OK)
 		return fail_service(err, &why);
 	err = crypto_pem_spki(reply.public_key, spki, sizeof(spki), &len);

@@ -39,6 +39,7 @@ expect "the copy is a store" quiet grep -aq "key/one" "$T/copy.db"
 
 # -- Elsewhere, with a copy of the token --
 stop_daemon
+refuse "no such backup" 1 "$T/none.db cannot be opened: No such file" holdfast restore "$T/none.db"
 here=$T
 elsewhere() { # elsewhere DIR: another service there, with the copy
 	mkdir -p "$1"

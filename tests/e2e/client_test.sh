@@ -43,6 +43,7 @@ expect "policy test allows" quiet holdfast policy test --uid "$(id -u)" 'key rot
 refuse "policy test denies a stranger" 2 "" \
 	holdfast policy test --uid 4242 transit.sign payments
 expect "policy check" quiet holdfast policy check "$T/policy.d"
+has "... and what is built in" "root: everything (built in), for nobody" <(holdfast policy check "$T/policy.d")
 
 # -- The audit log, with the key beside it --
 expect "audit verify" quiet holdfast audit verify "$T/audit.log"

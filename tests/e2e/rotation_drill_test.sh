@@ -147,7 +147,8 @@ quiet holdfast rewrap-file inside "$T/inside" --out "$T/inside.new" --quiet
 is "level hsm: nothing is left" "yes no" "$(verdicts inside)"
 quiet holdfast decrypt inside <(head -1 "$T/inside" | cut -f1)
 is "somebody had a copy" "no no" "$(verdicts inside)"
-has "the report says so" "decrypt 0h ago, by 1 caller" <(holdfast key retire-report inside)
+has "the report says so" "decrypt N ago, by 1 caller" \
+	<(holdfast key retire-report inside | sed -E "s/[0-9]+[ms] ago/N ago/")
 refuse "and its version is not destroyed" 2 version_in_use holdfast key destroy inside --version 1
 
 # -- As the recipe has it --

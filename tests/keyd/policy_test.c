@@ -197,7 +197,8 @@ denies_every_operation_with_an_empty_folder(void **state)
 		assert_false(policy_check(
 		    f->grant, text_of(path), ops[i].cap, NULL, 0, &v));
 		assert_null(v.pattern);
-		assert_string_equal(v.reason, "no rule matches the path");
+		assert_string_equal(
+		    v.reason, "no policy is bound to this caller");
 		assert_int_equal(policy_caps(f->grant, text_of(path)), 0);
 	}
 }
@@ -929,7 +930,7 @@ refuses_what_it_does_not_understand(void **state)
 	    "p.hcl:3: unknown capability \"raed\"");
 	expect_refused(state, PATH("a", "\"READ\""), "unknown capability");
 	expect_refused(state, "path \"a\" { capabilites = [] }",
-	    "a path block has no \"capabilites\"");
+	    "a path block has no member \"capabilites\"");
 	expect_refused(state, "path \"a\" { capabilities = \"read\" }",
 	    "capabilities: a list expected, got a string");
 	expect_refused(state, "path \"a\" { policy = \"rw\" }",
@@ -1048,7 +1049,7 @@ refuses_binds_that_make_no_sense(void **state)
 	expect_refused(state, "bind { subjects = [\"uid:1\"] require = [] }",
 	    "require is empty");
 	expect_refused(state, "bind \"x\" { subjects = [\"uid:1\"] }",
-	    "a bind block has no \"x\"");
+	    "a bind block has no member \"x\"");
 }
 
 static void

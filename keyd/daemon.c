@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <link.h>
 #include <malloc.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -334,56 +333,21 @@ wait_for_hsms(
 	return HF_OK;
 }
 
-/* -- The end of a stop that has none -- */
+/* More than the HSMs' own grace, less than the unit's TimeoutStopSec. */
+enum { LATE_SECONDS = 8 };
 
-enum {
-	LATE_SECONDS = 8, /* more than the HSMs' own grace, less than the
-			     unit's TimeoutStopSec */
-};
-
-static void *
-late_main(void *arg)
-{
-	unsigned seconds = *(unsigned *)arg;
-
-	free(arg);
-	while (seconds > 0)
-		seconds = sleep(seconds);
-	log_error("stopping: a call into the library of an HSM does not come "
-		  "back; the process ends without it");
-	leave(1);
-}
-
+/* How long a stop may take; 0: it ends by itself. */
 static unsigned
 stop_seconds(const struct settings *settings)
 {
 	unsigned ms = 0;
 
+	if (libraries_outside(settings))
+		return 0;
 	for (size_t i = 0; i < settings->hsm_count; i++)
 		if (settings->hsms[i].hsm.deadline_ms > ms)
 			ms = settings->hsms[i].hsm.deadline_ms;
 	return settings->drain_seconds + ms / 1000 + LATE_SECONDS;
-}
-
-/*
- * Nobody can call a thread back from a library that lives inside, and who
- * joins it waits with it. What callers were told is on the disk, as before a
- * crash; what is lost is what was counted of uses in the last seconds.
- */
-static void
-end_in_any_case(const struct settings *settings)
-{
-	unsigned *seconds;
-	pthread_t thread;
-
-	if (libraries_outside(settings) ||
-	    (seconds = malloc(sizeof(*seconds))) == NULL)
-		return;
-	*seconds = stop_seconds(settings);
-	if (pthread_create(&thread, NULL, late_main, seconds) == 0)
-		(void)pthread_detach(thread);
-	else
-		free(seconds);
 }
 
 /* Whether the loader wrote into its code, which is private memory then. */
@@ -442,6 +406,7 @@ static enum hf_err
 run_server(
     struct server *s, const struct settings *settings, struct hf_why *why)
 {
+	unsigned late = stop_seconds(settings);
 	enum hf_err err;
 
 	if ((err = daemon_state_dir(settings, why)) != HF_OK ||
@@ -450,6 +415,8 @@ run_server(
 		return err;
 	if ((err = wait_for_hsms(s, settings, why)) != HF_OK)
 		return err;
+	if (late > 0)
+		leave_unheard(late);
 	chores_begin(s->chores, s);
 	if ((err = start_parts(s, settings, why)) != HF_OK ||
 	    (err = sandbox_complete(settings, why)) != HF_OK)
@@ -463,7 +430,8 @@ run_server(
 	(void)sd_notify(0, "STOPPING=1");
 	log_info("stopping");
 	atomic_store(&s->stopping, true);
-	end_in_any_case(settings);
+	if (late > 0)
+		leave_within(late);
 	transport_stop(s->transport, settings->drain_seconds * 1000);
 	return HF_OK;
 }

@@ -21,4 +21,17 @@ leave(int status)
 	_exit(status);
 }
 
+/*
+ * For a daemon with the library of an HSM inside: a thread that hangs in it
+ * cannot be called back, and whoever joins that thread waits with it. Ends the
+ * process in so many seconds if it is still there. What callers were told is on
+ * the disk, as before a crash; what is lost is what was counted of uses in the
+ * last seconds.
+ */
+void leave_within(unsigned seconds);
+
+/* The same from when on a signal to stop is there that nobody takes, because
+ * the main thread hangs itself. The signals are blocked already. */
+void leave_unheard(unsigned seconds);
+
 #endif

@@ -235,6 +235,18 @@ for function in C_Sign C_GenerateKeyPair; do
 	rm "$P11_FAULTS"
 	ok "the library hangs inside in $function: the daemon stops"
 done
+# A checkpoint of the audit log is signed by the thread that signals go to.
+sed -i 's/checkpoint_seconds = .*/checkpoint_seconds = 1/' "$T/keyd.conf"
+start_daemon
+faults 'C_Sign * hang'
+go_on || fail "keys of level wrapped"
+until_true 20 grep -q ' C_Sign hang ' "$P11_LOG" || fail "no checkpoint"
+kill -TERM "$DAEMON_PID"
+until_true 60 ended || fail "a stop that nobody hears of"
+wait "$DAEMON_PID" || true
+DAEMON_PID=
+rm "$P11_FAULTS"
+ok "the library hangs inside in the main thread: the daemon stops"
 start_daemon
 until_true 20 is_state ready || fail "after a stop: $(status state)"
 expect "and starts again, whole" opens_sealed

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto_x509.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include <openssl/pem.h>
@@ -614,4 +615,43 @@ cert_chain_pem(struct hf_bytes chain, char *out, size_t cap)
 			bio, PEM_STRING_X509, "", der.ptr, (long)der.len) <= 0)
 			return crypto_fail(HF_ERR_CRYPTO);
 	return bio_text(bio, out, cap);
+}
+
+/* -- Whose it is -- */
+
+static X509 *
+certificate_read(struct hf_bytes in, size_t *size)
+{
+	const uint8_t *end = in.ptr;
+	X509 *x;
+
+	if (in.len == 0 || in.len > INT_MAX)
+		return NULL;
+	x = X509_new_ex(crypto_lib(), NULL);
+	if (x == NULL)
+		return NULL;
+	/* It frees what it was given when it fails. */
+	if (d2i_X509(&x, &end, (long)in.len) == NULL)
+		return NULL;
+	*size = (size_t)(end - in.ptr);
+	return x;
+}
+
+enum hf_err
+cert_matches(struct hf_bytes der, struct hf_bytes spki, bool *matches)
+{
+	size_t size = 0;
+	X509 *x = certificate_read(der, &size);
+	uint8_t *own = NULL;
+	int len;
+
+	if (x == NULL || size != der.len) {
+		X509_free(x);
+		return crypto_fail(HF_ERR_BAD_INPUT);
+	}
+	len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &own);
+	*matches = len > 0 && bytes_equal(bytes_of(own, (size_t)len), spki);
+	OPENSSL_free(own);
+	X509_free(x);
+	return crypto_fail(HF_OK);
 }

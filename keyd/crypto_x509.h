@@ -70,4 +70,11 @@ enum hf_err cert_chain_pem(struct hf_bytes chain, char *out, size_t cap);
 /* Takes the first certificate off a chain; false at its end. */
 bool cert_chain_next(struct hf_bytes *chain, struct hf_bytes *cert);
 
+/*
+ * Whether one X.509 certificate, DER, is of the key of that
+ * SubjectPublicKeyInfo; HF_ERR_BAD_INPUT when `der` is no certificate, or more.
+ */
+enum hf_err cert_matches(
+    struct hf_bytes der, struct hf_bytes spki, bool *matches);
+
 #endif

@@ -3,7 +3,6 @@
 
 #include "../lib/bytes.h"
 #include "crypto.h"
-#include "crypto_wrap.h"
 #include "hsm_internal.h"
 #include "hsm_remote.h"
 

@@ -5,7 +5,7 @@
 
 #include "../lib/bytes.h"
 #include "crypto_derive.h"
-#include "crypto_wrap.h"
+#include "crypto_pkcs8.h"
 
 enum { SEED = 32, NONCE_KEY = 32 };
 

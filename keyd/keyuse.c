@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "../lib/bytes.h"
-#include "crypto_wrap.h"
+#include "crypto_pkcs8.h"
 #include "hsm_await.h"
 #include "key_commit.h"
 #include "key_derive.h"

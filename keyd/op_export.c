@@ -4,6 +4,7 @@
  * that were made exportable, at level wrapped; and whole keys, sealed.
  */
 #include "backup_seal.h"
+#include "crypto_pkcs8.h"
 #include "crypto_wrap.h"
 #include "crypto_x509.h"
 #include "handlers.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys from outside. */
-#include "crypto_wrap.h"
 #include "fresh.h"
 #include "handlers.h"
 #include "op_key.h"

@@ -6,7 +6,7 @@
 
 #include "../lib/bytes.h"
 #include "certificates.h"
-#include "crypto_wrap.h"
+#include "crypto_x509.h"
 #include "handlers.h"
 #include "key_use.h"
 
@@ -66,7 +66,7 @@ op_p11_set_certificate(struct request *rq,
 	if (v == NULL)
 		return HF_ERR_VERSION_NOT_FOUND;
 	if (in->certificate.ptr != NULL) {
-		err = crypto_certificate_matches(
+		err = cert_matches(
 		    in->certificate, bytes_of(v->spki, v->spki_len), &matches);
 		if (err != HF_OK)
 			return hf_fail(&rq->why, err,
@@ -158,8 +158,8 @@ op_p11_certificate_set(struct request *rq,
 
 	if (uid == NULL)
 		return HF_ERR_NO_MEMORY;
-	if (crypto_certificate_matches(
-		in->certificate, (struct hf_bytes){ 0 }, &matches) != HF_OK)
+	if (cert_matches(in->certificate, (struct hf_bytes){ 0 }, &matches) !=
+	    HF_OK)
 		return hf_fail(&rq->why, HF_ERR_BAD_INPUT,
 		    "certificate: it is not the DER of a certificate");
 	err = certificate_put(&cs, in->name, &c, uid);

@@ -8,7 +8,7 @@
 #include "op_p11.h"
 
 #include "../lib/bytes.h"
-#include "crypto_wrap.h"
+#include "crypto_pkcs8.h"
 #include "handlers.h"
 #include "key_purpose.h"
 #include "request_policy.h"

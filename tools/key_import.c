@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../keyd/crypto_pkcs8.h"
 #include "../keyd/crypto_wrap.h"
 #include "../lib/bytes.h"
 #include "../lib/client.h"

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "../../keyd/crypto_wrap.h"
+#include "../../keyd/crypto_pkcs8.h"
 #include "../../keyd/crypto_x509.h"
 #include "../../lib/bytes.h"
 

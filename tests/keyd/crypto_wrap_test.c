@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "../../keyd/crypto_pkcs8.h"
 #include "../../keyd/crypto_wrap.h"
 
 #include "crypto_support.h"

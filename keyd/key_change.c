@@ -84,18 +84,11 @@ create_check(const struct key_create *how, struct hf_why *why)
 	return derive_check(how, why);
 }
 
-/*
- * The commit holds only while the name is free and the keyring is as it was
- * found: nothing is sealed by a keyring that is being destroyed. The key that
- * is handed out is opened before: after the commit nothing may fail any more.
- */
-static enum hf_err
-create_commit(struct keys *keys, const struct key_create *how,
-    const struct keyring_info *ring, const struct fresh *f, struct key **out)
+/* The record of a new key. Views into `how` and `id`. */
+static struct key_record
+create_record(
+    const struct key_create *how, const uint8_t id[HSM_ID], uint64_t now)
 {
-	struct change c = { .keys = keys };
-	char name[KEY_STORE_NAME], ver[KEY_STORE_NAME], other[KEY_STORE_NAME];
-	uint8_t id[HSM_ID] = { 0 };
 	struct key_record rec = {
 		.id = bytes_of(id, HSM_ID),
 		.type = how->type->id,
@@ -118,15 +111,33 @@ create_commit(struct keys *keys, const struct key_create *how,
 		.required_context = how->required_context,
 		.audit_context = how->audit_context,
 		.key_size = how->key_size,
-		.creation_time = f->rec.creation_time,
+		.creation_time = now,
 		.auto_rotate_period = how->auto_rotate_period,
 	};
+
+	rec.next_due = plan_due(&rec, NULL, now);
+	return rec;
+}
+
+/*
+ * The commit holds only while the name is free and the keyring is as it was
+ * found: nothing is sealed by a keyring that is being destroyed. The key that
+ * is handed out is opened before: after the commit nothing may fail any more.
+ */
+static enum hf_err
+create_commit(struct keys *keys, const struct key_create *how,
+    const struct keyring_info *ring, const struct fresh *f, struct key **out)
+{
+	struct change c = { .keys = keys };
+	char name[KEY_STORE_NAME], ver[KEY_STORE_NAME], other[KEY_STORE_NAME];
+	uint8_t id[HSM_ID];
+	struct key_record rec;
 	struct key *key = NULL;
 	enum hf_err err;
 
 	if ((err = crypto_random(id, HSM_ID)) != HF_OK)
 		return err;
-	rec.next_due = plan_due(&rec, NULL, f->rec.creation_time);
+	rec = create_record(how, id, f->rec.creation_time);
 	key_store_name(how->name, name);
 	change_require(&c, name, 0);
 	alias_store_name(how->name, other);

@@ -7,9 +7,14 @@
 #include "../lib/bytes.h"
 #include "../lib/ops.h"
 
+enum {
+	PAGE = 64 << 10 /* bytes; all operations in all ways fill half of it */
+};
+
 struct page {
 	char *buf;
 	size_t cap, len;
+	bool full; /* something did not fit: the page is of no use */
 };
 
 __attribute__((format(printf, 2, 3))) static void
@@ -21,18 +26,26 @@ add(struct page *p, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(p->buf + p->len, p->cap - p->len, fmt, ap);
 	va_end(ap);
-	if (n > 0 && (size_t)n < p->cap - p->len)
+	if (n < 0 || (size_t)n >= p->cap - p->len)
+		p->full = true;
+	else
 		p->len += (size_t)n;
 }
 
+/* A number by itself. */
+struct metric {
+	const char *name, *type, *help;
+	uint64_t value;
+};
+
 static void
-add_one(struct page *p, const char *name, const char *type, const char *help,
-    uint64_t value)
+add_one(struct page *p, const struct metric *m)
 {
 	add(p,
 	    "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\n"
 	    "holdfast_%s %llu\n",
-	    name, help, name, type, name, (unsigned long long)value);
+	    m->name, m->help, m->name, m->type, m->name,
+	    (unsigned long long)m->value);
 }
 
 static void
@@ -83,72 +96,95 @@ add_devices(struct page *p, struct server *s)
 		    rows[i].name, rows[i].missing);
 }
 
+static void
+add_transport(struct page *p, struct server *s)
+{
+	struct transport_stats t;
+
+	transport_stats(s->transport, &t);
+
+	/* clang-format off */
+	const struct metric rows[] = {
+		{ "connections",                "gauge",   "Open connections.", t.connections },
+		{ "connections_accepted_total", "counter", "Connections accepted.", t.accepted },
+		{ "connections_refused_total",  "counter", "Connections refused by a limit.", t.refused },
+		{ "requests_total",             "counter", "Requests read.", t.requests },
+		{ "requests_deferred_total",    "counter", "Requests handed to a worker.", t.deferred },
+		{ "requests_busy_total",        "counter", "Requests refused because the queue was full.", t.busy },
+		{ "received_bytes_total",       "counter", "Bytes received.", t.bytes_in },
+		{ "sent_bytes_total",           "counter", "Bytes sent.", t.bytes_out },
+		{ "bad_frames_total",           "counter", "Connections closed because of what they sent.", t.bad_frames },
+		{ "timeouts_total",             "counter", "Connections closed by a deadline.", t.timeouts },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		add_one(p, &rows[i]);
+}
+
+static void
+add_keys(struct page *p, struct server *s)
+{
+	struct hsm_info h;
+
+	hsm_info(hierarchy_hsm(s->hierarchy), &h);
+
+	/* clang-format off */
+	const struct metric rows[] = {
+		{ "uptime_seconds",            "gauge",   "Since the start of the daemon.", server_uptime(s) },
+		{ "keys_cached",               "gauge",   "Opened keys in the cache.", keys_cached(s->keys) },
+		{ "hsm_ready",                 "gauge",   "1 when the HSM answers.", h.state == HSM_READY },
+		{ "hsm_generation",            "counter", "Recoveries of the HSM.", h.generation },
+		{ "hsm_sessions",              "gauge",   "Sessions in the pool.", h.sessions },
+		{ "master_version",            "gauge",   "Version of the master key.", hierarchy_master_version(s->hierarchy) },
+		{ "keyrings_under_old_master", "gauge",   "Keyrings still under an older master key.", hierarchy_rotation_pending(s->hierarchy) },
+		{ "policy_generation",         "counter", "Loads of the policies.", policy_generation(s->policy) },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		add_one(p, &rows[i]);
+}
+
+static void
+add_disk(struct page *p, struct server *s)
+{
+	struct audit_info a;
+	struct store_info st;
+
+	audit_info(s->audit, &a);
+	store_info(s->store, &st);
+
+	/* clang-format off */
+	const struct metric rows[] = {
+		{ "store_commits_total",     "counter", "Commits of the store.", st.commits },
+		{ "store_syncs_total",       "counter", "Groups of commits, each put on the disk by one sync.", st.groups },
+		{ "store_commits_waiting",   "gauge",   "Commits that are not on the disk yet.", st.waiting },
+		{ "audit_lines_total",       "counter", "Lines in the audit chain.", a.sequence },
+		{ "audit_syncs_total",       "counter", "Times that the audit log was put on the disk.", a.syncs },
+		{ "audit_checkpoints_total", "counter", "Signed checkpoints.", a.checkpoint },
+		{ "audit_broken",            "gauge",   "1 when the audit log cannot be written.", a.broken },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		add_one(p, &rows[i]);
+}
+
 enum hf_err
 metrics_text(struct server *s, struct arena *arena, struct hf_text *out)
 {
-	struct page p = { .cap = 65536 };
-	struct transport_stats t;
-	struct audit_info a;
-	struct store_info st;
-	struct hsm_info h;
+	struct page p = { .buf = arena_alloc(arena, PAGE), .cap = PAGE };
 
-	p.buf = arena_alloc(arena, p.cap);
 	if (p.buf == NULL)
 		return HF_ERR_NO_MEMORY;
-	transport_stats(s->transport, &t);
-	store_info(s->store, &st);
-	audit_info(s->audit, &a);
-	hsm_info(hierarchy_hsm(s->hierarchy), &h);
 	add_operations(&p, s);
-	add_one(&p, "uptime_seconds", "gauge", "Since the start of the daemon.",
-	    server_uptime(s));
-	add_one(&p, "connections", "gauge", "Open connections.", t.connections);
-	add_one(&p, "connections_accepted_total", "counter",
-	    "Connections accepted.", t.accepted);
-	add_one(&p, "connections_refused_total", "counter",
-	    "Connections refused by a limit.", t.refused);
-	add_one(&p, "requests_total", "counter", "Requests read.", t.requests);
-	add_one(&p, "requests_deferred_total", "counter",
-	    "Requests handed to a worker.", t.deferred);
-	add_one(&p, "requests_busy_total", "counter",
-	    "Requests refused because the queue was full.", t.busy);
-	add_one(&p, "received_bytes_total", "counter", "Bytes received.",
-	    t.bytes_in);
-	add_one(&p, "sent_bytes_total", "counter", "Bytes sent.", t.bytes_out);
-	add_one(&p, "bad_frames_total", "counter",
-	    "Connections closed because of what they sent.", t.bad_frames);
-	add_one(&p, "timeouts_total", "counter",
-	    "Connections closed by a deadline.", t.timeouts);
-	add_one(&p, "keys_cached", "gauge", "Opened keys in the cache.",
-	    keys_cached(s->keys));
-	add_one(&p, "hsm_ready", "gauge", "1 when the HSM answers.",
-	    h.state == HSM_READY);
+	add_transport(&p, s);
+	add_keys(&p, s);
 	add_devices(&p, s);
-	add_one(&p, "hsm_generation", "counter", "Recoveries of the HSM.",
-	    h.generation);
-	add_one(
-	    &p, "hsm_sessions", "gauge", "Sessions in the pool.", h.sessions);
-	add_one(&p, "master_version", "gauge", "Version of the master key.",
-	    hierarchy_master_version(s->hierarchy));
-	add_one(&p, "keyrings_under_old_master", "gauge",
-	    "Keyrings still under an older master key.",
-	    hierarchy_rotation_pending(s->hierarchy));
-	add_one(&p, "policy_generation", "counter", "Loads of the policies.",
-	    policy_generation(s->policy));
-	add_one(&p, "store_commits_total", "counter", "Commits of the store.",
-	    st.commits);
-	add_one(&p, "store_syncs_total", "counter",
-	    "Groups of commits, each put on the disk by one sync.", st.groups);
-	add_one(&p, "store_commits_waiting", "gauge",
-	    "Commits that are not on the disk yet.", st.waiting);
-	add_one(&p, "audit_lines_total", "counter", "Lines in the audit chain.",
-	    a.sequence);
-	add_one(&p, "audit_syncs_total", "counter",
-	    "Times that the audit log was put on the disk.", a.syncs);
-	add_one(&p, "audit_checkpoints_total", "counter", "Signed checkpoints.",
-	    a.checkpoint);
-	add_one(&p, "audit_broken", "gauge",
-	    "1 when the audit log cannot be written.", a.broken);
+	add_disk(&p, s);
+	if (p.full)
+		return HF_ERR_TOO_LARGE;
 	*out = (struct hf_text){ p.buf, p.len };
 	return HF_OK;
 }

@@ -79,8 +79,12 @@ struct audit_backing {
 	/* SubjectPublicKeyInfo DER of the signing key; 0 length: not yet. */
 	enum hf_err (*public_key)(
 	    void *ctx, uint8_t *out, size_t cap, size_t *len);
+	/* Notes the keys of HSMs that have signed nothing yet, as far as those
+	 * are there. May be NULL. */
+	void (*learn_keys)(void *ctx);
 	/*
-	 * All keys that ever signed this log, the one that does now too: each
+	 * All keys that ever signed this log, the one that does now too, and
+	 * those that learn_keys noted: each
 	 * a length (4 bytes, big-endian) and that many bytes of
 	 * SubjectPublicKeyInfo. NULL: there was never another. Called when
 	 * public_key gives one that it did not give last time.
@@ -117,6 +121,9 @@ enum hf_err audit_set_hash_key(struct audit *audit, const uint8_t key[32]);
 enum { AUDIT_KEYS = 16, AUDIT_KNOWN = 4096 };
 enum hf_err audit_publish_keys(
     const char *path, const struct hf_bytes *spkis, size_t count);
+
+/* An HSM came that may sign one day: its key is noted, and published. */
+void audit_keys_changed(struct audit *audit);
 
 /* A last checkpoint, then close. NULL is fine. */
 void audit_close(struct audit *audit);

@@ -5,6 +5,7 @@
 
 #include "../lib/bytes.h"
 #include "crypto.h"
+#include "log.h"
 
 enum { HEAD_BYTES = 8 + 32 + 8, HASH_KEY = 32 };
 
@@ -64,6 +65,33 @@ key_remember(struct server *s, struct hf_bytes spki)
 	    &(struct store_write){
 		KEYS_NAME, bytes_of(known, len + 4 + spki.len) },
 	    1, NULL);
+}
+
+/* Who verifies elsewhere copies the file when an HSM is added, not in the night
+ * when it works for the first time. */
+static void
+learn_keys(void *ctx)
+{
+	struct server *s = ctx;
+	struct hierarchy_facts rows[2 * HSM_DEVICES];
+	size_t count = hierarchy_devices(s->hierarchy, rows);
+	uint8_t spki[1024];
+	size_t len;
+
+	for (size_t i = 0; i < count; i++) {
+		enum hf_err err;
+
+		if (!rows[i].in_hierarchy || !rows[i].usable)
+			continue;
+		err =
+		    hsm_audit_public(rows[i].hsm, rows[i].audit_id, spki, &len);
+		if (err == HF_OK)
+			err = key_remember(s, bytes_of(spki, len));
+		if (err != HF_OK)
+			log_warning("HSM %s: its audit key will be published "
+				    "when it signs: %s",
+			    rows[i].name, hf_err_sentence(err));
+	}
 }
 
 static enum hf_err
@@ -136,6 +164,7 @@ audit_backing_open(struct server *s, const struct audit_settings *settings,
 		.load = load,
 		.save = save,
 		.public_key = public_key,
+		.learn_keys = learn_keys,
 		.known_keys = known_keys };
 	enum hf_err err;
 

@@ -416,6 +416,17 @@ know_key(struct audit *a)
 	return true;
 }
 
+void
+audit_keys_changed(struct audit *audit)
+{
+	(void)pthread_mutex_lock(&audit->keeping);
+	if (audit->backing.learn_keys != NULL)
+		audit->backing.learn_keys(audit->backing.ctx);
+	audit->have_key = false;
+	(void)know_key(audit);
+	(void)pthread_mutex_unlock(&audit->keeping);
+}
+
 static enum hf_err
 sign(struct audit *a, const struct audit_head *covers, uint64_t number,
     uint8_t signature[64])

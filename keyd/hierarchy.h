@@ -188,7 +188,7 @@ struct hierarchy_facts {
 	bool active;    /* works now */
 	bool usable;    /* could */
 	char phase[16]; /* "": nothing is under way */
-	uint8_t master_id[HSM_ID];
+	uint8_t master_id[HSM_ID], audit_id[HSM_ID];
 	uint64_t master_version;
 	size_t keyrings, missing; /* that it can open, and that it cannot */
 	struct share_facts shares;

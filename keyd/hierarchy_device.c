@@ -418,6 +418,7 @@ facts_of_member(
 	out->in_hierarchy = true;
 	(void)snprintf(out->phase, sizeof(out->phase), "%s", m->phase);
 	memcpy(out->master_id, m->master_id, HSM_ID);
+	memcpy(out->audit_id, m->audit_id, HSM_ID);
 	out->master_version = m->master_version;
 	out->shares = m->shares;
 	out->keyrings = keyrings_of(h, m, &out->missing);

@@ -367,6 +367,7 @@ op_hsm_add(struct request *rq, const struct hf_hsm_add_in *in,
 	if (err != HF_OK)
 		return err;
 	out->name = in->name;
+	audit_keys_changed(rq->server->audit);
 	server_event(rq->server, "hsm.added", arena_text(rq->arena, in->name));
 	return HF_OK;
 }
@@ -443,6 +444,7 @@ op_hsm_migrate(struct request *rq, const struct hf_hsm_migrate_in *in,
 	if (err != HF_OK)
 		return err;
 	out->lost = loss.keys;
+	audit_keys_changed(rq->server->audit);
 	server_event(rq->server, "hsm.migrated", arena_text(rq->arena, in->to));
 	return HF_OK;
 }

@@ -33,6 +33,7 @@ is "hsm add" "right 1" "$(json '"\(.name) \(.keyrings)"' holdfast hsm add right)
 is "and takes part" "standby 1 0" \
 	"$(json '.devices[1] | "\(.role) \(.keyrings) \(.missing)"' holdfast hsm status)"
 has "the audit log tells" '"op":"hsm.add"' "$T/audit.log"
+is "audit.pub has the keys of both, before the other one signs" 2 "$(grep -c BEGIN "$T/audit.pub")"
 is "adding it again changes nothing" 0 "$(json .keyrings holdfast hsm add right)"
 is "a key tells where it lives" left "$(json '.keys[0].hsm' holdfast key show inside)"
 

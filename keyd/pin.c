@@ -273,6 +273,15 @@ pin_write(struct pins *pins, const char *subject, struct pin *pin, bool always)
 	return err;
 }
 
+/* It takes 16 MiB, all of them locked: more than a shell's limit allows. */
+static enum hf_err
+pin_hash(struct hf_bytes pin, const uint8_t salt[SALT], uint8_t out[HASH])
+{
+	enum hf_err err = crypto_scrypt(pin, bytes_of(salt, SALT), out);
+
+	return err == HF_ERR_NO_MEMORY ? HF_ERR_MEMORY_LOCK : err;
+}
+
 /* -- Setting -- */
 
 enum hf_err
@@ -289,10 +298,13 @@ pin_set(struct pins *pins, struct hf_text subject, struct hf_bytes pin,
 		    "(64 hexadecimal digits)");
 	memcpy(name, subject.ptr, subject.len);
 	if ((err = crypto_random(fresh.salt, SALT)) == HF_OK &&
-	    (err = crypto_scrypt(
-		 pin, bytes_of(fresh.salt, SALT), fresh.hash)) == HF_OK)
+	    (err = pin_hash(pin, fresh.salt, fresh.hash)) == HF_OK)
 		err = pin_write(pins, name, &fresh, true);
 	bytes_wipe(&fresh, sizeof(fresh));
+	if (err == HF_ERR_MEMORY_LOCK)
+		return hf_fail(why, err,
+		    "hashing a PIN takes 16 MiB of locked memory, which the "
+		    "service may not have: raise its RLIMIT_MEMLOCK");
 	return err;
 }
 
@@ -337,8 +349,7 @@ judge(struct pins *pins, const char *subject, struct hf_bytes given,
 	pin->failures++;
 	if ((err = pin_write(pins, subject, pin, false)) != HF_OK)
 		return err;
-	if ((err = crypto_scrypt(given, bytes_of(pin->salt, SALT), hash)) !=
-	    HF_OK)
+	if ((err = pin_hash(given, pin->salt, hash)) != HF_OK)
 		return err;
 	right = bytes_equal_ct(bytes_of(hash, HASH), bytes_of(pin->hash, HASH));
 	bytes_wipe(hash, sizeof(hash));

@@ -57,6 +57,8 @@ for n in 1 2 3 4; do
 	holdfast decrypt field "$T/sealed.$n" | cmp - "$T/large" || fail "decrypt $n"
 done
 ok "and right"
+refuse "a PIN wants more when it is hashed, and says what to raise" 2 "16 MiB of locked memory" \
+	holdfast pin set 4242 "$T/pin"
 [ "$(locked)" -le "$(cat "$T/limit")" ] || fail "more is locked than may be"
 ok "within the limit"
 

@@ -217,7 +217,7 @@ audit_backing_unlocked(struct server *s)
 enum hf_err
 audit_backing_publish(struct server *s, const char *path)
 {
-	uint8_t spki[1024];
+	uint8_t spki[SPKI_MAX];
 	size_t len;
 	enum hf_err err = public_key(s, spki, sizeof(spki), &len);
 	struct hf_bytes now = bytes_of(spki, len);

@@ -400,7 +400,7 @@ publish_key(struct audit *a, struct hf_bytes spki)
 static bool
 know_key(struct audit *a)
 {
-	uint8_t spki[1024], id[32];
+	uint8_t spki[SPKI_MAX], id[32];
 	size_t len = 0;
 
 	if (a->backing.public_key(a->backing.ctx, spki, sizeof(spki), &len) !=

@@ -19,7 +19,6 @@
 
 enum {
 	PEM_BYTES = 8192,
-	SPKI_BYTES = 1024,
 	GROUP = 4,    /* characters together, for who writes them down */
 	GROUPS = 10,  /* in a line */
 	SHOWN = 1024, /* a share for people */
@@ -90,7 +89,7 @@ holder_key(const char *path, struct crypto_key **out, struct hf_why *why)
 {
 	static const enum key_type_id types[] = { KEY_RSA_4096, KEY_RSA_3072,
 		KEY_RSA_2048 };
-	uint8_t pem[PEM_BYTES], spki[SPKI_BYTES];
+	uint8_t pem[PEM_BYTES], spki[SPKI_MAX];
 	size_t len = 0, spki_len = 0;
 	enum hf_err err = read_file(path, pem, sizeof(pem), &len, why);
 

@@ -100,10 +100,10 @@ bool crypto_key_is_private(const struct crypto_key *key);
 void crypto_key_free(struct crypto_key *key);
 
 /*
- * SubjectPublicKeyInfo of a key: DER into `out` (1,024 bytes are always enough,
- * *len is set), or from DER to PEM text with a NUL (2,048 are), or from PEM.
- * HF_ERR_BUFFER_TOO_SMALL; HF_ERR_BAD_INPUT for a PEM that is no "PUBLIC KEY"
- * or has something after it. What is in the DER is not looked at: that is
+ * SubjectPublicKeyInfo of a key: DER into `out` (SPKI_MAX bytes are always
+ * enough, *len is set), or from DER to PEM text with a NUL (2,048 are), or from
+ * PEM. HF_ERR_BUFFER_TOO_SMALL; HF_ERR_BAD_INPUT for a PEM that is no "PUBLIC
+ * KEY" or has something after it. What is in the DER is not looked at: that is
  * crypto_key_public's.
  */
 enum hf_err crypto_key_spki(
@@ -197,7 +197,7 @@ enum hf_err crypto_digest_info(const struct hash_type *hash,
 /*
  * SubjectPublicKeyInfo from what an HSM tells of a public key: RSA modulus and
  * exponent (big-endian), or CKA_EC_POINT (a DER OCTET STRING; some HSMs give
- * the bare point: both are taken). `out` takes 1,024 bytes.
+ * the bare point: both are taken). `out` takes SPKI_MAX bytes.
  */
 enum hf_err crypto_spki_rsa(struct hf_bytes modulus, struct hf_bytes exponent,
     uint8_t *out, size_t *len);

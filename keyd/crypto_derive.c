@@ -10,8 +10,6 @@
 OSSL_CLEANUP(EVP_KDF, EVP_KDF_free)
 OSSL_CLEANUP(EVP_KDF_CTX, EVP_KDF_CTX_free)
 
-enum { SPKI_MAX = 1024 };
-
 enum hf_err
 crypto_ecdh(
     const struct crypto_key *key, struct hf_bytes point, struct secret *out)

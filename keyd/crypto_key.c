@@ -15,7 +15,6 @@
 
 enum {
 	DER_MAX = 8192, /* RSA-4096 in PKCS#8 has some 2,400 bytes */
-	SPKI_MAX = 1024,
 	PEM_MAX = 16384,
 	/* As Vault has it for keys of type hmac. */
 	HMAC_KEY_MIN = 32,

@@ -96,7 +96,7 @@ static enum hf_err
 hsm_hmac(struct fresh *f, const struct key_material *from)
 {
 	const struct key_type *mac = key_type_by_id(KEY_HMAC);
-	uint8_t unused[FRESH_SPKI]; /* a MAC key has no public half */
+	uint8_t unused[SPKI_MAX]; /* a MAC key has no public half */
 	size_t len = 0, no_spki = 0;
 	enum hf_err err;
 

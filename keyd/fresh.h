@@ -9,8 +9,6 @@
  * HSM, or brought along, owned until its record is sealed. `rec` points into
  * it.
  */
-enum { FRESH_WRAPPED = 4096, FRESH_SPKI = 1024 };
-
 /*
  * Material from outside, checked: symmetric keys as they are, others as PKCS#8
  * with the public half beside it. Without `key` it is a public half alone;
@@ -18,7 +16,7 @@ enum { FRESH_WRAPPED = 4096, FRESH_SPKI = 1024 };
  */
 struct key_material {
 	struct secret key, hmac;
-	uint8_t spki[FRESH_SPKI];
+	uint8_t spki[SPKI_MAX];
 	size_t spki_len;
 };
 
@@ -27,8 +25,8 @@ void key_material_free(struct key_material *m);
 
 struct fresh {
 	struct secret material, hmac;
-	uint8_t wrapped[FRESH_WRAPPED], hmac_wrapped[FRESH_WRAPPED];
-	uint8_t spki[FRESH_SPKI];
+	uint8_t wrapped[HSM_WRAPPED_MAX], hmac_wrapped[HSM_WRAPPED_MAX];
+	uint8_t spki[SPKI_MAX];
 	uint8_t id[HSM_ID], hmac_id[HSM_ID], wrap_id[HSM_ID], home[HSM_ID];
 	struct hsm *hsm;        /* level hsm: where it is made ... */
 	struct hierarchy *held; /* ... and where it stays until fresh_free() */

@@ -22,7 +22,7 @@ wrap_is_shared(struct link *a, struct link *b, const uint8_t wrap_id[HSM_ID])
 	const struct key_type *mac = key_type_by_id(KEY_HMAC);
 	const struct hash_type *sha256 = hash_sha256();
 	struct hsm_key key = { .type = mac };
-	uint8_t wrapped[4096], spki[1024], one[64], other[64];
+	uint8_t wrapped[HSM_WRAPPED_MAX], spki[SPKI_MAX], one[64], other[64];
 	size_t len = 0, spki_len = 0;
 	bool found = false, same;
 

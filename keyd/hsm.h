@@ -153,7 +153,7 @@ enum hf_err hsm_object_find(
 /* Absent is success. */
 enum hf_err hsm_object_destroy(
     struct hsm *hsm, enum hsm_role role, const uint8_t id[HSM_ID]);
-/* SubjectPublicKeyInfo of the audit key; `out` takes 1,024 bytes.
+/* SubjectPublicKeyInfo of the audit key; `out` takes SPKI_MAX bytes.
  * HF_ERR_NOT_FOUND when there is none; hsm_audit_sign too. */
 enum hf_err hsm_audit_public(
     struct hsm *hsm, const uint8_t id[HSM_ID], uint8_t *out, size_t *len);
@@ -189,9 +189,12 @@ struct hsm_key {
 	struct hf_bytes wrapped; /* AES-KWP (RFC 5649) under it */
 };
 
+/* Bytes of a private key of any type, wrapped (AES-KWP). */
+enum { HSM_WRAPPED_MAX = 4096 };
+
 /*
- * Makes a key inside the HSM and wraps it out. `wrapped` takes 4,096 bytes;
- * *wrapped_len 0 means it is resident. `spki` (1,024 bytes) gets the public
+ * Makes a key inside the HSM and wraps it out. `wrapped` takes HSM_WRAPPED_MAX;
+ * *wrapped_len 0 means it is resident. `spki` (SPKI_MAX bytes) gets the public
  * key of asymmetric types. Tried before it is given out. Not repeated on an
  * unknown outcome: hsm_key_drop() then removes what may have become resident.
  * HF_ERR_HSM_UNINITIALIZED when there is no such wrapping key. hmac_size is 32

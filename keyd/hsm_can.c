@@ -170,7 +170,7 @@ ecdh_compare(struct trial *t, const struct key_type *type,
 	AUTO_SECRET material = { 0 };
 	AUTO_SECRET ours = { 0 };
 	AUTO_SECRET theirs = { 0 };
-	uint8_t spki[1024];
+	uint8_t spki[SPKI_MAX];
 	struct crypto_key *pair;
 	size_t len;
 	enum hf_err err;
@@ -201,7 +201,7 @@ ecdh_trial(struct trial *t)
 	CK_MECHANISM m = mechanism(alg->generate);
 	struct key_template public = { 0 }, private = { 0 };
 	CK_OBJECT_HANDLE a, b;
-	uint8_t spki[1024];
+	uint8_t spki[SPKI_MAX];
 	size_t len;
 	enum hf_err err;
 

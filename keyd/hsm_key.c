@@ -16,7 +16,7 @@
  * Ed25519) becomes a token object instead, never extractable from its birth.
  */
 
-enum { WRAPPED_MAX = 4096, SPKI_MAX = 1024, HMAC_MIN = 32, HMAC_MAX = 512 };
+enum { HMAC_MIN = 32, HMAC_MAX = 512 };
 
 struct key_work {
 	const struct key_type *type;
@@ -188,7 +188,7 @@ key_wrap(struct hsm_call *call, struct key_work *w, CK_OBJECT_HANDLE wrap,
 {
 	CK_MECHANISM m = mechanism(call->hsm->traits.wrap);
 	CK_OBJECT_HANDLE back;
-	CK_ULONG len = WRAPPED_MAX;
+	CK_ULONG len = HSM_WRAPPED_MAX;
 	enum hf_err err = call_check(call,
 	    call->fn->C_WrapKey(
 		call->session, &m, wrap, key, w->wrapped, &len));
@@ -197,7 +197,7 @@ key_wrap(struct hsm_call *call, struct key_work *w, CK_OBJECT_HANDLE wrap,
 		return not_wrappable(call, w);
 	if (err != HF_OK)
 		return err;
-	if (len > WRAPPED_MAX)
+	if (len > HSM_WRAPPED_MAX)
 		return HF_ERR_HSM_REFUSED; /* it claims to have overrun */
 	err = call_check(call,
 	    key_unwrap(call, call->session, w->type, wrap,
@@ -254,7 +254,7 @@ key_wrap_test(struct hsm_call *call, const struct key_type *type,
     CK_OBJECT_HANDLE wrap, bool *wrappable)
 {
 	static const uint8_t id[HSM_ID];
-	uint8_t wrapped[WRAPPED_MAX], spki[SPKI_MAX];
+	uint8_t wrapped[HSM_WRAPPED_MAX], spki[SPKI_MAX];
 	struct key_work w = { .type = type,
 		.alg = hsm_alg_of(type),
 		.size = type->family == FAMILY_HMAC ? HMAC_MIN : type->size,
@@ -516,7 +516,7 @@ hsm_key_import(struct hsm *hsm, const struct key_type *type,
     const uint8_t wrap_id[HSM_ID], const uint8_t id[HSM_ID], uint8_t *wrapped,
     size_t *wrapped_len)
 {
-	uint8_t blob[WRAPPED_MAX], spki[SPKI_MAX];
+	uint8_t blob[HSM_WRAPPED_MAX], spki[SPKI_MAX];
 	AUTO_SECRET kek = { 0 };
 	struct import_work w = { .material = material,
 		.key = { .type = type,

@@ -16,7 +16,7 @@
 
 struct pair {
 	CK_OBJECT_HANDLE public, private;
-	uint8_t spki[1024];
+	uint8_t spki[SPKI_MAX];
 	size_t spki_len;
 };
 

@@ -8,10 +8,8 @@
 #include "crypto.h"
 #include "hsm_internal.h"
 
-/* Room that hsm.h promises, and what nothing in it exceeds. */
+/* What a probe (hsm_probe.h) does not exceed. */
 enum {
-	WRAPPED_ROOM = 4096,
-	SPKI_ROOM = 1024,
 	PROBE_ROWS = 256,
 	PROBE_QUIRKS = 64,
 };
@@ -111,7 +109,7 @@ remote_audit_public(
 	struct hsm_job job = job_of(JOB_AUDIT_PUBLIC, id);
 	enum hf_err err;
 
-	job_out(&job, 0, out, SPKI_ROOM);
+	job_out(&job, 0, out, SPKI_MAX);
 	err = job_do(hsm, &job);
 	if (err == HF_OK)
 		*len = job.len[0];
@@ -174,8 +172,8 @@ remote_key_make(struct hsm *hsm, const struct key_type *type, size_t hmac_size,
 	job.key.type = type;
 	job.number = hmac_size;
 	memcpy(job.key.wrap_id, wrap_id, HSM_ID);
-	job_out(&job, 0, wrapped, WRAPPED_ROOM);
-	job_out(&job, 1, spki, SPKI_ROOM);
+	job_out(&job, 0, wrapped, HSM_WRAPPED_MAX);
+	job_out(&job, 1, spki, SPKI_MAX);
 	err = job_do(hsm, &job);
 	if (err != HF_OK)
 		return err;
@@ -197,7 +195,7 @@ remote_key_import(struct hsm *hsm, const struct key_type *type,
 	memcpy(job.key.wrap_id, wrap_id, HSM_ID);
 	job.in[0] = material;
 	job.in[1] = public_half;
-	job_out(&job, 0, wrapped, WRAPPED_ROOM);
+	job_out(&job, 0, wrapped, HSM_WRAPPED_MAX);
 	err = job_do(hsm, &job);
 	if (err == HF_OK)
 		*wrapped_len = job.len[0];

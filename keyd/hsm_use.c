@@ -11,7 +11,6 @@
 
 enum {
 	SIGNATURE_MAX = 512,
-	SPKI_MAX = 1024,
 	PKCS1_OVERHEAD = 11, /* RFC 8017, section 9.2 */
 	PSS_OVERHEAD = 2,    /* section 9.1.1: 0x01 and 0xbc */
 };

@@ -59,7 +59,6 @@ static enum hf_err
 show_version(
     struct request *rq, const struct key_version *v, struct hf_key_version *out)
 {
-	enum { PEM_MAX = 2048 };
 	char *pem, *chain;
 	enum hf_err err;
 
@@ -73,11 +72,11 @@ show_version(
 	};
 	if ((err = show_hsms(rq, v, &out->hsm)) != HF_OK || v->spki_len == 0)
 		return err;
-	pem = request_alloc(rq, PEM_MAX);
+	pem = request_alloc(rq, SPKI_PEM_MAX);
 	if (pem == NULL)
 		return HF_ERR_NO_MEMORY;
 	if ((err = crypto_spki_pem(
-		 bytes_of(v->spki, v->spki_len), pem, PEM_MAX)) != HF_OK)
+		 bytes_of(v->spki, v->spki_len), pem, SPKI_PEM_MAX)) != HF_OK)
 		return err;
 	out->public_key = text_of(pem);
 	if (v->chain_len == 0)

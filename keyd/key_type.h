@@ -83,6 +83,13 @@ key_type_limit(const struct key_type *type)
 	    : 0;
 }
 
+/* Of the public half of a key of any type: a SubjectPublicKeyInfo (RFC 5280,
+ * section 4.1.2.7). That of RSA-4096 has 550 bytes. */
+enum {
+	SPKI_MAX = 1024,     /* bytes of DER */
+	SPKI_PEM_MAX = 2048, /* as PEM, with a NUL */
+};
+
 extern const struct key_type key_types[];
 extern const size_t key_types_count;
 

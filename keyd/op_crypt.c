@@ -548,10 +548,9 @@ static enum hf_err
 pair_public(struct request *rq, const struct key_type *type,
     struct hf_bytes pkcs8, struct hf_text *out)
 {
-	enum { SPKI = 1024, PEM = 2048 };
 	struct crypto_key *key;
-	uint8_t spki[SPKI];
-	char *pem = request_alloc(rq, PEM);
+	uint8_t spki[SPKI_MAX];
+	char *pem = request_alloc(rq, SPKI_PEM_MAX);
 	size_t len;
 	enum hf_err err;
 
@@ -562,7 +561,7 @@ pair_public(struct request *rq, const struct key_type *type,
 	err = crypto_key_spki(key, spki, sizeof(spki), &len);
 	crypto_key_free(key);
 	if (err == HF_OK)
-		err = crypto_spki_pem(bytes_of(spki, len), pem, PEM);
+		err = crypto_spki_pem(bytes_of(spki, len), pem, SPKI_PEM_MAX);
 	if (err == HF_OK)
 		*out = text_of(pem);
 	return err;

@@ -66,8 +66,6 @@ other_key(struct request *rq, const struct other *other, struct key **out,
 
 /* -- A key by agreement -- */
 
-enum { SPKI_MAX = 1024 };
-
 /* The point at the end of a public key of that type, on its curve. */
 static enum hf_err
 peer_point(struct request *rq, const struct key_type *type, struct hf_bytes pem,

@@ -12,8 +12,6 @@
 
 #include "../lib/bytes.h"
 
-enum { SPKI_MAX = 1024, SPKI_PEM_MAX = 2048 };
-
 enum format { RAW, DER, PEM, DEFAULT };
 
 static enum format

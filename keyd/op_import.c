@@ -7,14 +7,14 @@
 
 #include "../lib/bytes.h"
 
-enum { PEM_MAX = 2048, HMAC_KEY = 32 };
+enum { HMAC_KEY = 32 };
 
 enum hf_err
 op_transit_wrapping_key(struct request *rq, const struct hf_empty *in,
     struct hf_wrapping_key_out *out)
 {
-	uint8_t spki[WRAPPING_KEY_SPKI];
-	char *pem = request_alloc(rq, PEM_MAX);
+	uint8_t spki[SPKI_MAX];
+	char *pem = request_alloc(rq, SPKI_PEM_MAX);
 	bool made;
 	size_t len;
 	enum hf_err err;
@@ -24,7 +24,8 @@ op_transit_wrapping_key(struct request *rq, const struct hf_empty *in,
 		return HF_ERR_NO_MEMORY;
 	if ((err = wrapping_key_public(rq->server, spki, &len, &made)) !=
 		HF_OK ||
-	    (err = crypto_spki_pem(bytes_of(spki, len), pem, PEM_MAX)) != HF_OK)
+	    (err = crypto_spki_pem(bytes_of(spki, len), pem, SPKI_PEM_MAX)) !=
+		HF_OK)
 		return err;
 	rq->audit_sync = rq->audit_sync || made;
 	out->public_key = text_of(pem);

@@ -43,7 +43,7 @@ material_check(struct request *rq, const struct key_type *type,
 		return hf_fail(&rq->why, err,
 		    "the material is not the PKCS#8 DER of a key of type %s",
 		    type->name);
-	err = crypto_key_spki(pair, spki, FRESH_SPKI, spki_len);
+	err = crypto_key_spki(pair, spki, SPKI_MAX, spki_len);
 	crypto_key_free(pair);
 	return err;
 }
@@ -69,7 +69,7 @@ p11_make_session(struct request *rq, const struct hf_p11_make *make,
     bool inside, struct hf_bytes material, struct hf_p11_made *out)
 {
 	const struct key_type *type;
-	uint8_t *spki = request_alloc(rq, FRESH_SPKI);
+	uint8_t *spki = request_alloc(rq, SPKI_MAX);
 	uint64_t uses;
 	size_t len;
 	enum hf_err err;

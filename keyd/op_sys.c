@@ -465,7 +465,7 @@ op_audit_status(struct request *rq, const struct hf_empty *in,
 {
 	struct server *s = rq->server;
 	struct hierarchy_device device;
-	uint8_t spki[1024], *head;
+	uint8_t spki[SPKI_MAX], *head;
 	struct audit_info info;
 	size_t len;
 	char *pem;
@@ -476,7 +476,7 @@ op_audit_status(struct request *rq, const struct hf_empty *in,
 		return HF_ERR_DEFER;
 	audit_info(s->audit, &info);
 	head = request_alloc(rq, sizeof(info.head));
-	pem = request_alloc(rq, 2048);
+	pem = request_alloc(rq, SPKI_PEM_MAX);
 	if (head == NULL || pem == NULL)
 		return HF_ERR_NO_MEMORY;
 	memcpy(head, info.head, sizeof(info.head));
@@ -489,7 +489,8 @@ op_audit_status(struct request *rq, const struct hf_empty *in,
 	hierarchy_active(s->hierarchy, &device);
 	if (hsm_audit_public(device.hsm, device.audit_id, spki, &len) ==
 		HF_OK &&
-	    (err = crypto_spki_pem(bytes_of(spki, len), pem, 2048)) == HF_OK)
+	    (err = crypto_spki_pem(bytes_of(spki, len), pem, SPKI_PEM_MAX)) ==
+		HF_OK)
 		out->public_key = text_of(pem);
 	return sys_text(rq, info.file, &out->file);
 }

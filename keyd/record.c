@@ -3,6 +3,7 @@
 
 #include "../lib/bytes.h"
 #include "context_names.h"
+#include "hsm.h"
 
 /* clang-format off */
 enum { VERSION_MAX = 0xffffff };
@@ -91,12 +92,12 @@ SCHEMA_PUBLIC(version_schema, version_record,
 	F(version_record, "material",         material,         0, 8192, SECRET, NULL, ""),
 	F(version_record, "hmac",             hmac,             0, 64, SECRET, NULL, ""),
 	F(version_record, "hsm_id",           hsm_id,           16, 16, 0, NULL, ""),
-	F(version_record, "hsm_wrapped",      hsm_wrapped,      0, 4096, 0, NULL, ""),
+	F(version_record, "hsm_wrapped",      hsm_wrapped,      0, HSM_WRAPPED_MAX, 0, NULL, ""),
 	F(version_record, "hsm_hmac_id",      hsm_hmac_id,      16, 16, 0, NULL, ""),
-	F(version_record, "hsm_hmac_wrapped", hsm_hmac_wrapped, 0, 4096, 0, NULL, ""),
+	F(version_record, "hsm_hmac_wrapped", hsm_hmac_wrapped, 0, HSM_WRAPPED_MAX, 0, NULL, ""),
 	F(version_record, "wrap_id",          wrap_id,          16, 16, 0, NULL, ""),
 	F(version_record, "hsm_home",         hsm_home,         16, 16, 0, NULL, ""),
-	F(version_record, "spki",             spki,             0, 1024, 0, NULL, ""),
+	F(version_record, "spki",             spki,             0, SPKI_MAX, 0, NULL, ""),
 	F(version_record, "certificates",     certificates,     0, 16384, 0, NULL, ""));
 
 SCHEMA_PUBLIC(alias_schema, alias_record,
@@ -124,7 +125,7 @@ SCHEMA_PUBLIC(session_schema, session_record,
 	F(session_record, "type",     type,     1, 1000, REQUIRED, NULL, ""),
 	F(session_record, "uses",     uses,     0, UINT32_MAX, REQUIRED, NULL, ""),
 	F(session_record, "material", material, 1, 8192, SECRET | REQUIRED, NULL, ""),
-	F(session_record, "spki",     spki,     0, 1024, 0, NULL, ""));
+	F(session_record, "spki",     spki,     0, SPKI_MAX, 0, NULL, ""));
 
 SCHEMA_PUBLIC(pin_schema, pin_record,
 	F(pin_record, "salt",     salt,     16, 16, REQUIRED, NULL, ""),

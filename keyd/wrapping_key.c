@@ -9,15 +9,13 @@
 #include "crypto_wrap.h"
 #include "record.h"
 
-enum { WRAPPED_MAX = 4096 };
-
 static const struct hf_text store_name = { "wrapping-key", 12 };
 
 struct wrapping_key {
 	struct hsm_key key;
 	uint8_t home[HSM_ID]; /* the HSM where it was born */
-	uint8_t wrapped[WRAPPED_MAX];
-	uint8_t spki[WRAPPING_KEY_SPKI];
+	uint8_t wrapped[HSM_WRAPPED_MAX];
+	uint8_t spki[SPKI_MAX];
 	size_t spki_len;
 };
 

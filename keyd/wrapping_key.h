@@ -11,9 +11,9 @@
  * wrapped by the HSM (or resident in it), under wrapping-key in the store. What
  * is here blocks and belongs on a worker.
  */
-enum { WRAPPING_KEY_SPKI = 1024, WRAPPING_KEY_BYTES = 512 };
+enum { WRAPPING_KEY_BYTES = 512 };
 
-/* SubjectPublicKeyInfo, WRAPPING_KEY_SPKI bytes. *made: it is new. */
+/* SubjectPublicKeyInfo, SPKI_MAX bytes. *made: it is new. */
 enum hf_err wrapping_key_public(
     struct server *server, uint8_t *out, size_t *len, bool *made);
 

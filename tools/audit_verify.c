@@ -14,7 +14,7 @@
 #include "option.h"
 #include "tool.h"
 
-enum { FILES = 256, PEM_MAX = 16384, SPKI_MAX = 1024 };
+enum { FILES = 256, PEM_MAX = 16384 };
 
 struct audit_question {
 	const char *files[FILES];

@@ -15,7 +15,7 @@
 #include "request.h"
 #include "result.h"
 
-enum { KEY_FILE_MAX = 16384, WRAPPED_MAX = 16384, PUBLIC_MAX = 1024 };
+enum { KEY_FILE_MAX = 16384, WRAPPED_MAX = 16384 };
 
 /*
  * The fields of both operations that hold the key, and the type where it is to
@@ -69,7 +69,7 @@ tell_type(struct hf_bytes pkcs8, struct hf_bytes spki, struct hf_text *type)
 static void
 tell_public_type(struct hf_text pem, struct hf_text *type)
 {
-	uint8_t spki[PUBLIC_MAX];
+	uint8_t spki[SPKI_MAX];
 	size_t len;
 
 	if (crypto_pem_spki(pem, spki, sizeof(spki), &len) == HF_OK)
@@ -108,7 +108,7 @@ wrapping_key(struct hf_client *client, struct crypto_key **out)
 {
 	struct hf_wrapping_key_out reply;
 	struct hf_why why = { "" };
-	uint8_t spki[PUBLIC_MAX];
+	uint8_t spki[SPKI_MAX];
 	size_t len;
 	enum hf_err err = hf_transit_wrapping_key(
 	    client, &(struct hf_empty){ 0 }, &reply, &why);

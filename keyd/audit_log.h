@@ -96,6 +96,7 @@ size_t audit_put_uint(char *out, uint64_t v);
 enum hf_err audit_hash_value(
     struct audit *audit, struct hf_bytes value, uint8_t out[32]);
 
+/* Seconds of a clock that nobody sets. */
 time_t audit_monotonic(void);
 
 /* With `lock` held: appends also while the log is broken. */
@@ -182,6 +183,7 @@ struct audit_reader {
 	char buf[2 * AUDIT_LONGEST];
 };
 
+/* Begins at `offset`; the descriptor stays the caller's. */
 void audit_reader_start(struct audit_reader *r, int fd, off_t offset);
 
 /*

@@ -28,6 +28,11 @@ struct batch {
 	size_t *results_count;
 };
 
+/*
+ * The items one by one, or the one outside of a batch. HF_ERR_MISSING_FIELD
+ * with `missing` when there is neither, HF_ERR_BATCH_AND_SINGLE for both,
+ * HF_ERR_EMPTY_BATCH, and HF_ERR_DEFER for a batch that is a worker's.
+ */
 enum hf_err batch_run(struct request *rq, const struct batch *b);
 
 /*

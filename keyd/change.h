@@ -20,6 +20,7 @@ struct change {
 	uint64_t revision; /* of the commit, once it was made */
 };
 
+/* Also after a commit. An all-zero one is fine. */
 void change_free(struct change *c);
 
 /* The key of the store must still have that revision; 0: must not exist. */
@@ -62,6 +63,10 @@ enum hf_err change_delete_version(
 void key_version_forget_uses(
     const struct key *key, const struct key_version *v);
 
+/*
+ * store_commit_change() of all this, with its errors: HF_ERR_STORE_CONFLICT
+ * when something is not as it was read.
+ */
 enum hf_err change_commit(struct change *c);
 
 #endif

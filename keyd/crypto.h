@@ -94,6 +94,7 @@ enum hf_err crypto_key_private(const struct key_type *type,
 enum hf_err crypto_key_public(
     const struct key_type *type, struct hf_bytes spki, struct crypto_key **out);
 
+/* Whether it has a private half here. */
 bool crypto_key_is_private(const struct crypto_key *key);
 
 /* NULL is fine. A key may be used by many threads; free it when none does. */
@@ -101,10 +102,10 @@ void crypto_key_free(struct crypto_key *key);
 
 /*
  * SubjectPublicKeyInfo of a key: DER into `out` (SPKI_MAX bytes are always
- * enough, *len is set), or from DER to PEM text with a NUL (2,048 are), or from
- * PEM. HF_ERR_BUFFER_TOO_SMALL; HF_ERR_BAD_INPUT for a PEM that is no "PUBLIC
- * KEY" or has something after it. What is in the DER is not looked at: that is
- * crypto_key_public's.
+ * enough, *len is set), or from DER to PEM text with a NUL (SPKI_PEM_MAX are),
+ * or from PEM. HF_ERR_BUFFER_TOO_SMALL; HF_ERR_BAD_INPUT for a PEM that is no
+ * "PUBLIC KEY" or has something after it. What is in the DER is not looked at:
+ * that is crypto_key_public's.
  */
 enum hf_err crypto_key_spki(
     const struct crypto_key *key, uint8_t *out, size_t cap, size_t *len);

@@ -22,10 +22,12 @@ struct deadline_queue {
 	uint64_t ms;          /* 0: such deadlines never expire */
 };
 
+/* `ms`: how long each of them runs; 0: for ever. */
 void deadline_queue_init(struct deadline_queue *q, uint64_t ms);
 
 /* Arms it, or arms it anew, to expire `ms` after `now`. */
 void deadline_arm(struct deadline_queue *q, struct deadline *d, uint64_t now);
+/* One that is not armed is fine. */
 void deadline_disarm(struct deadline *d);
 
 static inline bool

@@ -61,6 +61,10 @@ struct exchange_pool {
 	struct peers *peers;
 };
 
+/*
+ * `keep`: how many free ones stay. Each has an arena of `first` bytes to begin
+ * with and `limit` at most, from `cache`.
+ */
 void exchange_pool_init(struct exchange_pool *pool, unsigned keep, size_t first,
     size_t limit, struct arena_cache *cache, struct peers *peers);
 void exchange_pool_clear(struct exchange_pool *pool);

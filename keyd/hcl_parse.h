@@ -24,6 +24,8 @@ struct hcl_parser {
 enum hf_err hcl_refuse(const struct hcl_parser *p, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* An empty one, of the line where the parser is; it lives as long as the file.
+ * Refused when the file has HCL_NODES_MAX already. */
 enum hf_err hcl_node_new(
     struct hcl_parser *p, enum hcl_kind kind, struct hcl_node **out);
 

@@ -137,6 +137,7 @@ enum hf_err keyring_destroy(struct hierarchy *h, struct hf_text name);
 enum hf_err hierarchy_rotate_master(struct hierarchy *h, bool destroy_old,
     uint64_t *version, uint64_t *keyrings, struct hf_why *why);
 
+/* Counts up from 1; 0: there is none yet. */
 uint64_t hierarchy_master_version(struct hierarchy *h);
 /* Keyrings whose key still is under an older master than it is to be. */
 uint64_t hierarchy_rotation_pending(struct hierarchy *h);

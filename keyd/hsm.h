@@ -115,6 +115,7 @@ const char *hsm_state_name(enum hsm_state state);
 /* What the setting `sessions` comes to. */
 unsigned hsm_sessions_wanted(unsigned setting);
 
+/* Any number of bytes from the HSM's generator. */
 enum hf_err hsm_random(struct hsm *hsm, uint8_t *out, size_t len);
 /* For those who have another HSM: waits for its turn, or for an HSM that was
  * lost, no longer than `ms` milliseconds. */

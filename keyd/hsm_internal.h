@@ -353,6 +353,8 @@ enum hf_err known_answers(struct hsm *hsm, struct hf_why *why);
 /* Whether the token still gives the known answer, in this session. */
 bool known_healthy(struct hsm_call *call);
 
+/* Notes what is odd about this HSM, for the log and the probe; of more than
+ * QUIRKS_MAX the rest is lost. */
 void quirk_add(struct hsm *hsm, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

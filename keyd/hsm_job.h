@@ -69,6 +69,7 @@ struct job_row {
 	enum hf_err (*run)(struct hsm *hsm, struct hsm_job *job);
 };
 
+/* The row of a job; `op` is one of them. */
 const struct job_row *job_row(enum job_op op);
 
 /* Does a job, here; it waits for its turn no longer than `budget_ms`. */

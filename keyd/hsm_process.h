@@ -47,6 +47,7 @@ void hsm_process_close(struct hsm_process *p);
  */
 enum hf_err hsm_process_do(struct hsm_process *p, struct hsm_job *job);
 
+/* As the functions of hsm.h. */
 enum hf_err hsm_process_wait_ready(struct hsm_process *p, unsigned ms);
 void hsm_process_info(struct hsm_process *p, struct hsm_info *out);
 unsigned hsm_process_can(struct hsm_process *p);

@@ -54,6 +54,7 @@ void hsm_ring_begin(struct hsm_ring *ring, uint64_t epoch);
  * they look (hsm_await.h). Waits for nothing that the process had. */
 void hsm_ring_end(struct hsm_ring *ring);
 
+/* The eventfd of a port, for the poll of its owner; it stays the ring's. */
 int hsm_ring_port(const struct hsm_ring *ring, unsigned port);
 /* Before and after the owner of the port sleeps. */
 void hsm_ring_sleep(struct hsm_ring *ring, unsigned port);

@@ -27,7 +27,10 @@ struct ring_memory {
 	alignas(4096) uint8_t cell[RING_CELLS][RING_ROOM];
 };
 
-struct ring_memory *ring_map(int fd); /* NULL: cannot */
+/* For as long as the process lives, or munmap(2). NULL: cannot. */
+struct ring_memory *ring_map(int fd);
+
+/* Wakes as many threads as sleep on that futex, in either process. */
 void ring_wake(_Atomic uint32_t *word, int count);
 /* One of those that sleep at `tail`, if there are any. */
 void ring_wake_one(struct ring_memory *m);

@@ -118,6 +118,8 @@ struct subject {
 	char *text; /* owned */
 };
 
+/* "uid:33", "exe:/usr/sbin/sshd", ... HF_ERR_BAD_VALUE with a sentence in
+ * `why`; subject_free() what succeeded. */
 enum hf_err subject_parse(
     struct hf_text text, struct subject *out, struct hf_why *why);
 void subject_free(struct subject *subject);
@@ -126,6 +128,7 @@ void subject_free(struct subject *subject);
 enum { SUBJECT_USER_MAX = 256 };
 enum hf_err subject_user_name(uid_t uid, char out[SUBJECT_USER_MAX]);
 
+/* Whether the subject is that caller, or one of its groups. */
 bool subject_names(const struct subject *subject, const struct identity *id);
 
 /*

@@ -13,6 +13,7 @@
  */
 struct identities;
 
+/* HF_ERR_NO_MEMORY. */
 enum hf_err identities_new(struct identities **out);
 /* When all identities are gone. NULL is fine. */
 void identities_free(struct identities *known);

@@ -32,6 +32,7 @@ struct inbox {
 	bool awake;             /* the thread knows, or will in a moment */
 };
 
+/* HF_ERR_SYSTEM without a descriptor. The caller adds it to epoll. */
 enum hf_err inbox_open(struct inbox *inbox);
 void inbox_close(struct inbox *inbox);
 

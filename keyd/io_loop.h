@@ -39,6 +39,7 @@ struct io_group {
 	struct io_shared shared;
 };
 
+/* Descriptors and buffers; no thread yet. HF_ERR_SYSTEM, HF_ERR_NO_MEMORY. */
 enum hf_err io_loop_new(struct io_group *group, struct io_loop **out);
 
 /* Starts its thread. */

@@ -23,6 +23,7 @@ struct derived {
 #define AUTO_DERIVED __attribute__((__cleanup__(derived_free))) struct derived
 void derived_free(struct derived *d);
 
+/* `out` is all zero before, and freed by the caller whatever comes of it. */
 enum hf_err derived_aead(const struct key *key, const struct key_version *v,
     struct hf_bytes context, struct derived *out);
 

@@ -35,6 +35,8 @@ enum hf_err listener_open_unix(
  */
 enum hf_err listener_open_systemd(struct listener *out, struct hf_why *why);
 
+/* Reads certificates and key, and listens. HF_ERR_BAD_SETTINGS,
+ * HF_ERR_SYSTEM. */
 enum hf_err listener_open_tls(const struct transport_tls *settings,
     struct listener *out, struct hf_why *why);
 

@@ -13,6 +13,8 @@ enum log_level {
 	LOG_LEVEL_DEBUG
 };
 
+/* What is less important than this level is not written; info at first. Any
+ * thread. */
 void log_set_level(enum log_level level);
 enum log_level log_threshold(void);
 void log_line(enum log_level level, const char *fmt, ...)

@@ -33,6 +33,7 @@ enum hf_err newborns_list(struct keys *keys, struct newborns **out);
  * next call. One call at a time. */
 void newborns_destroy(struct keys *keys, struct newborns *list);
 
+/* NULL is fine. What is written down stays so. */
 void newborns_free(struct newborns *list);
 
 #endif

@@ -38,10 +38,12 @@ bool p11_may(struct request *rq, const char *prefix, const char *suffix,
 enum hf_err p11_object_ids(struct request *rq, const struct key *key,
     const struct key_version *v, uint8_t **out);
 
+/* keyuse_of() without a context: PKCS#11 knows no derived keys. */
 struct keyuse p11_keyuse(const struct request *rq);
 /* For a request that uses a private key once, and nothing else that takes
  * long: an I/O thread may linger for it. */
 struct keyuse p11_keyuse_once(const struct request *rq);
+/* HF_ERR_BAD_ALGORITHM, with `what` as the sentence. */
 enum hf_err p11_refuse(struct request *rq, const char *what);
 
 /* The version of rq->key that is asked for: select_new() and select_old(). */

@@ -26,6 +26,7 @@ struct pins;
 
 enum { PIN_ATTEMPTS = 10 };
 
+/* Learns from the store who has one. Store and hierarchy stay the caller's. */
 enum hf_err pins_open(
     struct store *store, struct hierarchy *h, struct pins **out);
 /* NULL is fine. */

@@ -65,6 +65,7 @@
  */
 struct policy_store;
 
+/* Loads the folder, as policy_reload(). HF_ERR_BAD_POLICY. */
 enum hf_err policy_open(
     const char *folder, struct policy_store **out, struct hf_why *why);
 void policy_close(struct policy_store *ps);
@@ -76,6 +77,7 @@ void policy_close(struct policy_store *ps);
  */
 enum hf_err policy_reload(struct policy_store *ps, struct hf_why *why);
 
+/* Counts up with each load. Any thread, without a lock. */
 uint64_t policy_generation(const struct policy_store *ps);
 
 /*

@@ -44,6 +44,7 @@ struct timeline_kept {
 	bool same_boot;     /* the machine has not been booted since */
 };
 
+/* Both clocks, one right after the other. */
 struct moment moment_now(void);
 
 /* `kept` NULL: nothing was. Returns the milliseconds of a leap; 0: none. */

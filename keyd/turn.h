@@ -45,6 +45,8 @@ struct turn {
 /* Whether a frame of that many bytes can be added. */
 bool turn_fits(const struct turn *turn, size_t size);
 
+/* Copies a frame, which fits. Replies of one connection in a row are one part.
+ */
 void turn_add(struct turn *turn, struct connection *conn, enum frame_kind kind,
     const uint8_t id[FRAME_ID], struct hf_bytes body, bool audited);
 

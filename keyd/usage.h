@@ -51,6 +51,7 @@ struct usages;
 struct usage_key;
 struct usage;
 
+/* Reads nothing yet. Store and hierarchy stay the caller's. */
 enum hf_err usages_new(
     struct store *store, struct hierarchy *h, struct usages **out);
 

@@ -113,6 +113,7 @@ enum hf_err config_override(
  */
 enum hf_err config_check(const struct config *config, struct hf_why *why);
 
+/* An all-zero one is fine. */
 void config_free(struct config *config);
 
 /* Whether the address of the slot is one of TLS. */

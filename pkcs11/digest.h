@@ -43,6 +43,7 @@ struct digest {
 	_Alignas(16) uint8_t state[DIGEST_STATE];
 };
 
+/* Begins anew, whatever was under way. */
 void digest_init(struct digest *d, const struct digest_type *type);
 void digest_update(struct digest *d, const void *in, size_t len);
 /* `out` takes type->size bytes; the digest is over then. */

@@ -34,6 +34,7 @@ struct trace {
 	int saved_errno;
 };
 
+/* `name` is a constant. */
 struct trace trace_begin(const char *name);
 
 /* Returns `rv`. `why` may be NULL. */

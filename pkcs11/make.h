@@ -14,9 +14,12 @@
  * else one that is made of it, and the label is kept beside it. What lasts as
  * long as the session is a session object here.
  */
+
+/* C_GenerateKey (PKCS#11 3.0, section 5.18.1). */
 CK_RV make_key(struct session *session, const CK_MECHANISM *mechanism,
     const CK_ATTRIBUTE *template, CK_ULONG count, CK_OBJECT_HANDLE *out);
 
+/* C_GenerateKeyPair (PKCS#11 3.0, section 5.18.2), a half each. */
 struct half {
 	const CK_ATTRIBUTE *template;
 	CK_ULONG count;
@@ -25,9 +28,11 @@ struct half {
 CK_RV make_pair(struct session *session, const CK_MECHANISM *mechanism,
     const struct half *public, const struct half *private);
 
+/* C_CreateObject (section 5.7.1): keys, public halves and certificates. */
 CK_RV make_object(struct session *session, const CK_ATTRIBUTE *template,
     CK_ULONG count, CK_OBJECT_HANDLE *out);
 
+/* C_SetAttributeValue and C_DestroyObject (sections 5.7.6 and 5.7.3). */
 CK_RV change_object(struct session *session, CK_OBJECT_HANDLE handle,
     const CK_ATTRIBUTE *template, CK_ULONG count);
 CK_RV destroy_object(struct session *session, CK_OBJECT_HANDLE handle);

@@ -49,6 +49,7 @@ struct mech;
 CK_RV param_load(const struct mech *mech, const CK_MECHANISM *from,
     struct param *out, struct hf_why *why);
 
+/* Wipes. An all-zero one is fine. */
 void param_free(struct param *param);
 
 /* What the daemon is told; views into `param`. */

@@ -40,6 +40,7 @@ struct session_table {
 	unsigned long next_object;
 };
 
+/* No sessions, and no objects of any. */
 void session_table_init(struct session_table *table);
 /* Under the lock. */
 void session_table_free(struct session_table *table);

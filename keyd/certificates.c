@@ -7,6 +7,7 @@
 #include "../lib/bytes.h"
 #include "crypto.h"
 #include "record.h"
+#include "sealed_record.h"
 
 enum { STORE_NAME = 160, TRIES = 10 };
 
@@ -32,13 +33,10 @@ unseal(const struct certificates *cs, const char *name,
 {
 	struct certificate_record rec;
 	AUTO_SECRET plain = { 0 };
-	enum hf_err err = hierarchy_unseal(
-	    cs->hierarchy, text_of(name), bytes_of(v->ptr, v->len), &plain);
+	enum hf_err err = sealed_record_open(cs->hierarchy, text_of(name),
+	    bytes_of(v->ptr, v->len), &certificate_schema, &plain, &rec);
 
 	if (err != HF_OK)
-		return err;
-	if ((err = record_decode(
-		 &certificate_schema, secret_view(&plain), &rec)) != HF_OK)
 		return err;
 	*out = (struct certificate){
 		.uid = rec.uid,
@@ -71,26 +69,17 @@ static enum hf_err
 commit(const struct certificates *cs, const char *stored, uint64_t revision,
     const struct certificate_record *rec)
 {
-	AUTO_SECRET plain = { 0 };
 	struct store_cond cond = { text_of(stored), revision };
 	uint8_t *sealed;
 	size_t len;
-	enum hf_err err;
+	enum hf_err err = sealed_record_make(cs->hierarchy, TEXT("default"),
+	    text_of(stored), &certificate_schema, rec, &sealed, &len);
 
-	if ((err = secret_alloc(&plain, RECORD_MAX)) != HF_OK ||
-	    (err = record_encode(&certificate_schema, rec, plain.ptr, plain.len,
-		 &len)) != HF_OK)
+	if (err != HF_OK)
 		return err;
-	sealed = malloc(len + SEAL_EXTRA);
-	if (sealed == NULL)
-		return HF_ERR_NO_MEMORY;
-	err = hierarchy_seal(cs->hierarchy, TEXT("default"), text_of(stored),
-	    bytes_of(plain.ptr, len), sealed);
-	if (err == HF_OK)
-		err = store_commit(cs->store, &cond, 1,
-		    &(struct store_write){
-			text_of(stored), bytes_of(sealed, len + SEAL_EXTRA) },
-		    1, NULL);
+	err = store_commit(cs->store, &cond, 1,
+	    &(struct store_write){ text_of(stored), bytes_of(sealed, len) }, 1,
+	    NULL);
 	free(sealed);
 	return err;
 }

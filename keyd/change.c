@@ -9,6 +9,7 @@
 
 #include "../lib/bytes.h"
 #include "key_plan.h"
+#include "sealed_record.h"
 
 struct change_write {
 	char name[KEY_STORE_NAME];
@@ -79,32 +80,12 @@ enum hf_err
 change_seal(struct change *c, const char *keyring, const char *name,
     const struct schema *schema, const void *record)
 {
-	AUTO_SECRET plain = { 0 };
 	uint8_t *sealed;
 	size_t len;
-	enum hf_err err;
+	enum hf_err err = sealed_record_make(c->keys->hierarchy,
+	    text_of(keyring), text_of(name), schema, record, &sealed, &len);
 
-	/* Counted first: as much as any record may have would be a mapping of
-	 * its own, made and locked and unmade for each. */
-	if (schema_encode(schema, record, NULL, 0, &len) !=
-	    HF_ERR_BUFFER_TOO_SMALL)
-		return HF_ERR_SYSTEM;
-	if (len > RECORD_MAX)
-		return HF_ERR_NO_MEMORY;
-	if ((err = secret_alloc(&plain, len)) != HF_OK ||
-	    (err = record_encode(schema, record, plain.ptr, plain.len, &len)) !=
-		HF_OK)
-		return err;
-	sealed = malloc(len + SEAL_EXTRA);
-	if (sealed == NULL)
-		return HF_ERR_NO_MEMORY;
-	err = hierarchy_seal(c->keys->hierarchy, text_of(keyring),
-	    text_of(name), bytes_of(plain.ptr, len), sealed);
-	if (err != HF_OK) {
-		free(sealed);
-		return err;
-	}
-	return change_put(c, name, sealed, len + SEAL_EXTRA);
+	return err == HF_OK ? change_put(c, name, sealed, len) : err;
 }
 
 enum hf_err

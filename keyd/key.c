@@ -7,6 +7,7 @@
 
 #include "../lib/bytes.h"
 #include "crypto.h"
+#include "sealed_record.h"
 
 void
 key_store_name(struct hf_text name, char out[KEY_STORE_NAME])
@@ -257,12 +258,9 @@ version_unseal(struct hierarchy *h, const struct key *key,
 	char expect[KEY_STORE_NAME];
 	enum hf_err err;
 
-	err = hierarchy_unseal(
-	    h, text_of(one->name), bytes_of(one->ptr, one->len), &plain);
-	if (err != HF_OK)
-		return err;
-	if ((err = record_decode(&version_schema, secret_view(&plain), &rec)) !=
-	    HF_OK)
+	if ((err = sealed_record_open(h, text_of(one->name),
+		 bytes_of(one->ptr, one->len), &version_schema, &plain,
+		 &rec)) != HF_OK)
 		return err;
 	version_store_name(key->id, (uint32_t)rec.version, expect);
 	if (strcmp(expect, one->name) != 0)
@@ -422,41 +420,36 @@ key_load_once(struct store *store, struct hierarchy *h, struct hf_text name,
     struct key **out, bool *again)
 {
 	AUTO_SECRET plain = { 0 };
-	struct store_value v = { 0 }, check = { 0 };
+	struct store_value check = { 0 };
 	struct sealed sealed = { 0 };
 	char stored[KEY_STORE_NAME], hex[2 * HSM_ID + 1], prefix[64];
 	struct key_record rec;
 	struct key *key = NULL;
+	uint64_t revision;
 	enum hf_err err;
 
 	key_store_name(name, stored);
-	if ((err = store_get(store, text_of(stored), &v)) != HF_OK)
+	if ((err = sealed_record_load(store, h, text_of(stored), &key_schema,
+		 &plain, &rec, &revision)) != HF_OK)
 		return err == HF_ERR_NOT_FOUND ? HF_ERR_KEY_NOT_FOUND : err;
-	err = hierarchy_unseal(
-	    h, text_of(stored), bytes_of(v.ptr, v.len), &plain);
-	if (err == HF_OK)
-		err = record_decode(&key_schema, secret_view(&plain), &rec);
-	if (err == HF_OK) {
-		hex_encode(rec.id.ptr, HSM_ID, hex);
-		(void)snprintf(prefix, sizeof(prefix), "ver/%s/", hex);
-		err = store_list(store, text_of(prefix), (struct hf_text){ 0 },
-		    0, sealed_add, &sealed);
-	}
+	hex_encode(rec.id.ptr, HSM_ID, hex);
+	(void)snprintf(prefix, sizeof(prefix), "ver/%s/", hex);
+	err = store_list(store, text_of(prefix), (struct hf_text){ 0 }, 0,
+	    sealed_add, &sealed);
 	if (err == HF_OK)
 		err = sealed.err;
 	/* The two reads belong together only if nothing changed between. */
 	if (err == HF_OK)
 		err = store_get(store, text_of(stored), &check);
 	*again = err == HF_ERR_NOT_FOUND ||
-	    (err == HF_OK && check.revision != v.revision);
+	    (err == HF_OK && check.revision != revision);
 	if (err == HF_OK && !*again)
 		err = key_open(h, &rec, name, &sealed, &key);
 	if (err == HF_OK && !*again) {
-		key->revision = v.revision;
+		key->revision = revision;
 		*out = key;
 	}
 	sealed_free(&sealed);
-	store_value_free(&v);
 	store_value_free(&check);
 	return err == HF_ERR_NOT_FOUND ? HF_ERR_KEY_NOT_FOUND : err;
 }

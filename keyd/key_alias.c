@@ -7,6 +7,7 @@
 
 #include "../lib/bytes.h"
 #include "change.h"
+#include "sealed_record.h"
 
 enum { TRIES = 10 /* after conflicts with other changes */ };
 
@@ -22,22 +23,17 @@ keys_alias_target(
     struct keys *keys, struct hf_text name, char target[NAME_SIZE])
 {
 	AUTO_SECRET plain = { 0 };
-	struct store_value v = { 0 };
 	struct alias_record rec;
 	char stored[KEY_STORE_NAME];
+	uint64_t revision;
 	enum hf_err err;
 
 	alias_store_name(name, stored);
-	if ((err = store_get(keys->store, text_of(stored), &v)) != HF_OK)
-		return err;
-	err = hierarchy_unseal(
-	    keys->hierarchy, text_of(stored), bytes_of(v.ptr, v.len), &plain);
-	if (err == HF_OK)
-		err = record_decode(&alias_schema, secret_view(&plain), &rec);
+	err = sealed_record_load(keys->store, keys->hierarchy, text_of(stored),
+	    &alias_schema, &plain, &rec, &revision);
 	if (err == HF_OK)
 		(void)snprintf(target, NAME_SIZE, "%.*s", (int)rec.target.len,
 		    rec.target.ptr);
-	store_value_free(&v);
 	return err;
 }
 

@@ -12,6 +12,7 @@
 #include "change.h"
 #include "key_use.h"
 #include "log.h"
+#include "sealed_record.h"
 
 /* -- States of versions -- */
 
@@ -19,8 +20,8 @@ enum hf_err
 keys_version_read(struct keys *keys, const struct key *key, uint64_t number,
     struct secret *plain, struct version_record *rec, struct hf_why *why)
 {
-	struct store_value v = { 0 };
 	char name[KEY_STORE_NAME];
+	uint64_t revision;
 	enum hf_err err;
 
 	if (key_version_find(key, number) == NULL)
@@ -28,15 +29,9 @@ keys_version_read(struct keys *keys, const struct key *key, uint64_t number,
 		    "key %s has no version %llu", key->name,
 		    (unsigned long long)number);
 	version_store_name(key->id, (uint32_t)number, name);
-	err = store_get(keys->store, text_of(name), &v);
-	if (err != HF_OK)
-		return err == HF_ERR_NOT_FOUND ? HF_ERR_VERSION_NOT_FOUND : err;
-	err = hierarchy_unseal(
-	    keys->hierarchy, text_of(name), bytes_of(v.ptr, v.len), plain);
-	store_value_free(&v);
-	if (err != HF_OK)
-		return err;
-	return record_decode(&version_schema, secret_view(plain), rec);
+	err = sealed_record_load(keys->store, keys->hierarchy, text_of(name),
+	    &version_schema, plain, rec, &revision);
+	return err == HF_ERR_NOT_FOUND ? HF_ERR_VERSION_NOT_FOUND : err;
 }
 
 void

@@ -9,6 +9,7 @@
 #include "../lib/bytes.h"
 #include "crypto.h"
 #include "record.h"
+#include "sealed_record.h"
 
 enum {
 	STAMP = 8 /* the time in front */,
@@ -79,10 +80,9 @@ open_record(struct hierarchy *h, const struct store_value *v,
 
 	if (v->len < STAMP)
 		return HF_ERR_STORE_DAMAGED;
-	if ((err = hierarchy_unseal(h, text_of(o->name),
-		 bytes_of(v->ptr + STAMP, v->len - STAMP), &plain)) != HF_OK ||
-	    (err = record_decode(&once_schema, secret_view(&plain), &rec)) !=
-		HF_OK)
+	if ((err = sealed_record_open(h, text_of(o->name),
+		 bytes_of(v->ptr + STAMP, v->len - STAMP), &once_schema, &plain,
+		 &rec)) != HF_OK)
 		return err;
 	if (is_old(rec.time, o->time, window))
 		return HF_OK;

@@ -11,6 +11,7 @@
 #include "crypto.h"
 #include "crypto_derive.h"
 #include "record.h"
+#include "sealed_record.h"
 #include "session_key.h"
 
 enum { SALT = 16, HASH = 32, SUBJECT = 65, STORE_NAME = 80, TRIES = 20 };
@@ -223,28 +224,23 @@ struct pin {
 static enum hf_err
 pin_read(struct pins *pins, const char *subject, struct pin *out)
 {
-	struct store_value v = { 0 };
 	AUTO_SECRET plain = { 0 };
 	struct pin_record rec;
 	char stored[STORE_NAME];
+	uint64_t revision;
 	enum hf_err err;
 
 	*out = (struct pin){ 0 };
 	store_name(subject, stored);
-	if ((err = store_get(pins->store, text_of(stored), &v)) != HF_OK)
+	if ((err = sealed_record_load(pins->store, pins->hierarchy,
+		 text_of(stored), &pin_schema, &plain, &rec, &revision)) !=
+	    HF_OK)
 		return err;
-	err = hierarchy_unseal(
-	    pins->hierarchy, text_of(stored), bytes_of(v.ptr, v.len), &plain);
-	if (err == HF_OK)
-		err = record_decode(&pin_schema, secret_view(&plain), &rec);
-	if (err == HF_OK) {
-		memcpy(out->salt, rec.salt.ptr, SALT);
-		memcpy(out->hash, rec.hash.ptr, HASH);
-		out->failures = rec.failures;
-		out->revision = v.revision;
-	}
-	store_value_free(&v);
-	return err;
+	memcpy(out->salt, rec.salt.ptr, SALT);
+	memcpy(out->hash, rec.hash.ptr, HASH);
+	out->failures = rec.failures;
+	out->revision = revision;
+	return HF_OK;
 }
 
 /* Unless somebody wrote it since it was read; `always`: all the same. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "../lib/bytes.h"
+#include "sealed_record.h"
 #include "server.h"
 
 static const char purpose[] = "session";
@@ -61,10 +62,8 @@ session_key_open(struct request *rq, struct hf_bytes sealed, struct key **out)
 	enum hf_err err;
 
 	caller_identity(rq->who, purpose, identity);
-	err = hierarchy_unseal(
-	    rq->server->hierarchy, text_of(identity), sealed, &plain);
-	if (err == HF_OK)
-		err = record_decode(&session_schema, secret_view(&plain), &rec);
+	err = sealed_record_open(rq->server->hierarchy, text_of(identity),
+	    sealed, &session_schema, &plain, &rec);
 	if (err == HF_ERR_STORE_DAMAGED || err == HF_ERR_KEYRING_NOT_FOUND)
 		return HF_ERR_SESSION_KEY;
 	if (err != HF_OK)

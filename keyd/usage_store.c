@@ -8,11 +8,11 @@
 #include "key.h"
 #include "log.h"
 #include "record.h"
+#include "sealed_record.h"
 #include "usage_internal.h"
 
 enum {
 	COUNTER = 1 + 3 * 8 + 4 * USAGE_KNOWN + 8 * USAGE_WORDS,
-	PLAIN_MAX = USAGE_CLASSES * COUNTER + 64,
 	AT_ONCE = 200, /* records in one commit */
 };
 
@@ -69,7 +69,7 @@ record_write(struct usage *u, const struct standing *as, const char *name,
     struct hf_bytes *out)
 {
 	struct usages *all = u->key->all;
-	uint8_t counters[USAGE_CLASSES * COUNTER], plain[PLAIN_MAX];
+	uint8_t counters[USAGE_CLASSES * COUNTER];
 	uint8_t *p = counters, *sealed;
 	struct usage_record rec = { .reserved = as->reserved };
 	size_t len;
@@ -82,20 +82,11 @@ record_write(struct usage *u, const struct standing *as, const char *name,
 			p = counter_write(c, i, p);
 	}
 	rec.counters = bytes_of(counters, (size_t)(p - counters));
-	if ((err = record_encode(
-		 &usage_schema, &rec, plain, sizeof(plain), &len)) != HF_OK)
-		return err;
-	sealed = malloc(len + SEAL_EXTRA);
-	if (sealed == NULL)
-		return HF_ERR_NO_MEMORY;
-	err = hierarchy_seal(all->hierarchy, text_of(as->keyring),
-	    text_of(name), bytes_of(plain, len), sealed);
-	if (err != HF_OK) {
-		free(sealed);
-		return err;
-	}
-	*out = bytes_of(sealed, len + SEAL_EXTRA);
-	return HF_OK;
+	err = sealed_record_make(all->hierarchy, text_of(as->keyring),
+	    text_of(name), &usage_schema, &rec, &sealed, &len);
+	if (err == HF_OK)
+		*out = bytes_of(sealed, len);
+	return err;
 }
 
 /*

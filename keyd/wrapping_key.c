@@ -8,6 +8,7 @@
 #include "../lib/bytes.h"
 #include "crypto_wrap.h"
 #include "record.h"
+#include "sealed_record.h"
 
 static const struct hf_text store_name = { "wrapping-key", 12 };
 
@@ -51,18 +52,12 @@ from_record(const struct version_record *rec, struct wrapping_key *out)
 static enum hf_err
 load(struct server *s, struct wrapping_key *out)
 {
-	struct store_value v = { 0 };
 	AUTO_SECRET plain = { 0 };
 	struct version_record rec;
-	enum hf_err err;
+	uint64_t revision;
+	enum hf_err err = sealed_record_load(s->store, s->hierarchy, store_name,
+	    &version_schema, &plain, &rec, &revision);
 
-	if ((err = store_get(s->store, store_name, &v)) != HF_OK)
-		return err;
-	err = hierarchy_unseal(
-	    s->hierarchy, store_name, bytes_of(v.ptr, v.len), &plain);
-	store_value_free(&v);
-	if (err == HF_OK)
-		err = record_decode(&version_schema, secret_view(&plain), &rec);
 	return err == HF_OK ? from_record(&rec, out) : err;
 }
 
@@ -81,19 +76,18 @@ save(struct server *s, const struct wrapping_key *k)
 		.spki = bytes_of(k->spki, k->spki_len),
 	};
 	struct store_cond absent = { store_name, 0 };
-	uint8_t plain[RECORD_MAX], sealed[RECORD_MAX + SEAL_EXTRA];
+	uint8_t *sealed;
 	size_t len;
-	enum hf_err err;
+	enum hf_err err = sealed_record_make(s->hierarchy, TEXT("default"),
+	    store_name, &version_schema, &rec, &sealed, &len);
 
-	if ((err = record_encode(
-		 &version_schema, &rec, plain, sizeof(plain), &len)) != HF_OK ||
-	    (err = hierarchy_seal(s->hierarchy, TEXT("default"), store_name,
-		 bytes_of(plain, len), sealed)) != HF_OK)
+	if (err != HF_OK)
 		return err;
-	return store_commit(s->store, &absent, 1,
-	    &(struct store_write){
-		store_name, bytes_of(sealed, len + SEAL_EXTRA) },
-	    1, NULL);
+	err = store_commit(s->store, &absent, 1,
+	    &(struct store_write){ store_name, bytes_of(sealed, len) }, 1,
+	    NULL);
+	free(sealed);
+	return err;
 }
 
 static enum hf_err

@@ -141,13 +141,8 @@ init_begin(struct hierarchy *h, struct root *r)
 	struct member *m = &r->members[0];
 	enum hf_err err;
 
-	*m = (struct member){ .master_version = 0 };
-	if ((err = crypto_random(m->master_id, HSM_ID)) != HF_OK ||
-	    (err = crypto_random(m->wrap_id, HSM_ID)) != HF_OK ||
-	    (err = crypto_random(m->audit_id, HSM_ID)) != HF_OK)
+	if ((err = member_new(m, h->links[0].name, "init")) != HF_OK)
 		return err;
-	(void)snprintf(m->name, sizeof(m->name), "%s", h->links[0].name);
-	phase_set(m, "init");
 	r->count = 1;
 	return root_save(h, r);
 }

@@ -100,6 +100,8 @@ enum hf_err root_load(struct hierarchy *h);
 enum hf_err root_save(struct hierarchy *h, struct root *next);
 bool phase_is(const struct member *m, const char *phase);
 void phase_set(struct member *m, const char *phase);
+/* Not there yet, of that HSM: fresh ids for its keys, and a phase. */
+enum hf_err member_new(struct member *m, const char *name, const char *phase);
 /* NULL when there is none of that name. */
 struct member *root_member(struct root *r, const char *name);
 /* Whether its keys are there and to be used. */

@@ -87,14 +87,10 @@ join_begin(struct hierarchy *h, struct link *l)
 	struct member *m = &r.members[r.count];
 	enum hf_err err;
 
-	*m = (struct member){ .next_version = root_version(&r) };
-	if ((err = crypto_random(m->master_id, HSM_ID)) != HF_OK ||
-	    (err = crypto_random(m->wrap_id, HSM_ID)) != HF_OK ||
-	    (err = crypto_random(m->audit_id, HSM_ID)) != HF_OK)
+	if ((err = member_new(m, l->name, "joining")) != HF_OK)
 		return err;
-	(void)snprintf(m->name, sizeof(m->name), "%s", l->name);
+	m->next_version = root_version(&r);
 	share_keys(h, l, m);
-	phase_set(m, "joining");
 	r.count++;
 	return root_save(h, &r);
 }

@@ -34,6 +34,21 @@ phase_set(struct member *m, const char *phase)
 	(void)snprintf(m->phase, sizeof(m->phase), "%s", phase);
 }
 
+enum hf_err
+member_new(struct member *m, const char *name, const char *phase)
+{
+	enum hf_err err;
+
+	*m = (struct member){ .master_version = 0 };
+	if ((err = crypto_random(m->master_id, HSM_ID)) != HF_OK ||
+	    (err = crypto_random(m->wrap_id, HSM_ID)) != HF_OK ||
+	    (err = crypto_random(m->audit_id, HSM_ID)) != HF_OK)
+		return err;
+	(void)snprintf(m->name, sizeof(m->name), "%s", name);
+	phase_set(m, phase);
+	return HF_OK;
+}
+
 struct member *
 root_member(struct root *r, const char *name)
 {

@@ -75,16 +75,10 @@ ceremony_begin(struct hierarchy *h, struct root *r)
 	struct member *m = &r->members[0];
 	enum hf_err err;
 
-	if ((err = hierarchy_forget_attempt(h, r)) != HF_OK)
-		return err;
-	*m = (struct member){ .master_version = 0 };
-	if ((err = crypto_random(m->master_id, HSM_ID)) != HF_OK ||
-	    (err = crypto_random(m->wrap_id, HSM_ID)) != HF_OK ||
-	    (err = crypto_random(m->audit_id, HSM_ID)) != HF_OK)
-		return err;
-	(void)snprintf(m->name, sizeof(m->name), "%s", h->links[0].name);
 	/* Never gone on with: the keys are not there a second time. */
-	phase_set(m, "ceremony");
+	if ((err = hierarchy_forget_attempt(h, r)) != HF_OK ||
+	    (err = member_new(m, h->links[0].name, "ceremony")) != HF_OK)
+		return err;
 	r->count = 1;
 	return root_save(h, r);
 }

@@ -433,19 +433,25 @@ keyuse_hmac(const struct keyuse *use, const struct key *key,
 	    use, v, keyuse_level(v->level)->hmac(use, key, v, hash, in, out));
 }
 
-enum hf_err
-keyuse_cmac(const struct keyuse *use, const struct key *key,
+static enum hf_err
+cmac(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes in, uint8_t *out)
 {
 	enum hf_err err;
 
-	if (key->type->family != FAMILY_CMAC)
-		return HF_ERR_KEY_TYPE;
 	if (must_defer(use, key, v, false))
 		return HF_ERR_DEFER;
 	if ((err = mac_begin(use, key, v)) != HF_OK)
 		return err;
 	return mac_end(use, v, keyuse_level(v->level)->cmac(use, v, in, out));
+}
+
+enum hf_err
+keyuse_cmac(const struct keyuse *use, const struct key *key,
+    const struct key_version *v, struct hf_bytes in, uint8_t *out)
+{
+	return key->type->family == FAMILY_CMAC ? cmac(use, key, v, in, out)
+						: HF_ERR_KEY_TYPE;
 }
 
 /* -- For PKCS#11 -- */
@@ -479,15 +485,8 @@ enum hf_err
 keyuse_aes_cmac(const struct keyuse *use, const struct key *key,
     const struct key_version *v, struct hf_bytes in, uint8_t out[16])
 {
-	enum hf_err err;
-
-	if (!is_aes(key->type) && key->type->family != FAMILY_CMAC)
-		return HF_ERR_KEY_TYPE;
-	if (must_defer(use, key, v, false))
-		return HF_ERR_DEFER;
-	if ((err = mac_begin(use, key, v)) != HF_OK)
-		return err;
-	return mac_end(use, v, keyuse_level(v->level)->cmac(use, v, in, out));
+	return is_aes(key->type) ? cmac(use, key, v, in, out)
+				 : keyuse_cmac(use, key, v, in, out);
 }
 
 enum hf_err

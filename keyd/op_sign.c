@@ -362,6 +362,33 @@ struct verify_ctx {
 	size_t mac_length;
 };
 
+/* What a caller gives as a proof, and the version that it speaks of. */
+static enum hf_err
+proof_read(struct request *rq, struct hf_bytes text, enum base64_kind kind,
+    const char *field, struct versioned *given, const struct key_version **v,
+    struct hf_why *why)
+{
+	enum hf_err err = form_read(rq->arena, text, rq->key->prefix, kind,
+	    field, HF_ERR_BAD_SIGNATURE, given, why);
+
+	return err == HF_OK ? select_old(rq, given->version, field,
+				  HF_ERR_BAD_SIGNATURE, v, why)
+			    : err;
+}
+
+/* Compares, and wipes what was made: else a wrong guess would leave it. */
+static bool
+mac_is(const struct keyuse *use, const struct key_version *v,
+    struct hf_bytes given, uint8_t mac[CRYPTO_HASH_MAX], size_t len)
+{
+	bool valid = bytes_equal_ct(given, bytes_of(mac, len));
+
+	if (valid)
+		keyuse_note(use, v, USAGE_VERIFY);
+	bytes_wipe(mac, CRYPTO_HASH_MAX);
+	return valid;
+}
+
 static enum hf_err
 verify_hmac(struct request *rq, const struct verify_ctx *vc,
     const struct hf_verify_item *it, bool *valid, struct hf_why *why)
@@ -373,17 +400,12 @@ verify_hmac(struct request *rq, const struct verify_ctx *vc,
 	enum hf_err err;
 
 	use.checking = true;
-	if ((err = form_read(rq->arena, it->hmac, rq->key->prefix, BASE64_STD,
-		 "hmac", HF_ERR_BAD_SIGNATURE, &given, why)) != HF_OK ||
-	    (err = select_old(rq, given.version, "hmac", HF_ERR_BAD_SIGNATURE,
-		 &v, why)) != HF_OK ||
+	if ((err = proof_read(
+		 rq, it->hmac, BASE64_STD, "hmac", &given, &v, why)) != HF_OK ||
 	    (err = keyuse_hmac(&use, rq->key, v, vc->hash, it->input, mac)) !=
 		HF_OK)
 		return err;
-	*valid = bytes_equal_ct(given.body, bytes_of(mac, vc->hash->size));
-	if (*valid)
-		keyuse_note(&use, v, USAGE_VERIFY);
-	bytes_wipe(mac, sizeof(mac)); /* else a wrong guess would leave it */
+	*valid = mac_is(&use, v, given.body, mac, vc->hash->size);
 	return HF_OK;
 }
 
@@ -396,13 +418,9 @@ verify_signature(struct request *rq, const struct verify_ctx *vc,
 	struct versioned given;
 	enum hf_err err;
 
-	if ((err = check_context(rq, it->context, why)) != HF_OK)
-		return err;
-	if ((err = form_read(rq->arena, it->signature, rq->key->prefix,
-		 kind_of(&vc->how), "signature", HF_ERR_BAD_SIGNATURE, &given,
-		 why)) != HF_OK ||
-	    (err = select_old(rq, given.version, "signature",
-		 HF_ERR_BAD_SIGNATURE, &v, why)) != HF_OK)
+	if ((err = check_context(rq, it->context, why)) != HF_OK ||
+	    (err = proof_read(rq, it->signature, kind_of(&vc->how), "signature",
+		 &given, &v, why)) != HF_OK)
 		return err;
 	err = keyuse_verify(&use, rq->key, v, &vc->how, it->input, given.body);
 	*valid = err == HF_OK;
@@ -416,20 +434,15 @@ verify_cmac(struct request *rq, const struct verify_ctx *vc,
 	struct keyuse use = use_of(rq, (struct hf_bytes){ 0 });
 	const struct key_version *v;
 	struct versioned given;
-	uint8_t mac[CMAC];
+	uint8_t mac[CRYPTO_HASH_MAX];
 	enum hf_err err;
 
 	use.checking = true;
-	if ((err = form_read(rq->arena, it->cmac, rq->key->prefix, BASE64_STD,
-		 "cmac", HF_ERR_BAD_SIGNATURE, &given, why)) != HF_OK ||
-	    (err = select_old(rq, given.version, "cmac", HF_ERR_BAD_SIGNATURE,
-		 &v, why)) != HF_OK ||
+	if ((err = proof_read(
+		 rq, it->cmac, BASE64_STD, "cmac", &given, &v, why)) != HF_OK ||
 	    (err = keyuse_cmac(&use, rq->key, v, it->input, mac)) != HF_OK)
 		return err;
-	*valid = bytes_equal_ct(given.body, bytes_of(mac, vc->mac_length));
-	if (*valid)
-		keyuse_note(&use, v, USAGE_VERIFY);
-	bytes_wipe(mac, sizeof(mac)); /* else a wrong guess would leave it */
+	*valid = mac_is(&use, v, given.body, mac, vc->mac_length);
 	return HF_OK;
 }
 

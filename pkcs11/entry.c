@@ -78,22 +78,31 @@ C_GetInfo(CK_INFO_PTR out)
 
 /* -- Slots and tokens -- */
 
+/* How Cryptoki gives lists back: how many there are, and *fill when the caller
+ * has room for all. NULL asks for the number only. */
 static CK_RV
-get_slot_list(const struct module *module, CK_SLOT_ID *list, CK_ULONG *count)
+count_list(const void *list, CK_ULONG *count, CK_ULONG have, bool *fill)
 {
 	CK_ULONG room;
 
+	*fill = false;
 	if (count == NULL)
 		return CKR_ARGUMENTS_BAD;
 	room = *count;
-	*count = module->slot_count;
-	if (list == NULL)
-		return CKR_OK;
-	if (room < module->slot_count)
-		return CKR_BUFFER_TOO_SMALL;
-	for (size_t i = 0; i < module->slot_count; i++)
+	*count = have;
+	*fill = list != NULL && room >= have;
+	return list == NULL || *fill ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+}
+
+static CK_RV
+get_slot_list(const struct module *module, CK_SLOT_ID *list, CK_ULONG *count)
+{
+	bool fill;
+	CK_RV rv = count_list(list, count, module->slot_count, &fill);
+
+	for (size_t i = 0; fill && i < module->slot_count; i++)
 		list[i] = module->slots[i].id;
-	return CKR_OK;
+	return rv;
 }
 
 CK_RV
@@ -158,21 +167,15 @@ static CK_RV
 get_mechanism_list(struct module *module, CK_SLOT_ID id,
     CK_MECHANISM_TYPE *list, CK_ULONG *count)
 {
-	CK_ULONG room;
+	bool fill;
+	CK_RV rv;
 
 	if (module_slot(module, id) == NULL)
 		return CKR_SLOT_ID_INVALID;
-	if (count == NULL)
-		return CKR_ARGUMENTS_BAD;
-	room = *count;
-	*count = mechs_count;
-	if (list == NULL)
-		return CKR_OK;
-	if (room < mechs_count)
-		return CKR_BUFFER_TOO_SMALL;
-	for (size_t i = 0; i < mechs_count; i++)
+	rv = count_list(list, count, mechs_count, &fill);
+	for (size_t i = 0; fill && i < mechs_count; i++)
 		list[i] = mechs[i].type;
-	return CKR_OK;
+	return rv;
 }
 
 CK_RV
@@ -746,18 +749,12 @@ C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
 CK_RV
 C_GetInterfaceList(CK_INTERFACE_PTR list, CK_ULONG_PTR count)
 {
-	CK_ULONG room;
+	bool fill;
+	CK_RV rv = count_list(list, count, INTERFACES, &fill);
 
-	if (count == NULL)
-		return CKR_ARGUMENTS_BAD;
-	room = *count;
-	*count = INTERFACES;
-	if (list == NULL)
-		return CKR_OK;
-	if (room < INTERFACES)
-		return CKR_BUFFER_TOO_SMALL;
-	memcpy(list, interfaces, sizeof(interfaces));
-	return CKR_OK;
+	if (fill)
+		memcpy(list, interfaces, sizeof(interfaces));
+	return rv;
 }
 
 /* Both lists begin with their version. */

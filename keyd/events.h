@@ -7,11 +7,11 @@
 #include "policy.h"
 
 /*
- * The event feed: a PUB socket of nng (the only file that includes it), one
- * message an event, "<event> <JSON>", so that a subscriber can filter by the
- * event's name. Who may listen is asked of policy: read on sys/events, by uid
- * and groups. Slow subscribers lose events; nobody waits for them. nng starts
- * threads of its own: open the feed after the last fork.
+ * The event feed: what nng calls a PUB socket, one message an event,
+ * "<event> <JSON>", so that a subscriber can filter by the event's name. Who
+ * may listen is asked of policy: read on sys/events, by uid and groups, before
+ * it costs more than a look. Slow subscribers lose events; nobody waits for
+ * them. A thread takes subscribers in: open the feed after the last fork.
  */
 struct events;
 

@@ -9,9 +9,9 @@
 #include <holdfast/err.h>
 
 /*
- * The SP wire of nanomsg and nng, as far as REQ and REP need it: a hello of
- * eight bytes each way, then frames. Over ipc:// a frame has a type byte 0x01
- * before its length (nng's IPC mapping); over TCP and TLS it has none
+ * The SP wire of nanomsg and nng, as far as REQ and REP, PUB and SUB need it: a
+ * hello of eight bytes each way, then frames. Over ipc:// a frame has a type
+ * byte 0x01 before its length (nng's IPC mapping); over TCP and TLS it has none
  * (sp-tcp-mapping-01). A REQ body starts with a request id, four bytes,
  * big-endian, top bit set; the reply carries the same one.
  */
@@ -24,7 +24,12 @@ enum {
 
 enum frame_kind { FRAME_IPC, FRAME_STREAM };
 
-enum frame_role { FRAME_REQ = 0x30, FRAME_REP = 0x31 };
+enum frame_role {
+	FRAME_PUB = 0x20,
+	FRAME_SUB = 0x21,
+	FRAME_REQ = 0x30,
+	FRAME_REP = 0x31
+};
 
 /* The eight bytes that `role` says first. */
 void frame_hello(enum frame_role role, uint8_t out[FRAME_HELLO]);

@@ -81,6 +81,23 @@ fail_feed(const char *url, int rv)
 	return fail_service(err, &why);
 }
 
+/* nng's words for a connection that ended before the other side said who it
+ * is, as a feed does to whom it does not take in. */
+static int
+fail_dial(const char *url, int rv)
+{
+	struct hf_why why;
+	enum hf_err err;
+
+	if (rv != NNG_ECONNSHUT && rv != NNG_ECLOSED && rv != NNG_ECONNRESET)
+		return fail_feed(url, rv);
+	err = hf_fail(&why, HF_ERR_PERMISSION_DENIED,
+	    "the feed at %s hung up at once: you may not read sys/events, or "
+	    "follow it too often already",
+	    url);
+	return fail_service(err, &why);
+}
+
 static int
 follow(const struct tool *tool, const char *url, const char *type)
 {
@@ -93,8 +110,8 @@ follow(const struct tool *tool, const char *url, const char *type)
 	rv = nng_socket_set(sub, NNG_OPT_SUB_SUBSCRIBE, type, strlen(type));
 	if (rv == 0)
 		rv = nng_pipe_notify(sub, NNG_PIPE_EV_REM_POST, on_lost, &told);
-	if (rv == 0)
-		rv = nng_dial(sub, url, NULL, 0);
+	if (rv == 0 && (rv = nng_dial(sub, url, NULL, 0)) != 0)
+		return fail_dial(url, rv);
 	while (rv == 0) {
 		nng_msg *msg;
 

@@ -69,7 +69,7 @@ door() {
 }
 
 door libcbor 'cbor' 'lib/cbor_item\.c'
-door nng 'nng/' 'keyd/events\.c|tools/events\.c|tools/bench/nng\.c'
+door nng 'nng/' 'tools/events\.c|tools/bench/nng\.c'
 door SQLite 'sqlite3' 'keyd/store[a-z_]*\.[ch]'
 door OpenSSL 'openssl/' 'keyd/crypto[a-z0-9_]*\.[ch]|keyd/tls_channel\.c|lib/stream_crypto\.c|tools/bench/(limit|tls)\.c'
 door GnuTLS 'gnutls/' 'lib/tls_gnutls\.c'

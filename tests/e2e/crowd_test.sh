@@ -72,6 +72,8 @@ if [ "$(id -u)" = 0 ]; then
 	[ "$(awk '{ print $2 }' <<<"$said")" -lt $((crowd + 100)) ] ||
 		fail "more than may be: $said"
 	ok "no more of one user than connections_uid"
+	refuse "who may not follow the events is sent away" 2 "may not read sys/events" \
+		nobody "$T/bin/holdfast" events
 fi
 expect "and all is well afterwards" quiet holdfast status
 echo "$checks checks"

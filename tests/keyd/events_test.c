@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../../keyd/events.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -14,6 +18,7 @@
 #include <nng/protocol/pubsub0/sub.h>
 
 #include "../../lib/bytes.h"
+#include "../../lib/frame.h"
 
 struct fixture {
 	char dir[40], file[64], url[80];
@@ -134,7 +139,12 @@ tells_nobody_else(void **state)
 
 	set_policy(f, false);
 	open_feed(f);
-	s = subscribed(f, "");
+	assert_int_equal(nng_sub0_open(&s), 0);
+	assert_int_equal(nng_socket_set_ms(s, NNG_OPT_RECVTIMEO, 200), 0);
+	assert_int_equal(nng_socket_set(s, NNG_OPT_SUB_SUBSCRIBE, "", 0), 0);
+	assert_int_not_equal(nng_dial(s, f->url, NULL, 0), 0);
+	/* nor when it tries again by itself */
+	assert_int_equal(nng_dial(s, f->url, NULL, NNG_FLAG_NONBLOCK), 0);
 	assert_null(heard(f, s, "key.rotated", "web", 3));
 	(void)nng_close(s);
 }
@@ -198,6 +208,157 @@ says_where_it_cannot_listen(void **state)
 	assert_null(f->events);
 }
 
+/* -- What cannot be had of nng's own subscriber -- */
+
+static int
+dialled(const struct fixture *f)
+{
+	const struct timeval patience = { .tv_sec = 5 };
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s/sock", f->dir);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience,
+			     sizeof(patience)),
+	    0);
+	return fd;
+}
+
+/* Whether the feed says its hello, or hangs up. */
+static bool
+is_greeted(int fd)
+{
+	uint8_t hello[FRAME_HELLO];
+	ssize_t n = recv(fd, hello, sizeof(hello), MSG_WAITALL);
+
+	if (n <= 0)
+		return false;
+	assert_int_equal(n, FRAME_HELLO);
+	assert_true(frame_hello_ok(FRAME_PUB, hello));
+	return true;
+}
+
+/* The end of the connection: not that nothing came for a while. */
+static void
+assert_gone(int fd)
+{
+	char byte;
+	ssize_t n = recv(fd, &byte, 1, 0);
+
+	assert_true(n == 0 || (n < 0 && errno == ECONNRESET));
+	(void)close(fd);
+}
+
+static void
+greet(int fd)
+{
+	uint8_t hello[FRAME_HELLO];
+
+	assert_true(is_greeted(fd));
+	frame_hello(FRAME_SUB, hello);
+	assert_int_equal(
+	    send(fd, hello, FRAME_HELLO, MSG_NOSIGNAL), FRAME_HELLO);
+}
+
+/* However many they are and however still they keep, they cost nothing. */
+static void
+strangers_are_sent_away_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	set_policy(f, false);
+	open_feed(f);
+	for (int i = 0; i < 300; i++)
+		assert_gone(dialled(f));
+}
+
+static void
+one_user_has_so_many_and_no_more(void **state)
+{
+	enum { EACH = 16 };
+	struct fixture *f = *state;
+	int fd[EACH], more;
+
+	open_feed(f);
+	for (size_t i = 0; i < EACH; i++) {
+		fd[i] = dialled(f);
+		assert_true(is_greeted(fd[i]));
+	}
+	assert_gone(dialled(f));
+	(void)close(fd[0]);
+	for (int i = 0; i < 100; i++) {
+		more = dialled(f);
+		if (is_greeted(more))
+			break;
+		(void)close(more);
+		more = -1;
+		(void)usleep(10000);
+	}
+	assert_true(more >= 0);
+	(void)close(more);
+	for (size_t i = 1; i < EACH; i++)
+		(void)close(fd[i]);
+}
+
+static void
+who_says_something_else_is_sent_away(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t hello[FRAME_HELLO];
+	int fd;
+
+	open_feed(f);
+	fd = dialled(f);
+	assert_true(is_greeted(fd));
+	frame_hello(FRAME_REQ, hello);
+	assert_int_equal(
+	    send(fd, hello, FRAME_HELLO, MSG_NOSIGNAL), FRAME_HELLO);
+	assert_gone(fd);
+
+	fd = dialled(f);
+	greet(fd);
+	assert_int_equal(send(fd, "?", 1, MSG_NOSIGNAL), 1);
+	assert_gone(fd);
+}
+
+/* A hello bit by bit is one all the same. Then it reads nothing for long: whole
+ * messages are lost, never a part of one, and nobody waited. */
+static void
+who_does_not_read_loses_whole_messages(void **state)
+{
+	enum { EVENTS = 20000 };
+	struct fixture *f = *state;
+	uint8_t hello[FRAME_HELLO], head[9], body[512];
+	size_t len;
+	int fd, got = 0;
+
+	open_feed(f);
+	fd = dialled(f);
+	assert_true(is_greeted(fd));
+	frame_hello(FRAME_SUB, hello);
+	for (size_t i = 0; i < FRAME_HELLO; i++) {
+		assert_int_equal(send(fd, hello + i, 1, MSG_NOSIGNAL), 1);
+		(void)usleep(1000);
+	}
+	(void)usleep(50000);
+	for (int i = 0; i < EVENTS; i++)
+		events_publish(f->events, "key.rotated", "web");
+	(void)shutdown(fd, SHUT_WR); /* the feed hangs up */
+	while (recv(fd, head, sizeof(head), MSG_WAITALL) == sizeof(head)) {
+		assert_int_equal(head[0], 1);
+		len = (size_t)get_u64(head + 1);
+		assert_in_range(len, 20, sizeof(body) - 1);
+		assert_int_equal(recv(fd, body, len, MSG_WAITALL), len);
+		body[len] = '\0';
+		assert_memory_equal(body, "key.rotated {", 13);
+		assert_int_equal(body[len - 1], '}');
+		got++;
+	}
+	assert_in_range(got, 10, EVENTS - 1);
+	(void)close(fd);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -210,6 +371,10 @@ main(void)
 		TEST(a_line_is_whole_or_not_sent),
 		TEST(refuses_an_address_where_nobody_knows_who_listens),
 		TEST(says_where_it_cannot_listen),
+		TEST(strangers_are_sent_away_at_once),
+		TEST(one_user_has_so_many_and_no_more),
+		TEST(who_says_something_else_is_sent_away),
+		TEST(who_does_not_read_loses_whole_messages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,7 +61,7 @@ struct aead_thread {
 /* Those that crypto_forget() goes through. */
 static struct {
 	pthread_mutex_t lock;
-	LIST_HEAD(, aead_thread) all;
+	LIST_HEAD(aead_threads, aead_thread) all;
 } threads = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 enum hf_err

@@ -130,6 +130,11 @@ connect_by(const char *path, int fd, int64_t deadline, struct hf_why *why)
 	if (errno == ENOENT || errno == ECONNREFUSED)
 		return hf_fail(
 		    why, HF_ERR_UNREACHABLE, "no service listens at %s", path);
+	if (errno == EACCES)
+		return hf_fail(why, HF_ERR_UNREACHABLE,
+		    "the permissions of %s, or of a folder above it, keep this "
+		    "user out",
+		    path);
 	return hf_fail(why, HF_ERR_UNREACHABLE, "cannot connect to %s: %s",
 	    path, strerrordesc_np(errno));
 }

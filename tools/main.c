@@ -141,6 +141,8 @@ unknown_verb(int argc, char **argv)
 			return fail_usage("'%s' needs another word; "
 					  "'holdfast help %s' shows which",
 			    argv[0], argv[0]);
+	} else if (verb_ending(argv[0]) != NULL) {
+		nearest = verb_ending(argv[0]);
 	} else if (nearest == NULL) {
 		nearest = verb_nearest(argv[0]);
 	}
@@ -167,7 +169,11 @@ run(struct tool *tool, int argc, char **argv)
 			help_print_all();
 			return STATUS_OK;
 		}
-		return fail_usage("which verb? 'holdfast help' shows all");
+		return argc == 0
+		    ? fail_usage("which verb? 'holdfast help' shows all")
+		    : fail_usage("there is no option '%s'; 'holdfast help' "
+				 "shows those that every verb takes",
+			  argv[0]);
 	}
 	verb = verb_find(argc, argv, &used);
 	if (verb == NULL && argc == 2 && wants_help(1, argv + 1))

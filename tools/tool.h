@@ -50,6 +50,10 @@ const struct verb *verb_find(int argc, char **argv, int *used);
 /* Whether verbs of two words begin with this one ("key"). */
 bool verb_is_group(const char *word);
 
+/* The verb of two words whose last is this one ("rotate"), if there is one
+ * only; else NULL. */
+const struct verb *verb_ending(const char *word);
+
 /* The verb that looks most like what was given; NULL when nothing does. */
 const struct verb *verb_nearest(const char *words);
 

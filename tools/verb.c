@@ -259,6 +259,23 @@ verb_is_group(const char *word)
 	return false;
 }
 
+const struct verb *
+verb_ending(const char *word)
+{
+	const struct verb *found = NULL, *verb;
+
+	for (size_t i = 0; (verb = verb_at(i)) != NULL; i++) {
+		const char *last = strrchr(verb->words, ' ');
+
+		if (last == NULL || strcmp(last + 1, word) != 0)
+			continue;
+		if (found != NULL)
+			return NULL;
+		found = verb;
+	}
+	return found;
+}
+
 /* Insertions, deletions and changes from one to the other (Levenshtein). */
 static unsigned
 distance(const char *a, const char *b)

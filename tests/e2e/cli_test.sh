@@ -14,6 +14,8 @@ holdfast encrypt payments "$T/data" >"$T/sealed"
 refuse "0 is done" 0 "" holdfast status
 refuse "1: no verb" 1 "which verb" holdfast
 refuse "1: no such verb" 1 "did you mean 'encrypt'" holdfast encrpyt payments
+refuse "1: half a verb" 1 "did you mean 'key rotate'" holdfast rotate payments
+refuse "1: no such common option" 1 "no option '--sokcet'" holdfast --sokcet /x status
 refuse "1: no such option" 1 "no option --nope" holdfast encrypt payments --nope x
 refuse "1: an argument is missing" 1 "needs the name" holdfast key rotate
 refuse "1: an argument too many" 1 "one argument too many" holdfast key rotate payments now

@@ -225,8 +225,8 @@ op_sys_whoami(
 		return HF_ERR_NO_MEMORY;
 	s->rq = rq;
 	if (id->local) {
-		out->uid = id->uid;
-		out->gid = id->gid;
+		out->uid = (struct hf_uint){ id->uid, true };
+		out->gid = (struct hf_uint){ id->gid, true };
 		out->pid = (uint64_t)id->pid;
 		local_subjects(s, id);
 		if ((err = my_user(rq, out)) != HF_OK)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -32,7 +33,10 @@ struct tls_channel {
 static const char *
 openssl_reason(void)
 {
-	const char *reason = ERR_reason_error_string(ERR_peek_error());
+	unsigned long error = ERR_peek_error();
+	const char *reason = ERR_SYSTEM_ERROR(error)
+	    ? strerror(ERR_GET_REASON(error))
+	    : ERR_reason_error_string(error);
 
 	ERR_clear_error();
 	return reason == NULL ? "unknown error" : reason;
@@ -64,7 +68,7 @@ check_key_file(const char *path, struct hf_why *why)
 {
 	struct stat st;
 
-	if (stat(path, &st) != 0)
+	if (stat(path, &st) != 0 || access(path, R_OK) != 0)
 		return hf_fail(
 		    why, HF_ERR_BAD_SETTINGS, "%s: %s", path, strerror(errno));
 	if ((st.st_mode & S_IRWXO) != 0)

@@ -46,6 +46,7 @@ static const struct {
 	{ HF_ERR_VERSION_IN_USE,
 	    "--force does it all the same; 'holdfast key retire-report NAME' "
 	    "tells what would break" },
+	{ HF_ERR_SHARES, "--drop-shares goes on without them" },
 	{ HF_ERR_KEY_DELETED, "'holdfast key undelete NAME' brings it back" },
 	{ HF_ERR_AUDIT,
 	    "the service's own log tells why ('journalctl -u holdfast-keyd')" },

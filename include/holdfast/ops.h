@@ -519,8 +519,8 @@ struct hf_status_out {
 };
 
 struct hf_whoami_out {
-	uint64_t uid;
-	uint64_t gid;
+	struct hf_uint uid; /* absent over TLS, as gid is */
+	struct hf_uint gid;
 	uint64_t pid;
 	struct hf_text user;
 	struct hf_text exe;

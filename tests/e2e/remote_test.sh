@@ -36,6 +36,7 @@ far() { timeout 30 holdfast -a "$REMOTE" "$@"; }
 
 # -- It works as over the socket --
 is "the certificate says who it is" alice "$(json .certificate far whoami)"
+is "... and it is no user, least of all uid 0" null "$(json .uid far whoami)"
 printf 'over the net' | far encrypt payments >"$T/sealed"
 is "encrypted there, decrypted here" "over the net" "$(holdfast decrypt payments "$T/sealed")"
 is "and back" "over the net" "$(far decrypt payments "$T/sealed")"

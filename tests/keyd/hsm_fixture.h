@@ -26,7 +26,8 @@ struct fixture {
 	struct softhsm soft;
 	struct hsm_settings settings; /* of what is opened; a test may change */
 	struct hsm *hsm;              /* NULL: not yet */
-	_Atomic int states[5];        /* how often the watcher saw each */
+	/* How often the watcher saw each. */
+	_Atomic int states[HSM_STATE_LAST + 1];
 };
 
 /* For cmocka_run_group_tests. */

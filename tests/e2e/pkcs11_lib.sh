@@ -47,3 +47,18 @@ operations() {
 nobody() {
 	host setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 }
+
+# Programs that sign until they are told to stop. begin_signing COMMAND...: one
+# of load_prog's, "threads" and the most seconds being the last
+begin_signing() {
+	"$@" >"$T/load" &
+	signing=$!
+	until_true 60 grep -q begun "$T/load" || fail "it does not sign: $(cat "$T/load")"
+}
+
+# Sets $good, $bad and $gap.
+end_signing() {
+	kill -TERM "$(awk '/^begun/ { print $2 }' "$T/load")" || fail "it has ended before its time"
+	wait "$signing" || fail "the program under load ended with $?"
+	read -r _ good _ bad _ gap < <(tail -1 "$T/load")
+}

@@ -3,8 +3,9 @@
  * Uses the module as a server does: loads it, looks one key up, and signs with
  * the old handle for ever.
  *	load_prog MODULE LABEL MODE [SECONDS]
- *	  threads SECONDS  signs in 4 threads; prints signatures, failures, and
- *	                   the longest stretch of failures in ms
+ *	  threads SECONDS  signs in 4 threads, until SIGTERM or so long; prints
+ *	                   "begun PID" when they do, and at the end signatures,
+ *	                   failures, and the longest stretch of failures in ms
  *	  children         forks 100 children that sign, each in one of the ways
  *	                   in which hosts begin in a child
  *	  busy             forks while 4 threads sign; the children sign
@@ -18,6 +19,7 @@
 #include <dlfcn.h>
 #include <err.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -161,13 +163,27 @@ join_threads(pthread_t threads[THREADS])
 		(void)pthread_join(threads[i], NULL);
 }
 
+static void
+on_term(int sig)
+{
+	(void)sig;
+	stop = true;
+}
+
 static int
 run_threads(unsigned seconds)
 {
+	long end = now_ms() + 1000L * seconds;
 	pthread_t threads[THREADS];
 
+	(void)signal(SIGTERM, on_term);
 	start_threads(threads);
-	(void)sleep(seconds);
+	while (good < THREADS && now_ms() < end)
+		(void)usleep(1000);
+	(void)printf("begun %d\n", getpid());
+	(void)fflush(stdout);
+	while (!stop && now_ms() < end)
+		(void)usleep(20000);
 	join_threads(threads);
 	(void)printf("good %lu bad %lu gap %ld\n", good, bad, gap_ms);
 	return good > 0 ? 0 : 1;

@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <link.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -402,6 +403,67 @@ forget_start(void)
 	(void)dl_iterate_phdr(forget_code, NULL);
 }
 
+/* A folder that is missing is named with its setting, not by the sandbox, which
+ * stumbles over it first. */
+static enum hf_err
+check_folder(const char *setting, const char *path, struct hf_why *why)
+{
+	enum hf_err err = HF_OK;
+	const char *folder;
+	char *copy;
+
+	if (path == NULL)
+		return HF_OK;
+	copy = strdup(path); /* dirname(3) writes into it */
+	if (copy == NULL)
+		return HF_ERR_NO_MEMORY;
+	folder = dirname(copy);
+	if (access(folder, X_OK) != 0)
+		err = hf_fail(why, HF_ERR_BAD_SETTINGS, "%s: the folder %s: %s",
+		    setting, folder, strerror(errno));
+	free(copy);
+	return err;
+}
+
+static enum hf_err
+check_folders(const struct settings *settings, struct hf_why *why)
+{
+	const char *events = settings->events;
+	enum hf_err err;
+
+	if (events != NULL) /* settings.c lets nothing else pass */
+		events += sizeof("ipc://") - 1;
+	if ((err = check_folder("socket", settings->transport.socket, why)) !=
+		HF_OK ||
+	    (err = check_folder("events", events, why)) != HF_OK ||
+	    (err = check_folder("audit.file", settings->audit.file, why)) !=
+		HF_OK)
+		return err;
+	return check_folder(
+	    "audit.public_key", settings->audit.public_key, why);
+}
+
+static void
+look_for_subject(void *ctx, const struct policy_info *info)
+{
+	bool *found = ctx;
+
+	*found = *found || info->subject_count > 0;
+}
+
+/* The most likely reason why nothing works on the first day. */
+static void
+warn_of_no_policy(const struct server *s, const char *folder)
+{
+	bool found = false;
+
+	policy_each(s->policy, look_for_subject, &found);
+	if (!found)
+		log_warning("no policy in %s is bound to anybody: nobody may "
+			    "do anything",
+		    folder);
+}
+
 static enum hf_err
 run_server(
     struct server *s, const struct settings *settings, struct hf_why *why)
@@ -410,6 +472,7 @@ run_server(
 	enum hf_err err;
 
 	if ((err = daemon_state_dir(settings, why)) != HF_OK ||
+	    (err = check_folders(settings, why)) != HF_OK ||
 	    (err = sandbox_begin(settings, why)) != HF_OK ||
 	    (err = daemon_open(s, settings, why)) != HF_OK)
 		return err;
@@ -421,6 +484,7 @@ run_server(
 	if ((err = start_parts(s, settings, why)) != HF_OK ||
 	    (err = sandbox_complete(settings, why)) != HF_OK)
 		return err;
+	warn_of_no_policy(s, settings->policy_dir);
 	forget_start();
 	(void)sd_notify(0, "READY=1");
 	log_info("ready on %s",

@@ -215,8 +215,10 @@ listen_tcp(const char *address, int *fd, struct hf_why *why)
 		return err;
 	rc = getaddrinfo(host, port, &hints, &found);
 	if (rc != 0)
-		return hf_fail(why, HF_ERR_BAD_SETTINGS, "%s: %s", address,
-		    gai_strerror(rc));
+		return hf_fail(why, HF_ERR_BAD_SETTINGS,
+		    "%s: %s; a listener's address is in numbers, as in "
+		    "127.0.0.1:7655 or [::1]:7655",
+		    address, gai_strerror(rc));
 	*fd = tcp_socket(found);
 	freeaddrinfo(found);
 	return *fd < 0 ? fail_errno(why, "listen", address) : HF_OK;

@@ -84,6 +84,19 @@ expect "--device: --pin-source is that HSM's" quiet holdfast-keyd --config "$T/s
 refuse "... else it has its own" 1 "nobody cannot be opened" holdfast-keyd --config "$T/several.conf" --probe --device right
 refuse "... and one that there is not" 1 "no HSM middle in" holdfast-keyd --config "$T/several.conf" --probe --device middle
 
+# -- Folders that are missing: the setting is named, not the sandbox --
+while read -r setting value; do
+	sed "s|^ *${setting#audit.} *= .*|${setting#audit.} = \"$value\"|" "$T/good.conf" >"$T/missing.conf"
+	refuse "no folder for $setting" 1 "$setting: the folder $T/none: No such file" \
+		holdfast-keyd --config "$T/missing.conf"
+done <<-END
+	socket $T/none/keyd.sock
+	events ipc://$T/none/events.sock
+	audit.file $T/none/audit.log
+	audit.public_key $T/none/audit.pub
+END
+rm -rf "$T/state"
+
 # -- Who runs it: what root leaves in the service's folder, the service cannot open --
 if [ "$(id -u)" = 0 ]; then
 	mkdir "$T/state"

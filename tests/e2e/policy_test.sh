@@ -273,4 +273,11 @@ exec 3>&-
 wait "$client"
 
 expect "the log of it all is whole" quiet holdfast audit verify "$T/audit.log"
+# -- The first day --
+stop_daemon
+rm "$T"/policy.d/*
+launch_daemon
+until_true 10 grep -q "nobody may do anything" "$T/keyd.log" || fail "nothing about a lack of policies"
+ok "a service whose policies name nobody says so"
+
 echo "$checks checks"

@@ -11,17 +11,6 @@
 start_service
 cd "$T"
 
-json() { # json FILTER COMMAND...: the value of a field of the answer
-	local filter=$1
-	shift
-	"$@" -o json | jq -r "$filter"
-}
-
-is() { # is NAME EXPECTED GOT
-	[ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
-	ok "$1"
-}
-
 # A root and an intermediate CA, as a company has them.
 openssl req -x509 -newkey ed25519 -nodes -keyout root.key -out root.pem -subj /CN=Root -days 30 2>/dev/null
 openssl req -newkey ed25519 -nodes -keyout ca.key -out ca.csr -subj /CN=CA 2>/dev/null

@@ -13,17 +13,6 @@ cd "$T"
 printf 'four score and seven' >data
 printf 'user4711' >context
 
-json() { # json FILTER COMMAND...: the value of a field of the answer
-	local filter=$1
-	shift
-	"$@" -o json | jq -r "$filter"
-}
-
-is() { # is NAME EXPECTED GOT
-	[ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
-	ok "$1"
-}
-
 cat >kdf.py <<-'END'
 	# kdf.py TYPE KEYFILE CONTEXT seal|open|converge FILE...
 	import base64, hmac, os, sys
@@ -331,7 +320,6 @@ END
 holdfast policy reload >/dev/null
 holdfast encrypt plain <data >c
 chmod 644 c
-nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 expect "CK4 who may both does" quiet nobody holdfast reencrypt plain --destination rsa c
 refuse "CK4 who may not encrypt there does not" 2 "permission denied" \
 	nobody holdfast reencrypt plain --destination hsm c

@@ -11,7 +11,6 @@
 ROUNDS=60 KEYS=3
 hsm_service 'deadline_ms = 8000'
 URL=ipc://$HOLDFAST_SOCKET
-worker() { pgrep -P "$(pgrep -P "$DAEMON_PID")"; }
 
 for k in $(seq $KEYS); do
 	holdfast key create "mac-$k" --type hmac --level hsm >/dev/null

@@ -24,6 +24,9 @@ hsm_service() {
 	start_daemon
 }
 
+# The process that the library lives in; the host is between.
+worker() { pgrep -P "$(pgrep -P "$DAEMON_PID")"; }
+
 hsm_setting() {
 	local line
 	for line; do

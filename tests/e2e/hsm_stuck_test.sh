@@ -18,8 +18,6 @@ holdfast key create resident --type ed25519 --level hsm >/dev/null
 holdfast encrypt payments "$T/data" >"$T/payments"
 holdfast encrypt sealed "$T/data" >"$T/sealed"
 holdfast sign inside "$T/data" >/dev/null
-# The process that the library lives in; the host is between.
-worker() { pgrep -P "$(pgrep -P "$DAEMON_PID")"; }
 
 # Keys of level wrapped, on the threads that read and on those that may wait.
 go_on() {

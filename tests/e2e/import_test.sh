@@ -11,17 +11,6 @@ start_service
 cd "$T"
 printf 'four score and seven' >data
 
-json() { # json FILTER COMMAND...: the value of a field of the answer
-	local filter=$1
-	shift
-	"$@" -o json | jq -r "$filter"
-}
-
-is() { # is NAME EXPECTED GOT
-	[ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
-	ok "$1"
-}
-
 vault() { # vault FILE: the text form of version 1
 	printf 'vault:v1:%s' "$(base64 -w0 "$1")"
 }

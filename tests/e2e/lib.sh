@@ -78,6 +78,11 @@ json() {
 	"$@" -o json | jq -r "$filter"
 }
 
+# nobody COMMAND...: by a user who is nobody in particular
+nobody() {
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+}
+
 # has NAME TEXT FILE: the file has a line with the text
 has() {
 	grep -qF -- "$2" "$3" || fail "$1: nothing about '$2' in $3"

@@ -37,9 +37,7 @@
  *
  * P11_LOG gets a line for each call: process, function, result.
  */
-#include <dlfcn.h>
 #include <fcntl.h>
-#include <p11-kit/pkcs11.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -52,6 +50,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "p11_real.h"
 
 #define CKM_KWP 0x210bUL
 
@@ -1106,27 +1106,11 @@ generate_random(CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG len)
 
 /* -- The module -- */
 
-static CK_RV
-load(void)
-{
-	const char *path = getenv("P11_MODULE");
-	void *module =
-	    dlopen(path == NULL ? "/usr/lib/softhsm/libsofthsm2.so" : path,
-		RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	void *symbol =
-	    module == NULL ? NULL : dlsym(module, "C_GetFunctionList");
-	CK_C_GetFunctionList get;
-
-	if (symbol == NULL)
-		return CKR_GENERAL_ERROR;
-	memcpy(&get, &symbol, sizeof(get));
-	return get(&real);
-}
-
 __attribute__((visibility("default"))) CK_RV
 C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR out)
 {
-	CK_RV rv = real != NULL ? CKR_OK : load();
+	CK_RV rv =
+	    real != NULL ? CKR_OK : p11_real(getenv("P11_MODULE"), &real);
 
 	if (rv != CKR_OK)
 		return rv;

@@ -5,14 +5,14 @@
  * token that is away has no slot, and what is done in a session with it gives
  * CKR_DEVICE_REMOVED. Sessions stay, as they do when a cable is pulled.
  */
-#include <dlfcn.h>
 #include <fcntl.h>
-#include <p11-kit/pkcs11.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "p11_real.h"
 
 static CK_FUNCTION_LIST list;     /* what we give out */
 static CK_FUNCTION_LIST_PTR real; /* what we forward to */
@@ -112,25 +112,10 @@ SESSION_CALL(UnwrapKey,
 	CK_OBJECT_HANDLE_PTR out),
     (session, m, key, in, len, t, n, out))
 
-static CK_RV
-load(void)
-{
-	void *module = dlopen("/usr/lib/softhsm/libsofthsm2.so",
-	    RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	void *symbol =
-	    module == NULL ? NULL : dlsym(module, "C_GetFunctionList");
-	CK_C_GetFunctionList get;
-
-	if (symbol == NULL)
-		return CKR_GENERAL_ERROR;
-	memcpy(&get, &symbol, sizeof(get)); /* ISO C has no such cast */
-	return get(&real);
-}
-
 __attribute__((visibility("default"))) CK_RV
 C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR out)
 {
-	CK_RV rv = real != NULL ? CKR_OK : load();
+	CK_RV rv = real != NULL ? CKR_OK : p11_real(NULL, &real);
 
 	if (rv != CKR_OK)
 		return rv;

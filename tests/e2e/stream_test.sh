@@ -8,11 +8,6 @@
 
 peer() { /usr/bin/python3 "$SOURCE_DIR/tests/e2e/stream_peer.py" "$@"; }
 
-is() { # is NAME EXPECTED GOT
-	[ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
-	ok "$1"
-}
-
 start_service
 cd "$T"
 holdfast key create payments >/dev/null

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../../pkcs11/cryptoki.h"
+#include "check.h"
 
 enum { NONCE = 12, TAG = 16 };
 
@@ -20,23 +20,6 @@ static CK_FUNCTION_LIST_3_0 *p11;
 static CK_SESSION_HANDLE h;
 static CK_OBJECT_HANDLE key;
 static CK_BYTE text[] = "a message of some length", aad[] = "about it";
-static unsigned checks;
-
-#define IS(call, want)                                                 \
-	do {                                                           \
-		CK_RV rv_ = (call);                                    \
-		if (rv_ != (want))                                     \
-			errx(1, "line %d: 0x%lx instead of 0x%lx: %s", \
-			    __LINE__, rv_, (CK_ULONG)(want), #call);   \
-		checks++;                                              \
-	} while (0)
-#define OK(call) IS(call, CKR_OK)
-#define TRUE_(what)                                              \
-	do {                                                     \
-		if (!(what))                                     \
-			errx(1, "line %d: %s", __LINE__, #what); \
-		checks++;                                        \
-	} while (0)
 
 static CK_MECHANISM gcm = { CKM_AES_GCM, NULL, 0 };
 

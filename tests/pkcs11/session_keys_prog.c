@@ -14,28 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../pkcs11/cryptoki.h"
+#include "check.h"
 
 static CK_FUNCTION_LIST *p11;
 static CK_SESSION_HANDLE h;
 static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-static unsigned checks;
-
-#define IS(call, want)                                                 \
-	do {                                                           \
-		CK_RV rv_ = (call);                                    \
-		if (rv_ != (want))                                     \
-			errx(1, "line %d: 0x%lx instead of 0x%lx: %s", \
-			    __LINE__, rv_, (CK_ULONG)(want), #call);   \
-		checks++;                                              \
-	} while (0)
-#define OK(call) IS(call, CKR_OK)
-#define TRUE_(what)                                              \
-	do {                                                     \
-		if (!(what))                                     \
-			errx(1, "line %d: %s", __LINE__, #what); \
-		checks++;                                        \
-	} while (0)
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define TEXT_ATTRIBUTE(type, text)                                \

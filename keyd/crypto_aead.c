@@ -175,8 +175,7 @@ crypto_forget(const void *owner)
 	struct aead_thread *t;
 
 	(void)pthread_mutex_lock(&threads.lock);
-	LIST_FOREACH(t, &threads.all, link)
-	{
+	for (t = LIST_FIRST(&threads.all); t != NULL; t = LIST_NEXT(t, link)) {
 		struct kept *k = &t->kept[place_of(owner)];
 
 		if (atomic_load_explicit(&k->owner, memory_order_relaxed) ==

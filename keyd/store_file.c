@@ -357,3 +357,21 @@ store_file_check(sqlite3 *db, const char *path, bool quick, struct hf_why *why)
 	(void)sqlite3_finalize(stmt);
 	return err;
 }
+
+enum hf_err
+store_file_prepare(
+    sqlite3 *db, const char *sql, sqlite3_stmt **out, struct hf_why *why)
+{
+	if (sqlite3_prepare_v3(
+		db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) == SQLITE_OK)
+		return HF_OK;
+	return hf_fail(
+	    why, store_file_error(db), "store: %s", sqlite3_errmsg(db));
+}
+
+int
+store_file_bind(sqlite3_stmt *stmt, int column, struct hf_text key)
+{
+	return sqlite3_bind_blob(
+	    stmt, column, key.ptr, (int)key.len, SQLITE_STATIC);
+}

@@ -6,11 +6,12 @@
 
 #include <sqlite3.h>
 
+#include <holdfast/bytes.h>
 #include <holdfast/err.h>
 
 /*
  * The SQLite file as Holdfast keeps it: who may have it, its schema, and what
- * every connection to it is told. For store_sqlite.c; nobody else needs it.
+ * every connection to it is told. For the files of the store on SQLite.
  *
  * The file is made with mode 0600, and SQLite gives its log (PATH-wal) and its
  * shared index (PATH-shm) the same. PATH.lock is held with flock(2) by the one
@@ -53,6 +54,13 @@ enum hf_err store_file_sync(const char *path, struct hf_why *why);
 
 /* Puts the name on the disk. */
 enum hf_err store_file_sync_name(const char *path, struct hf_why *why);
+
+/* A statement that is used again and again; sqlite3_finalize() it. */
+enum hf_err store_file_prepare(
+    sqlite3 *db, const char *sql, sqlite3_stmt **out, struct hf_why *why);
+
+/* Binds a key of the store, which must stay until the statement is reset. */
+int store_file_bind(sqlite3_stmt *stmt, int column, struct hf_text key);
 
 /* What SQLite's last error on `db` means to us. */
 enum hf_err store_file_error(sqlite3 *db);

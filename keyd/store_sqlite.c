@@ -22,18 +22,12 @@
 #include "lock.h"
 #include "log.h"
 #include "store_file.h"
+#include "store_reader.h"
 #include "waiting.h"
 
 enum {
-	READERS = 4,
 	GROUP_JOBS = 256,
 	GROUP_BYTES = 16 << 20,
-};
-
-struct reader {
-	sqlite3 *db;
-	sqlite3_stmt *get, *list;
-	struct reader *next;
 };
 
 /* What a caller waits for; lives on the caller's stack. */
@@ -69,171 +63,8 @@ struct engine {
 	uint64_t head;
 	bool unsure; /* the last COMMIT failed, and may be in the log or not */
 
-	pthread_mutex_t read_lock; /* of the idle readers */
-	pthread_cond_t read_free;
-	struct reader readers[READERS];
-	struct reader *idle;
+	struct store_readers readers;
 };
-
-/* -- Readers -- */
-
-static struct reader *
-reader_take(struct engine *e)
-{
-	struct reader *r;
-
-	(void)pthread_mutex_lock(&e->read_lock);
-	while (e->idle == NULL)
-		(void)pthread_cond_wait(&e->read_free, &e->read_lock);
-	r = e->idle;
-	e->idle = r->next;
-	(void)pthread_mutex_unlock(&e->read_lock);
-	return r;
-}
-
-static void
-reader_give(struct engine *e, struct reader *r)
-{
-	(void)pthread_mutex_lock(&e->read_lock);
-	r->next = e->idle;
-	e->idle = r;
-	(void)pthread_cond_signal(&e->read_free);
-	(void)pthread_mutex_unlock(&e->read_lock);
-}
-
-static int
-bind_key(sqlite3_stmt *stmt, int column, struct hf_text key)
-{
-	return sqlite3_bind_blob(
-	    stmt, column, key.ptr, (int)key.len, SQLITE_STATIC);
-}
-
-/* A view that is present also when it is empty. */
-static struct hf_bytes
-column_bytes(sqlite3_stmt *stmt, int column)
-{
-	static const uint8_t nothing[1];
-	const void *ptr = sqlite3_column_blob(stmt, column);
-	int len = sqlite3_column_bytes(stmt, column);
-
-	return bytes_of(ptr == NULL ? nothing : ptr, (size_t)len);
-}
-
-static enum hf_err
-copy_value(sqlite3_stmt *stmt, struct store_value *out)
-{
-	struct hf_bytes value = column_bytes(stmt, 0);
-	uint8_t *copy = malloc(value.len + 1);
-
-	if (copy == NULL)
-		return HF_ERR_NO_MEMORY;
-	memcpy(copy, value.ptr, value.len);
-	*out = (struct store_value){
-		.ptr = copy,
-		.len = value.len,
-		.revision = (uint64_t)sqlite3_column_int64(stmt, 1),
-	};
-	return HF_OK;
-}
-
-static enum hf_err
-sqlite_get(void *state, struct hf_text key, struct store_value *out)
-{
-	struct engine *e = state;
-	struct reader *r = reader_take(e);
-	enum hf_err err;
-	int rc = bind_key(r->get, 1, key);
-
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(r->get);
-	if (rc == SQLITE_ROW)
-		err = copy_value(r->get, out);
-	else if (rc == SQLITE_DONE)
-		err = HF_ERR_NOT_FOUND;
-	else
-		err = store_file_error(r->db);
-	(void)sqlite3_reset(r->get);
-	(void)sqlite3_clear_bindings(r->get);
-	reader_give(e, r);
-	return err;
-}
-
-/* The keys of a list, as the range from <= key < to. */
-struct range {
-	char from[STORE_KEY_MAX + 1], to[STORE_KEY_MAX + 1];
-	size_t from_len, to_len;
-};
-
-/*
- * No key holds a NUL or a byte 0xff, for keys are UTF-8. So what comes after
- * `after` starts at after + NUL, and what starts with `prefix` ends before
- * prefix + 0xff.
- */
-static void
-range_of(struct hf_text prefix, struct hf_text after, struct range *out)
-{
-	size_t common = prefix.len < after.len ? prefix.len : after.len;
-	int order = common == 0 ? 0 : memcmp(after.ptr, prefix.ptr, common);
-	bool later = after.ptr != NULL &&
-	    (order > 0 || (order == 0 && after.len >= prefix.len));
-	struct hf_text from = later ? after : prefix;
-
-	if (from.len > 0)
-		memcpy(out->from, from.ptr, from.len);
-	out->from_len = from.len;
-	if (later)
-		out->from[out->from_len++] = '\0';
-	if (prefix.len > 0)
-		memcpy(out->to, prefix.ptr, prefix.len);
-	out->to_len = prefix.len;
-	out->to[out->to_len++] = (char)0xff;
-}
-
-static enum hf_err
-walk(struct reader *r, store_each_fn *each, void *ctx)
-{
-	int rc;
-
-	while ((rc = sqlite3_step(r->list)) == SQLITE_ROW) {
-		struct hf_bytes key = column_bytes(r->list, 0);
-		struct hf_bytes value = column_bytes(r->list, 1);
-		uint64_t revision = (uint64_t)sqlite3_column_int64(r->list, 2);
-
-		if (!each(ctx,
-			(struct hf_text){ (const char *)key.ptr, key.len },
-			value, revision))
-			return HF_OK;
-	}
-	return rc == SQLITE_DONE ? HF_OK : store_file_error(r->db);
-}
-
-static enum hf_err
-sqlite_list(void *state, struct hf_text prefix, struct hf_text after,
-    size_t limit, store_each_fn *each, void *ctx)
-{
-	struct engine *e = state;
-	struct range range;
-	int64_t most = limit == 0 || limit > INT64_MAX ? -1 : (int64_t)limit;
-
-	range_of(prefix, after, &range);
-
-	struct reader *r = reader_take(e);
-	enum hf_err err;
-
-	/* A blob of no bytes needs a pointer all the same, else it is NULL. */
-	if (sqlite3_bind_blob(r->list, 1, range.from, (int)range.from_len,
-		SQLITE_STATIC) == SQLITE_OK &&
-	    sqlite3_bind_blob(r->list, 2, range.to, (int)range.to_len,
-		SQLITE_STATIC) == SQLITE_OK &&
-	    sqlite3_bind_int64(r->list, 3, most) == SQLITE_OK)
-		err = walk(r, each, ctx);
-	else
-		err = store_file_error(r->db);
-	(void)sqlite3_reset(r->list);
-	(void)sqlite3_clear_bindings(r->list);
-	reader_give(e, r);
-	return err;
-}
 
 /* -- The writer -- */
 
@@ -256,7 +87,7 @@ check_cond(struct engine *e, const struct store_cond *cond)
 {
 	uint64_t revision = 0;
 	enum hf_err err = HF_OK;
-	int rc = bind_key(e->revision_of, 1, cond->key);
+	int rc = store_file_bind(e->revision_of, 1, cond->key);
 
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(e->revision_of);
@@ -277,7 +108,7 @@ apply_write(
 {
 	bool drop = write->value.ptr == NULL;
 	sqlite3_stmt *stmt = drop ? e->drop : e->put;
-	int rc = bind_key(stmt, 1, write->key);
+	int rc = store_file_bind(stmt, 1, write->key);
 
 	if (rc == SQLITE_OK && !drop)
 		rc = sqlite3_bind_blob(stmt, 2, write->value.ptr,
@@ -559,48 +390,11 @@ sqlite_scrub(void *state)
 /* -- Opening and closing -- */
 
 static enum hf_err
-prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out, struct hf_why *why)
-{
-	if (sqlite3_prepare_v3(
-		db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) == SQLITE_OK)
-		return HF_OK;
-	return hf_fail(
-	    why, store_file_error(db), "store: %s", sqlite3_errmsg(db));
-}
-
-static enum hf_err
-open_readers(struct engine *e, struct hf_why *why)
-{
-	enum hf_err err;
-
-	for (size_t i = 0; i < READERS; i++) {
-		struct reader *r = &e->readers[i];
-
-		err = store_file_connect(e->path, STORE_FILE_READ, &r->db, why);
-		if (err == HF_OK)
-			err = prepare(r->db,
-			    "SELECT value, revision FROM kv WHERE key = ?1",
-			    &r->get, why);
-		if (err == HF_OK)
-			err = prepare(r->db,
-			    "SELECT key, value, revision FROM kv "
-			    "WHERE key >= ?1 AND key < ?2 "
-			    "ORDER BY key LIMIT ?3",
-			    &r->list, why);
-		if (err != HF_OK)
-			return err;
-		r->next = e->idle;
-		e->idle = r;
-	}
-	return HF_OK;
-}
-
-static enum hf_err
 read_head(struct engine *e, struct hf_why *why)
 {
 	sqlite3_stmt *stmt = NULL;
 	enum hf_err err =
-	    prepare(e->db, "SELECT revision FROM head", &stmt, why);
+	    store_file_prepare(e->db, "SELECT revision FROM head", &stmt, why);
 
 	if (err != HF_OK)
 		return err;
@@ -644,8 +438,8 @@ open_writer(struct engine *e, struct hf_why *why)
 	for (size_t i = 0;
 	     err == HF_OK && i < sizeof(statements) / sizeof(statements[0]);
 	     i++)
-		err =
-		    prepare(e->db, statements[i].sql, statements[i].stmt, why);
+		err = store_file_prepare(
+		    e->db, statements[i].sql, statements[i].stmt, why);
 	return err;
 }
 
@@ -677,11 +471,7 @@ sqlite_close(void *state)
 		(void)pthread_mutex_unlock(&e->lock);
 		(void)pthread_join(e->writer, NULL);
 	}
-	for (size_t i = 0; i < READERS; i++) {
-		(void)sqlite3_finalize(e->readers[i].get);
-		(void)sqlite3_finalize(e->readers[i].list);
-		(void)sqlite3_close(e->readers[i].db);
-	}
+	store_readers_close(&e->readers);
 
 	sqlite3_stmt *const statements[] = { e->begin, e->commit, e->rollback,
 		e->revision_of, e->put, e->drop, e->set_head };
@@ -692,8 +482,6 @@ sqlite_close(void *state)
 	fd_close(e->lock_fd);
 	(void)pthread_mutex_destroy(&e->lock);
 	(void)pthread_cond_destroy(&e->work);
-	(void)pthread_mutex_destroy(&e->read_lock);
-	(void)pthread_cond_destroy(&e->read_free);
 	free(e->path);
 	free(e);
 }
@@ -712,6 +500,23 @@ sqlite_check(void *state, struct hf_why *why)
 	err = store_file_check(db, e->path, false, why);
 	(void)sqlite3_close(db);
 	return err;
+}
+
+static enum hf_err
+sqlite_get(void *state, struct hf_text key, struct store_value *out)
+{
+	struct engine *e = state;
+
+	return store_readers_get(&e->readers, key, out);
+}
+
+static enum hf_err
+sqlite_list(void *state, struct hf_text prefix, struct hf_text after,
+    size_t limit, store_each_fn *each, void *ctx)
+{
+	struct engine *e = state;
+
+	return store_readers_list(&e->readers, prefix, after, limit, each, ctx);
 }
 
 static void
@@ -745,8 +550,7 @@ engine_new(const char *path)
 	/* With default attributes these only fill memory in. */
 	lock_init(&e->lock);
 	(void)pthread_cond_init(&e->work, NULL);
-	lock_init(&e->read_lock);
-	(void)pthread_cond_init(&e->read_free, NULL);
+	store_readers_init(&e->readers);
 	return e;
 }
 
@@ -765,7 +569,7 @@ engine_open(struct engine *e, struct hf_why *why)
 	if (err == HF_OK)
 		err = store_file_sync_name(e->path, why);
 	if (err == HF_OK)
-		err = open_readers(e, why);
+		err = store_readers_open(&e->readers, e->path, why);
 	return err;
 }
 

@@ -58,6 +58,13 @@ unhex(const char *digits, uint8_t *buf)
 	return bytes_of(buf, len);
 }
 
+static inline void
+assert_bytes(struct hf_bytes got, struct hf_bytes want)
+{
+	assert_int_equal(got.len, want.len);
+	assert_memory_equal(got.ptr, want.ptr, want.len);
+}
+
 /* A file of tests/vectors/crypto. */
 static inline struct blob
 vector(const char *name)

@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../../keyd/crypto_pkcs8.h"
 #include "../../keyd/crypto_wrap.h"
 
 #include "crypto_support.h"
 
 /* The promises of crypto_wrap.h. */
-
-static void
-assert_bytes(struct hf_bytes got, struct hf_bytes want)
-{
-	assert_int_equal(got.len, want.len);
-	assert_memory_equal(got.ptr, want.ptr, want.len);
-}
 
 /* -- AES-KWP -- */
 
@@ -152,93 +144,6 @@ rsa_wrap_is_oaep_of_a_key_and_kwp_under_it(void **state)
 	crypto_key_free(key);
 }
 
-/* -- Files -- */
-
-/* A P-256 key of RFC 6979, appendix A.2.5, as SEC1 DER (RFC 5915). */
-static const char sec1[] =
-    "30310201010420"
-    "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721"
-    "a00a06082a8648ce3d030107";
-static const char sec1_pem[] =
-    "-----BEGIN EC PRIVATE KEY-----\n"
-    "MDECAQEEIMmvqdhFunUWa1whV2ex1pNOUMPbNuibEnuKYisSD2choAoGCCqGSM49\n"
-    "AwEH\n"
-    "-----END EC PRIVATE KEY-----\n";
-
-static void
-reads_an_ec_key_as_der_and_as_pem(void **state)
-{
-	const struct key_type *type = key_type_by_id(KEY_ECDSA_P256);
-	AUTO_SECRET one = { 0 };
-	AUTO_SECRET two = { 0 };
-	struct crypto_key *key;
-	uint8_t der[128];
-
-	(void)state;
-	assert_int_equal(crypto_private_read(unhex(sec1, der), &one), HF_OK);
-	assert_int_equal(
-	    crypto_private_read(bytes_of(sec1_pem, strlen(sec1_pem)), &two),
-	    HF_OK);
-	assert_bytes(secret_view(&one), secret_view(&two));
-	assert_int_equal(
-	    crypto_key_private(type, secret_view(&one), &key), HF_OK);
-	crypto_key_free(key);
-}
-
-static void
-reads_what_it_writes(void **state)
-{
-	static const enum key_type_id ids[] = { KEY_ECDSA_P256, KEY_ECDSA_P384,
-		KEY_ECDSA_P521, KEY_ED25519, KEY_RSA_2048 };
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
-		AUTO_SECRET pkcs8 = { 0 };
-		AUTO_SECRET pem = { 0 };
-		AUTO_SECRET back = { 0 };
-		const char *text;
-
-		assert_int_equal(
-		    crypto_generate(key_type_by_id(ids[i]), 0, &pkcs8), HF_OK);
-		assert_int_equal(
-		    crypto_private_pem(secret_view(&pkcs8), &pem), HF_OK);
-		text = (const char *)pem.ptr;
-		assert_int_equal(strlen(text), pem.len - 1);
-		assert_true(text_starts(
-		    text_of(text), TEXT("-----BEGIN PRIVATE KEY-----\n")));
-		assert_int_equal(
-		    crypto_private_read(bytes_of(pem.ptr, pem.len - 1), &back),
-		    HF_OK);
-		assert_bytes(secret_view(&back), secret_view(&pkcs8));
-	}
-}
-
-static void
-refuses_what_is_no_private_key(void **state)
-{
-	static const char public_pem[] =
-	    "-----BEGIN PUBLIC KEY-----\n"
-	    "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n"
-	    "-----END PUBLIC KEY-----\n";
-	uint8_t noise[64];
-	AUTO_SECRET out = { 0 };
-
-	(void)state;
-	assert_int_equal(
-	    crypto_private_read(bytes_of(public_pem, strlen(public_pem)), &out),
-	    HF_ERR_BAD_INPUT);
-	for (unsigned i = 0; i < 200; i++) {
-		assert_int_equal(crypto_random(noise, sizeof(noise)), HF_OK);
-		assert_int_equal(
-		    crypto_private_read(
-			bytes_of(noise, 1 + i % sizeof(noise)), &out),
-		    HF_ERR_BAD_INPUT);
-	}
-	assert_int_equal(
-	    crypto_private_read(bytes_of(noise, 0), &out), HF_ERR_BAD_INPUT);
-	assert_null(out.ptr);
-}
-
 int
 main(void)
 {
@@ -249,9 +154,6 @@ main(void)
 		    refuses_what_another_key_wrapped_or_was_changed),
 		cmocka_unit_test(refuses_keys_and_inputs_of_odd_sizes),
 		cmocka_unit_test(rsa_wrap_is_oaep_of_a_key_and_kwp_under_it),
-		cmocka_unit_test(reads_an_ec_key_as_der_and_as_pem),
-		cmocka_unit_test(reads_what_it_writes),
-		cmocka_unit_test(refuses_what_is_no_private_key),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

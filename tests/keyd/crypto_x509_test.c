@@ -10,7 +10,7 @@ enum { NOW = 1700000000, LATER = NOW + 86400 };
 
 struct pair {
 	struct crypto_key *key;
-	uint8_t spki[1024];
+	uint8_t spki[SPKI_MAX];
 	struct cert_key cert;
 };
 
@@ -174,6 +174,36 @@ a_cut_chain_ends_where_it_was_cut(void **state)
 	crypto_key_free(p.key);
 }
 
+static void
+a_certificate_is_of_its_key_and_no_other(void **state)
+{
+	static uint8_t buf[CERT_CHAIN_MAX + 1];
+	struct pair p, other;
+	struct hf_bytes cert;
+	bool matches = false;
+
+	(void)state;
+	pair_make(&p, KEY_ECDSA_P256);
+	pair_make(&other, KEY_ECDSA_P256);
+	cert = self_signed(&p, "CN=x", buf);
+	assert_ok(cert_matches(cert, p.cert.spki, &matches));
+	assert_true(matches);
+	assert_ok(cert_matches(cert, other.cert.spki, &matches));
+	assert_false(matches);
+	assert_ok(cert_matches(cert, bytes_of("", 0), &matches));
+	assert_false(matches);
+	/* One byte more, or less, is no certificate. */
+	assert_err(
+	    cert_matches(bytes_of(buf, cert.len + 1), p.cert.spki, &matches),
+	    HF_ERR_BAD_INPUT);
+	for (size_t cut = 0; cut < cert.len; cut += 7)
+		assert_err(
+		    cert_matches(bytes_of(buf, cut), p.cert.spki, &matches),
+		    HF_ERR_BAD_INPUT);
+	crypto_key_free(p.key);
+	crypto_key_free(other.key);
+}
+
 int
 main(void)
 {
@@ -183,6 +213,7 @@ main(void)
 		cmocka_unit_test(refuses_the_certificate_of_another_key),
 		cmocka_unit_test(a_failing_signer_fails_the_certificate),
 		cmocka_unit_test(a_cut_chain_ends_where_it_was_cut),
+		cmocka_unit_test(a_certificate_is_of_its_key_and_no_other),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

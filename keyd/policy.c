@@ -1,39 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 
 #include "../lib/bytes.h"
-#include "../lib/name.h"
 #include "effects.h"
-#include "policy_rule.h"
-
-enum { ROOT = 0, TABLES_CACHED = 256 };
-
-/* The rules of one combination of policies; many identities share one. */
-struct cached_table {
-	struct policy_mask mask;
-	struct policy_table *table;
-};
-
-/* All policies as of one load. Immutable but for the cache of tables. */
-struct policy_set {
-	atomic_uint refs;
-	uint64_t generation;
-	struct policy *policies; /* [ROOT] is built in */
-	size_t count;
-	pthread_mutex_t lock; /* of the cache; tables in it stay */
-	struct cached_table cache[TABLES_CACHED];
-	size_t cached;
-};
+#include "policy_set.h"
 
 struct policy_store {
 	char *folder;
@@ -53,46 +29,7 @@ struct policy_grant {
 	struct caller caller; /* as far as its rules speak of the caller */
 };
 
-/* -- Sets -- */
-
-static void
-set_unref(struct policy_set *set)
-{
-	if (set == NULL || atomic_fetch_sub(&set->refs, 1) != 1)
-		return;
-	for (size_t i = 0; i < set->cached; i++)
-		policy_table_free(set->cache[i].table);
-	for (size_t i = 0; i < set->count; i++)
-		policy_clear(&set->policies[i]);
-	free(set->policies);
-	(void)pthread_mutex_destroy(&set->lock);
-	free(set);
-}
-
-static enum hf_err
-set_new(struct policy_set **out)
-{
-	struct policy_set *set = calloc(1, sizeof(*set));
-
-	if (set == NULL)
-		return HF_ERR_NO_MEMORY;
-	if (pthread_mutex_init(&set->lock, NULL) != 0) {
-		free(set);
-		return HF_ERR_NO_MEMORY;
-	}
-	atomic_init(&set->refs, 1);
-	set->policies = calloc(POLICIES_MAX, sizeof(*set->policies));
-	if (set->policies != NULL)
-		set->policies[ROOT].name = strdup("root");
-	set->count = 1;
-	if (set->policies == NULL || set->policies[ROOT].name == NULL) {
-		set->count = set->policies == NULL ? 0 : 1;
-		set_unref(set);
-		return HF_ERR_NO_MEMORY;
-	}
-	*out = set;
-	return HF_OK;
-}
+/* -- The store of the set in force -- */
 
 static struct policy_set *
 set_ref(struct policy_store *ps)
@@ -106,229 +43,6 @@ set_ref(struct policy_store *ps)
 	return set;
 }
 
-/* -- Loading -- */
-
-/* The length of the name without ".hcl" or ".json"; 0 for other files. */
-static size_t
-stem_length(const char *file)
-{
-	static const char *const ends[] = { ".hcl", ".json" };
-	size_t len = strlen(file);
-
-	for (size_t i = 0; i < 2; i++) {
-		size_t end = strlen(ends[i]);
-
-		if (file[0] != '.' && len > end &&
-		    strcmp(file + len - end, ends[i]) == 0)
-			return len - end;
-	}
-	return 0;
-}
-
-static int
-is_policy_file(const struct dirent *entry)
-{
-	return stem_length(entry->d_name) > 0;
-}
-
-/* Byte order, whatever the locale says. */
-static int
-by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static enum hf_err
-check_name(const struct policy_set *set, const char *path, const char *name,
-    struct hf_why *why)
-{
-	if (!name_valid(text_of(name)))
-		return hf_fail(why, HF_ERR_BAD_POLICY,
-		    "%s: the name of a "
-		    "policy is 1 to 128 of a-z A-Z 0-9 . _ - and starts with "
-		    "a letter or a digit",
-		    path);
-	for (size_t i = 0; i < set->count; i++) {
-		if (strcasecmp(set->policies[i].name, name) != 0)
-			continue;
-		if (i == ROOT)
-			return hf_fail(why, HF_ERR_BAD_POLICY,
-			    "%s: the policy "
-			    "\"root\" is built in",
-			    path);
-		return hf_fail(why, HF_ERR_BAD_POLICY,
-		    "%s: there is a policy "
-		    "\"%s\" already",
-		    path, set->policies[i].name);
-	}
-	if (set->count == POLICIES_MAX)
-		return hf_fail(why, HF_ERR_BAD_POLICY,
-		    "%s: more than %d policies", path, POLICIES_MAX - 1);
-	return HF_OK;
-}
-
-static enum hf_err
-load_file(struct policy_set *set, const char *path, const char *name,
-    struct hf_why *why)
-{
-	struct hcl_file *file = NULL;
-	enum hf_err err;
-
-	if ((err = check_name(set, path, name, why)) != HF_OK ||
-	    (err = hcl_load(path, HF_ERR_BAD_POLICY, &file, why)) != HF_OK)
-		return err;
-	return policy_parse(name, file, &set->policies[set->count++], why);
-}
-
-static enum hf_err
-load_entry(struct policy_set *set, const char *folder, const char *entry,
-    struct hf_why *why)
-{
-	char *path = NULL, *name = NULL;
-	enum hf_err err = HF_ERR_NO_MEMORY;
-
-	if (asprintf(&path, "%s/%s", folder, entry) < 0)
-		path = NULL;
-	name = strndup(entry, stem_length(entry));
-	if (path != NULL && name != NULL)
-		err = load_file(set, path, name, why);
-	free(path);
-	free(name);
-	return err;
-}
-
-/* Whoever may add a file to the folder decides who may do what. */
-static enum hf_err
-check_folder(const char *folder, struct hf_why *why)
-{
-	struct stat st;
-
-	if (stat(folder, &st) != 0)
-		return hf_fail(
-		    why, HF_ERR_BAD_POLICY, "%s: %s", folder, strerror(errno));
-	if (st.st_mode & S_IWOTH)
-		return hf_fail(why, HF_ERR_BAD_POLICY,
-		    "%s: anybody may write "
-		    "to this folder; take that away with chmod o-w",
-		    folder);
-	return HF_OK;
-}
-
-static enum hf_err
-load_folder(struct policy_set *set, const char *folder, struct hf_why *why)
-{
-	struct dirent **entries;
-	enum hf_err err;
-	int count;
-
-	if ((err = check_folder(folder, why)) != HF_OK)
-		return err;
-	count = scandir(folder, &entries, is_policy_file, by_name);
-	if (count < 0)
-		return hf_fail(
-		    why, HF_ERR_BAD_POLICY, "%s: %s", folder, strerror(errno));
-	for (int i = 0; i < count; i++) {
-		if (err == HF_OK)
-			err = load_entry(set, folder, entries[i]->d_name, why);
-		free(entries[i]);
-	}
-	free(entries);
-	return err;
-}
-
-/* -- Binds -- */
-
-static bool
-find_policy(const struct policy_set *set, struct hf_text name, size_t *out)
-{
-	for (size_t i = 0; i < set->count; i++)
-		if (text_is(name, set->policies[i].name)) {
-			*out = i;
-			return true;
-		}
-	return false;
-}
-
-/* Which policies a bind block of policy `own` speaks of. */
-static enum hf_err
-resolve_bind(const struct policy_set *set, size_t own, struct policy_bind *bind,
-    struct hf_why *why)
-{
-	size_t i;
-
-	if (bind->policies == NULL) {
-		mask_add(&bind->mask, own);
-		return HF_OK;
-	}
-	for (const struct hcl_node *n = bind->policies->first; n != NULL;
-	     n = n->next) {
-		if (!find_policy(set, n->text, &i))
-			return hcl_fail(set->policies[own].file, n, why,
-			    "there is no policy \"%.60s\"", n->text.ptr);
-		mask_add(&bind->mask, i);
-	}
-	return HF_OK;
-}
-
-/* Notes the subjects of a bind, as written, in the policies it speaks of. */
-static enum hf_err
-note_subjects(struct policy_set *set, const struct policy_bind *bind)
-{
-	const struct hcl_node *list = hcl_get(bind->node, "subjects");
-
-	for (size_t i = 0; i < set->count; i++) {
-		struct policy *policy = &set->policies[i];
-		const char **grown;
-
-		if (!mask_has(&bind->mask, i))
-			continue;
-		grown = reallocarray(policy->subjects,
-		    policy->subject_count + list->count, sizeof(grown[0]));
-		if (grown == NULL)
-			return HF_ERR_NO_MEMORY;
-		policy->subjects = grown;
-		for (const struct hcl_node *n = list->first; n != NULL;
-		     n = n->next)
-			grown[policy->subject_count++] = n->text.ptr;
-	}
-	return HF_OK;
-}
-
-static enum hf_err
-resolve_binds(struct policy_set *set, struct hf_why *why)
-{
-	enum hf_err err;
-
-	for (size_t i = 0; i < set->count; i++)
-		for (size_t j = 0; j < set->policies[i].bind_count; j++) {
-			struct policy_bind *bind = &set->policies[i].binds[j];
-
-			if ((err = resolve_bind(set, i, bind, why)) != HF_OK ||
-			    (err = note_subjects(set, bind)) != HF_OK)
-				return err;
-		}
-	return HF_OK;
-}
-
-static enum hf_err
-set_load(const char *folder, struct policy_set **out, struct hf_why *why)
-{
-	struct policy_set *set;
-	enum hf_err err;
-
-	if ((err = set_new(&set)) != HF_OK)
-		return err;
-	if ((err = load_folder(set, folder, why)) != HF_OK ||
-	    (err = resolve_binds(set, why)) != HF_OK) {
-		set_unref(set);
-		return err;
-	}
-	*out = set;
-	return HF_OK;
-}
-
-/* -- The store of the set in force -- */
-
 enum hf_err
 policy_reload(struct policy_store *ps, struct hf_why *why)
 {
@@ -336,10 +50,10 @@ policy_reload(struct policy_store *ps, struct hf_why *why)
 	enum hf_err err;
 
 	(void)pthread_mutex_lock(&ps->reload);
-	err = set_load(ps->folder, &set, why);
+	err = policy_set_load(ps->folder, &set, why);
 	if (err == HF_OK && effects_dry()) {
 		effects_note("update", "policies", text_of(ps->folder));
-		set_unref(set);
+		policy_set_unref(set);
 		err = HF_ERR_DRY_RUN;
 	}
 	if (err == HF_OK) {
@@ -349,7 +63,7 @@ policy_reload(struct policy_store *ps, struct hf_why *why)
 		ps->set = set;
 		atomic_store(&ps->generation, set->generation);
 		(void)pthread_mutex_unlock(&ps->lock);
-		set_unref(old);
+		policy_set_unref(old);
 	}
 	(void)pthread_mutex_unlock(&ps->reload);
 	return err;
@@ -388,7 +102,7 @@ policy_close(struct policy_store *ps)
 {
 	if (ps == NULL)
 		return;
-	set_unref(ps->set);
+	policy_set_unref(ps->set);
 	(void)pthread_mutex_destroy(&ps->lock);
 	(void)pthread_mutex_destroy(&ps->reload);
 	free(ps->folder);
@@ -411,7 +125,7 @@ policy_each(struct policy_store *ps,
 		const struct policy *policy = &set->policies[i];
 		const struct policy_info info = {
 			.name = policy->name,
-			.file = i == ROOT ? "" : hcl_name(policy->file),
+			.file = i == POLICY_ROOT ? "" : hcl_name(policy->file),
 			.rules = policy->rule_count,
 			.subjects = policy->subjects,
 			.subject_count = policy->subject_count,
@@ -419,7 +133,7 @@ policy_each(struct policy_store *ps,
 
 		each(ctx, &info);
 	}
-	set_unref(set);
+	policy_set_unref(set);
 }
 
 /* -- Grants -- */
@@ -553,7 +267,7 @@ policy_grant_free(struct policy_grant *grant)
 		return;
 	policy_table_free(grant->own_table);
 	caller_free(&grant->caller);
-	set_unref(grant->set);
+	policy_set_unref(grant->set);
 	free(grant);
 }
 
@@ -609,7 +323,7 @@ static const struct policy_verdict root_verdict = {
 static bool
 is_root(const struct policy_grant *grant)
 {
-	return mask_has(&grant->mask, ROOT);
+	return mask_has(&grant->mask, POLICY_ROOT);
 }
 
 /* Only "a/b/" may be one thing as itself and another as a list. */

@@ -29,10 +29,12 @@ is "leaves nothing behind" "" "$(ls "$T/tmp")"
 expect "prints JSON" quiet jq -e . "$T/all"
 is "has every row" "$(awk '/^[a-z0-9-]+ / { print $1 }' "$T/list" | sort)" \
 	"$(jq -r '.rows[].name' "$T/all" | sort)"
-# Of some the best figure is 0: nothing that happens, nothing that is taken.
+# Of some the best figure is 0: nothing that happens, nothing that is taken. And
+# not every host lets its users mount.
 is "every row measures Holdfast" "" \
 	"$(jq -r '.rows[] | select([.cells[] | select((.who | startswith("Holdfast"))
-		and .state == "measured" and .value.median > 0)] | length == 0) | .name' "$T/all" |
+		and (.state == "measured" and .value.median > 0 or
+			.note == "no file system of huge pages"))] | length == 0) | .name' "$T/all" |
 		grep -vxE 'idle-wakeups|allocations|key-memory|connection-memory' || :)"
 is "nothing fails" "" \
 	"$(jq -r '.rows[] | .name as $r | .cells[] | select(.state == "failed") | "\($r): \(.who) \(.note)"' "$T/all")"

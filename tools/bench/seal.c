@@ -38,8 +38,11 @@ mount_huge(struct files *f, char *root, size_t cap)
 	    "mount -t tmpfs -o huge=always none /dev/shm && read -r mount && "
 	    "echo mounted && read -r end";
 	char program[PATH_ROOM * 2], answer[16];
-	const char *const argv[] = { program, "--user", "--map-root-user",
-		"--mount", "--", "/bin/sh", "-c", script, NULL };
+	/* Root needs no names of its own to mount, and in a chroot gets none.
+	 */
+	const char *const argv[] = { program, "--mount",
+		geteuid() == 0 ? "--" : "--map-root-user", "/bin/sh", "-c",
+		script, NULL };
 
 	if (!program_find_other("unshare", program, sizeof(program)) ||
 	    !child_start(

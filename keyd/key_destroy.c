@@ -18,26 +18,24 @@ trim_check(const struct key *key, uint64_t min, struct hf_why *why)
 {
 	if (min > key->latest)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
-		    "minimum available "
-		    "version cannot be greater than the latest version");
+		    "minimum available version cannot be greater than the "
+		    "latest version");
 	if (key->min_encryption == 0)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
-		    "minimum available "
-		    "version cannot be set when minimum encryption version is "
-		    "not set");
+		    "minimum available version cannot be set when minimum "
+		    "encryption version is not set");
 	if (key->min_decryption == 0)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
-		    "minimum available "
-		    "version cannot be set when minimum decryption version is "
-		    "not set");
+		    "minimum available version cannot be set when minimum "
+		    "decryption version is not set");
 	if (min > key->min_encryption)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
-		    "minimum available "
-		    "version cannot be greater than minimum encryption version");
+		    "minimum available version cannot be greater than minimum "
+		    "encryption version");
 	if (min > key->min_decryption)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
-		    "minimum available "
-		    "version cannot be greater than minimum decryption version");
+		    "minimum available version cannot be greater than minimum "
+		    "decryption version");
 	if (min < key->min_available)
 		return hf_fail(why, HF_ERR_BAD_CONFIG,
 		    "minimum available version cannot be decremented");

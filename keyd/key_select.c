@@ -44,19 +44,19 @@ select_new(struct request *rq, struct hf_uint asked, const char *what,
 		number = key->primary != 0 ? key->primary : key->latest;
 	if (number > key->latest)
 		return hf_fail(why, HF_ERR_VERSION_TOO_NEW,
-		    "requested version "
-		    "for %s is higher than the latest key version",
+		    "requested version for %s is higher than the latest key "
+		    "version",
 		    what);
 	if (number < key->min_encryption)
 		return hf_fail(why, HF_ERR_VERSION_TOO_OLD,
-		    "requested version "
-		    "for %s is less than the minimum encryption key version",
+		    "requested version for %s is less than the minimum "
+		    "encryption key version",
 		    what);
 	/* What could never be opened again is not made. */
 	if (number < key->min_decryption)
 		return hf_fail(why, HF_ERR_VERSION_TOO_OLD,
-		    "requested version "
-		    "for %s is less than the minimum decryption key version",
+		    "requested version for %s is less than the minimum "
+		    "decryption key version",
 		    what);
 	return select_found(rq, number, out, why);
 }

@@ -381,9 +381,8 @@ destination_find(struct request *rq, struct hf_text name, struct key **key,
 
 	if (err == HF_ERR_KEY_NOT_FOUND)
 		return hf_fail(&rq->why, err,
-		    "there is no destination key "
-		    "%.*s",
-		    (int)name.len, name.ptr);
+		    "there is no destination key %.*s", (int)name.len,
+		    name.ptr);
 	if (err != HF_OK)
 		return err;
 	v = key_version_find(

@@ -140,8 +140,7 @@ create_again(struct request *rq, const struct key_create *how,
 		    key->committing ? "" : " not");
 	if (key->type != how->type || key->level != how->level)
 		return hf_fail(&rq->why, HF_ERR_KEY_EXISTS,
-		    "key %s exists "
-		    "already, with type %s and level %s",
+		    "key %s exists already, with type %s and level %s",
 		    key->name, key->type->name, key_level_name(key->level));
 	if (how->required_context.len > 0 &&
 	    !bytes_equal(how->required_context,
@@ -318,9 +317,8 @@ op_key_delete(
 	/* An alias is a way to use a key, not to do away with it. */
 	if (!text_is(in->name, rq->key->name))
 		return hf_fail(&rq->why, HF_ERR_BAD_NAME,
-		    "%.*s is an alias of "
-		    "key %s; delete the key by its own name, or the alias with "
-		    "'alias delete'",
+		    "%.*s is an alias of key %s; delete the key by its own "
+		    "name, or the alias with 'alias delete'",
 		    (int)in->name.len, in->name.ptr, rq->key->name);
 	name = arena_text(rq->arena, in->name);
 	if (name == NULL)

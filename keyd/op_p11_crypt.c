@@ -20,8 +20,8 @@ may_choose_nonce(struct request *rq, const struct key_version *v)
 	if (p11_allows(rq, HF_P11_DECRYPT, rq->key, v))
 		return HF_OK;
 	return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED,
-	    "encryption under a "
-	    "nonce of the caller's choice needs the permission to decrypt");
+	    "encryption under a nonce of the caller's choice needs the "
+	    "permission to decrypt");
 }
 
 /* PKCS#11 has no contexts, and nothing that looks like one. */

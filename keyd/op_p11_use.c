@@ -144,8 +144,7 @@ may_use_raw(struct request *rq, const struct key_version *v)
 	if (p11_allows(rq, HF_P11_RAW, rq->key, v))
 		return HF_OK;
 	return hf_fail(&rq->why, HF_ERR_PERMISSION_DENIED,
-	    "RSA without "
-	    "padding needs the permissions to sign and to decrypt");
+	    "RSA without padding needs the permissions to sign and to decrypt");
 }
 
 /* A number of the size of the modulus, with zeros in front. */

@@ -41,8 +41,8 @@ read_salt(struct hf_text t, int *out, struct hf_why *why)
 	for (size_t i = 0; i < t.len; i++) {
 		if (t.ptr[i] < '0' || t.ptr[i] > '9' || t.len > 3)
 			return hf_fail(why, HF_ERR_BAD_VALUE,
-			    "salt_length: "
-			    "must be auto, hash or a number of bytes");
+			    "salt_length: must be auto, hash or a number of "
+			    "bytes");
 		v = v * 10 + (t.ptr[i] - '0');
 	}
 	*out = v;

@@ -130,8 +130,8 @@ want_parameters(const struct parse *p, const struct hcl_node *map)
 		     v = v->next)
 			if (v->kind == HCL_LIST || v->kind == HCL_OBJECT)
 				return refuse(p, v,
-				    "%.60s: lists and blocks "
-				    "as values are not supported",
+				    "%.60s: lists and blocks as values are not "
+				    "supported",
 				    n->key.ptr);
 			else if (template_speaks_of_caller(v->text))
 				return refuse(p, v,
@@ -323,8 +323,8 @@ read_expiration(
 		at = n->number;
 	else if (n->kind != HCL_STRING || !parse_time(n->text.ptr, &at))
 		return refuse(p, n,
-		    "expiration: a time such as "
-		    "\"2030-12-31T23:59:59Z\" expected");
+		    "expiration: a time such as \"2030-12-31T23:59:59Z\" "
+		    "expected");
 	if (at <= 0)
 		return refuse(p, n, "expiration: a time after 1970 expected");
 	rule->expires = at;
@@ -399,9 +399,8 @@ static const struct path_key {
 	    "limits on lists are not supported, and "
 	    "without them the rule would allow more than it says" },
 	{ "list_scan_response_keys_filter_path", NULL,
-	    "filters on lists are "
-	    "not supported, and without them the rule would show more than it "
-	    "says" },
+	    "filters on lists are not supported, and without them the rule "
+	    "would show more than it says" },
 };
 
 enum { PATH_KEYS = sizeof(path_keys) / sizeof(path_keys[0]) };
@@ -458,10 +457,8 @@ read_pattern(
 		    "the end; \"+\" is for one segment",
 		    t.ptr);
 	if (strstr(t.ptr, "+*") != NULL)
-		return refuse(p, block,
-		    "path \"%.80s\": \"+*\" is not "
-		    "allowed",
-		    t.ptr);
+		return refuse(
+		    p, block, "path \"%.80s\": \"+*\" is not allowed", t.ptr);
 	*out = t;
 	return HF_OK;
 }
@@ -494,8 +491,8 @@ read_path(const struct parse *p, const struct hcl_node *block)
 	if (strstr(rule.pattern.ptr, "{{") != NULL) {
 		if (rule.caps & HF_CAP_DENY)
 			return refuse(p, block,
-			    "path \"%.80s\": a template "
-			    "cannot deny: callers have no Vault entity",
+			    "path \"%.80s\": a template cannot deny: callers "
+			    "have no Vault entity",
 			    rule.pattern.ptr);
 		return HF_OK;
 	}

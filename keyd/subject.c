@@ -144,16 +144,15 @@ static enum hf_err
 parse_unit(const char *rest, struct subject *s, struct hf_why *why)
 {
 	static const char allowed[] =
-	    "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@";
+	    ""
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@";
 	size_t len = strlen(rest);
 
 	if (strspn(rest, allowed) != len ||
 	    !((len > 8 && strcmp(rest + len - 8, ".service") == 0) ||
 		(len > 6 && strcmp(rest + len - 6, ".scope") == 0)))
 		return hf_fail(why, HF_ERR_BAD_VALUE,
-		    "\"%s\" is not the name "
-		    "of a unit, such as nginx.service",
+		    "\"%s\" is not the name of a unit, such as nginx.service",
 		    rest);
 	return keep_text(rest, s);
 }
@@ -170,8 +169,8 @@ parse_exe(const char *rest, struct subject *s, struct hf_why *why)
 		    "\"%s\" is not the absolute path of a file", rest);
 	if (realpath(rest, real) != NULL && strcmp(real, rest) != 0)
 		return hf_fail(why, HF_ERR_BAD_VALUE,
-		    "\"%s\" is a link; the "
-		    "kernel knows the program as \"%.100s\"",
+		    "\"%s\" is a link; the kernel knows the program as "
+		    "\"%.100s\"",
 		    rest, real);
 	return keep_text(rest, s);
 }
@@ -230,15 +229,14 @@ subject_parse(struct hf_text text, struct subject *out, struct hf_why *why)
 
 	if (form == NULL)
 		return hf_fail(why, HF_ERR_BAD_VALUE,
-		    "a subject begins with "
-		    "uid:, user:, gid:, group:, unit:, exe:, cert: or any:");
+		    "a subject begins with uid:, user:, gid:, group:, unit:, "
+		    "exe:, cert: or any:");
 	skip = strlen(form->prefix);
 	if (text.len == skip || text.len - skip > TEXT_MAX ||
 	    memchr(text.ptr, '\0', text.len) != NULL)
 		return hf_fail(why, HF_ERR_BAD_VALUE,
-		    "1 to %d characters "
-		    "expected after \"%s\"",
-		    TEXT_MAX, form->prefix);
+		    "1 to %d characters expected after \"%s\"", TEXT_MAX,
+		    form->prefix);
 	memcpy(rest, text.ptr + skip, text.len - skip);
 	rest[text.len - skip] = '\0';
 	s.kind = form->kind;
@@ -333,9 +331,7 @@ take_text(char **slot, struct subject *s, struct hf_why *why)
 {
 	if (*slot != NULL && strcmp(*slot, s->text) != 0)
 		return hf_fail(why, HF_ERR_BAD_VALUE,
-		    "nobody is both \"%s\" "
-		    "and \"%s\"",
-		    *slot, s->text);
+		    "nobody is both \"%s\" and \"%s\"", *slot, s->text);
 	free(*slot);
 	*slot = s->text;
 	s->text = NULL;
@@ -384,8 +380,8 @@ take_all(struct identity *id, const struct hf_text *subjects, size_t count,
 	}
 	if (id->local && id->cert != NULL)
 		return hf_fail(why, HF_ERR_BAD_VALUE,
-		    "a certificate comes "
-		    "over TLS, the other subjects from the local socket");
+		    "a certificate comes over TLS, the other subjects from the "
+		    "local socket");
 	return HF_OK;
 }
 

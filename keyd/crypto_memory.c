@@ -31,6 +31,14 @@ enum {
 /* An allocation of this thread failed since crypto_memory_failed() asked. */
 static _Thread_local bool failed;
 
+static _Thread_local size_t bound; /* 0: none */
+
+static bool
+is_beyond(size_t len)
+{
+	return bound != 0 && len > bound;
+}
+
 static void *
 noted(void *p)
 {
@@ -45,7 +53,7 @@ locked_malloc(size_t len, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	return len == 0 ? NULL : noted(heap_alloc(len));
+	return len == 0 || is_beyond(len) ? NULL : noted(heap_alloc(len));
 }
 
 static void
@@ -61,6 +69,8 @@ locked_realloc(void *ptr, size_t len, const char *file, int line)
 {
 	(void)file;
 	(void)line;
+	if (is_beyond(len))
+		return NULL;
 	if (len > 0)
 		return noted(heap_realloc(ptr, len));
 	heap_free(ptr);
@@ -74,7 +84,7 @@ plain_malloc(size_t len, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	return len == 0 ? NULL : noted(malloc(len));
+	return len == 0 || is_beyond(len) ? NULL : noted(malloc(len));
 }
 
 static void
@@ -139,6 +149,20 @@ crypto_memory_is_tight(void)
 	use = heap_use();
 	rest = use.limit / 8 > REST ? use.limit / 8 : REST;
 	return use.out + rest > use.limit;
+}
+
+size_t
+crypto_memory_limit(void)
+{
+	size_t limit = with_malloc ? 0 : heap_use().limit;
+
+	return limit == 0 ? SIZE_MAX : limit; /* 0: there is no such heap */
+}
+
+void
+crypto_memory_bound(size_t largest)
+{
+	bound = largest;
 }
 
 bool

@@ -3,6 +3,7 @@
 #define KEYD_CRYPTO_MEMORY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <holdfast/err.h>
 
@@ -35,6 +36,15 @@ enum hf_err crypto_memory_init(struct hf_why *why);
  * not be loaded, so that those that are there can be used.
  */
 bool crypto_memory_is_tight(void);
+
+/* Bytes that there may be, whether taken already or not. */
+size_t crypto_memory_limit(void);
+
+/*
+ * From now on nothing larger than this is allocated on this thread; that is no
+ * failure of memory. 0: anything. For what is done for somebody unknown.
+ */
+void crypto_memory_bound(size_t largest);
 
 /*
  * Whether an allocation of this thread failed since the last call. OpenSSL does

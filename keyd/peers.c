@@ -135,13 +135,13 @@ drop_if_gone(struct peers *peers, struct peer *peer)
 static bool
 is_one_too_many(const struct peers *peers, const struct peer *peer)
 {
-	unsigned each = peers->limits.each, half = each / 2;
+	unsigned all = peers->limits.strangers, half = all / 2;
 
 	if (peer->key.kind != PEER_ADDRESS)
-		return peer->connections >= each;
+		return peer->connections >= peers->limits.each;
 	if (half < STRANGERS_FEW)
 		half = STRANGERS_FEW;
-	return peers->strangers >= each || peer->connections >= half;
+	return peers->strangers >= all || peer->connections >= half;
 }
 
 static enum hf_err

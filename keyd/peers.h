@@ -31,7 +31,8 @@ struct peer_key {
 struct peers_limits {
 	unsigned connections; /* in all */
 	unsigned reserve;     /* of these, for uid 0 and our own uid alone */
-	unsigned each;        /* of one peer, and of all strangers */
+	unsigned each;        /* of one peer */
+	unsigned strangers;   /* of all of them */
 	size_t memory;        /* in all; one peer may take half of it */
 };
 

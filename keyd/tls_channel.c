@@ -14,10 +14,17 @@
 
 #include "../lib/bytes.h"
 #include "channel.h"
+#include "crypto_memory.h"
 #include "identity.h"
 #include "transport.h"
 
-enum { CERT_NAME_LONGEST = 255, SUBJECT_LONGEST = 1024 };
+enum {
+	CERT_NAME_LONGEST = 255,
+	SUBJECT_LONGEST = 1024,
+	/* OpenSSL would take a hello of 128 KiB of anybody. This is a chain of
+	 * certificates of 36 KiB, and the powers of an RSA key of 8192 bits. */
+	HANDSHAKE_BLOCK = 48 << 10,
+};
 
 struct tls_context {
 	SSL_CTX *ssl;
@@ -197,7 +204,9 @@ tls_channel_handshake(struct tls_channel *ch, struct hf_why *why)
 	int rc;
 
 	ERR_clear_error();
+	crypto_memory_bound(HANDSHAKE_BLOCK);
 	rc = SSL_do_handshake(ch->ssl);
+	crypto_memory_bound(0);
 	ch->wants_out = SSL_want_write(ch->ssl);
 	if (rc == 1)
 		return HF_OK;

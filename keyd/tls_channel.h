@@ -18,6 +18,11 @@ struct transport_tls;
  * renegotiation, no early data, no compression: each connection proves anew
  * who it is. The one door to libssl.
  */
+enum {
+	TLS_CHANNEL_STRANGER = 128 << 10
+}; /* bytes of memory before the end of
+      its handshake, at most */
+
 struct tls_context; /* of a listener, shared by its connections */
 struct tls_channel; /* of a connection */
 

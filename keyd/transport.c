@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include "../lib/frame.h"
+#include "crypto_memory.h"
 #include "identity_known.h"
 #include "io_loop.h"
 #include "listener.h"
 #include "log.h"
 #include "peers.h"
+#include "tls_channel.h"
 #include "workers.h"
 
 enum {
@@ -154,6 +156,15 @@ open_listeners(const struct transport_settings *settings,
 	return err;
 }
 
+/* However many come: of OpenSSL's memory half is for those who are known. */
+static unsigned
+strangers_most(const struct transport_limits *l)
+{
+	size_t room = crypto_memory_limit() / 2 / TLS_CHANNEL_STRANGER;
+
+	return room < l->connections_uid ? (unsigned)room : l->connections_uid;
+}
+
 static enum hf_err
 make_peers(struct io_group *group)
 {
@@ -163,6 +174,7 @@ make_peers(struct io_group *group)
 		.reserve =
 		    l->connections > 4 * RESERVE ? RESERVE : l->connections / 4,
 		.each = l->connections_uid,
+		.strangers = strangers_most(l),
 		.memory = l->memory,
 	};
 

@@ -20,7 +20,7 @@ static const struct peer_key mail = { .kind = PEER_CERT, .cert = "bb" };
 static struct peers *
 make(unsigned connections, unsigned reserve, unsigned each, size_t memory)
 {
-	const struct peers_limits limits = { connections, reserve, each,
+	const struct peers_limits limits = { connections, reserve, each, each,
 		memory };
 	struct peers *peers = NULL;
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "../../keyd/crypto_memory.h"
 #include "transport_fixture.h"
 
 #include <arpa/inet.h>
@@ -513,6 +514,37 @@ strangers_do_not_shut_the_door(void **state)
 		tls_close(silent[i]);
 }
 
+/* Nobody knows yet who it is: what it says must not be kept without bound. The
+ * first 100,000 bytes of a hello of 128 KiB, in records of 16. */
+static void
+keeps_no_long_hello_of_a_stranger(void **state)
+{
+	static const uint8_t record[] = { 22, 3, 1, 0x40, 0 };
+	static const uint8_t hello[] = { 1, 2, 0, 0 };
+	struct fixture *f = *state;
+	struct files *files = tls_settings(f);
+	uint8_t sent[5 + 16384] = { 0 };
+	struct client c;
+	ssize_t n;
+
+	f->settings.limits.handshake_ms = 60000;
+	start(f);
+	c = tls_dial(f, files, NULL, TLS1_3_VERSION);
+	memcpy(sent, record, sizeof(record));
+	memcpy(sent + sizeof(record), hello, sizeof(hello));
+	for (int i = 0; i < 6; i++) {
+		if (send(c.fd, sent, sizeof(sent), MSG_NOSIGNAL) < 0)
+			break; /* it hung up already */
+		memset(sent + sizeof(record), 0, sizeof(hello));
+	}
+	/* An alert may come first. */
+	while ((n = recv(c.fd, sent, sizeof(sent), 0)) > 0)
+		;
+	assert_true(n == 0 || errno == ECONNRESET);
+	tls_close(c);
+	assert_true(is_let_in(f, files, "client", TLS1_3_VERSION));
+}
+
 /* -- libnng, which Debian builds with mbed TLS and so with TLS 1.2 -- */
 
 static char *
@@ -710,6 +742,7 @@ main(void)
 		TEST(hangs_up_on_a_silent_handshake),
 		TEST(counts_the_connections_of_a_certificate),
 		TEST(strangers_do_not_shut_the_door),
+		TEST(keeps_no_long_hello_of_a_stranger),
 		TEST(serves_libnng_where_tls_12_is_allowed),
 		TEST(refuses_files_that_do_not_serve),
 		TEST(refuses_a_key_that_others_may_read),
@@ -719,5 +752,8 @@ main(void)
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN); /* of the clients' own sockets */
+	crypto_memory_use_malloc();
+	if (crypto_memory_init(NULL) != HF_OK)
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

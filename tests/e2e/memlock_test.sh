@@ -4,6 +4,8 @@
 # work within what there is.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/tls_lib.sh
+. "$(dirname "$0")/tls_lib.sh"
 
 # Root may lock as much as it likes unless it gives up the right to.
 mkdir "$T/bin"
@@ -61,6 +63,35 @@ refuse "a PIN wants more when it is hashed, and says what to raise" 2 "16 MiB of
 	holdfast pin set 4242 "$T/pin"
 [ "$(locked)" -le "$(cat "$T/limit")" ] || fail "more is locked than may be"
 ok "within the limit"
+stop_daemon
 
+# Who has not shown a certificate yet takes memory all the same, but not all of it.
+authority ca
+certificate localhost ca
+chmod 600 "$T"/*.key
+port=$(free_port)
+listener new "$port" false >>"$T/keyd.conf"
+echo $((8 << 20)) >"$T/limit"
+start_daemon
+crowd() { # a byte each, and no more until it is told to go
+	local n fds=()
+	for n in $(seq 300); do
+		exec {n}<>"/dev/tcp/127.0.0.1/$port" || continue
+		printf '\x16' >&"$n" || :
+		fds+=("$n")
+	done
+	touch "$T/there"
+	until_true 20 test -e "$T/go"
+}
+crowd 2>/dev/null &
+strangers=$!
+more_cleanup() { kill "$strangers" 2>/dev/null || :; }
+until_true 20 test -e "$T/there" || fail "no crowd"
+quiet holdfast key create beside
+expect "keys are made beside a crowd of strangers" quiet holdfast key import beside.rsa "$T/rsa.pem"
+printf x >"$T/x"
+expect "and used" quiet holdfast sign beside.rsa "$T/x"
+touch "$T/go"
+wait "$strangers" || :
 stop_daemon
 echo "$checks checks"

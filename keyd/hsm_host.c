@@ -131,7 +131,7 @@ hsm_host_launch(const struct hsm_host *host, const int *fds, size_t count)
 	struct msghdr m = { .msg_iov = &v,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
-		.msg_controllen = CMSG_SPACE(count * sizeof(int)) };
+		.msg_controllen = sizeof(control.bytes) };
 	struct cmsghdr *c;
 
 	memset(&control, 0, sizeof(control));
@@ -140,6 +140,7 @@ hsm_host_launch(const struct hsm_host *host, const int *fds, size_t count)
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(count * sizeof(int));
 	memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+	m.msg_controllen = CMSG_SPACE(count * sizeof(int));
 	return sendmsg(host->fd, &m, MSG_NOSIGNAL) == 1;
 }
 

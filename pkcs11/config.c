@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../lib/address.h"
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 
 enum { FILE_MAX = 65536 };
 
@@ -418,22 +418,19 @@ read_file(
     const char *path, char *buf, size_t *len, bool *missing, struct hf_why *why)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct hf_why reason = { "" };
 	size_t n = 0;
+	enum hf_err err;
 
 	*missing = fd < 0 && errno == ENOENT;
 	if (fd < 0)
 		return hf_fail(why, HF_ERR_BAD_SETTINGS, "%s: %s", path,
 		    strerrordesc_np(errno));
-	while (n < FILE_MAX) {
-		ssize_t got = read(fd, buf + n, FILE_MAX - n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		n += (size_t)got;
-	}
-	(void)close(fd);
+	err = fd_read(fd, buf, FILE_MAX, &n, &reason);
+	fd_close(fd);
+	if (err != HF_OK)
+		return hf_fail(
+		    why, HF_ERR_BAD_SETTINGS, "%s: %s", path, reason.text);
 	if (n == FILE_MAX)
 		return hf_fail(why, HF_ERR_BAD_SETTINGS, "%s: too long", path);
 	*len = n;

@@ -228,6 +228,20 @@ lets_the_environment_come_before_the_file(void **state)
 	(void)unsetenv("HOLDFAST_TOKEN");
 }
 
+/* Not the defaults instead of what somebody wrote. */
+static void
+refuses_a_file_that_it_cannot_read(void **state)
+{
+	struct config c;
+
+	(void)state;
+	assert_int_equal(
+	    setenv("HOLDFAST_PKCS11_CONFIG", TEST_SOURCE_DIR, 1), 0);
+	assert_int_equal(config_load(NULL, &c, &why), HF_ERR_BAD_SETTINGS);
+	assert_non_null(strstr(why.text, "Is a directory"));
+	(void)unsetenv("HOLDFAST_PKCS11_CONFIG");
+}
+
 static void
 shows_the_keys_that_its_patterns_name(void **state)
 {
@@ -323,6 +337,7 @@ main(void)
 		cmocka_unit_test(takes_no_more_slots_than_there_is_room_for),
 		cmocka_unit_test(lets_the_hosts_string_speak_of_the_first_slot),
 		cmocka_unit_test(lets_the_environment_come_before_the_file),
+		cmocka_unit_test(refuses_a_file_that_it_cannot_read),
 		cmocka_unit_test(shows_the_keys_that_its_patterns_name),
 		cmocka_unit_test(
 		    the_shipped_file_names_every_setting_with_its_default),

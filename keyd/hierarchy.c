@@ -307,7 +307,7 @@ hierarchy_unlock(struct hierarchy *h, struct hf_why *why)
 
 static size_t
 seal_aad(const uint8_t header[SEAL_HEADER], struct hf_text identity,
-    uint8_t out[SEAL_HEADER + 512])
+    uint8_t out[SEAL_HEADER + SEAL_IDENTITY_MAX])
 {
 	memcpy(out, header, SEAL_HEADER);
 	memcpy(out + SEAL_HEADER, identity.ptr, identity.len);
@@ -324,12 +324,12 @@ enum hf_err
 hierarchy_seal(struct hierarchy *h, struct hf_text keyring,
     struct hf_text identity, struct hf_bytes in, uint8_t *out)
 {
-	uint8_t aad[SEAL_HEADER + 512];
+	uint8_t aad[SEAL_HEADER + SEAL_IDENTITY_MAX];
 	struct keyring *k;
 	size_t aad_len;
 	enum hf_err err;
 
-	if (identity.len > 512)
+	if (identity.len > SEAL_IDENTITY_MAX)
 		return HF_ERR_BAD_NAME;
 	(void)pthread_rwlock_rdlock(&h->lock);
 	k = keyring_find(h, keyring);
@@ -359,13 +359,13 @@ enum hf_err
 hierarchy_unseal(struct hierarchy *h, struct hf_text identity,
     struct hf_bytes sealed, struct secret *out)
 {
-	uint8_t aad[SEAL_HEADER + 512];
+	uint8_t aad[SEAL_HEADER + SEAL_IDENTITY_MAX];
 	AUTO_SECRET plain = { 0 };
 	struct keyring *k;
 	size_t aad_len;
 	enum hf_err err;
 
-	if (identity.len > 512 || sealed.len <= SEAL_EXTRA ||
+	if (identity.len > SEAL_IDENTITY_MAX || sealed.len <= SEAL_EXTRA ||
 	    sealed.ptr[0] != SEAL_FORMAT || sealed.ptr[1] != SEAL_AES256_GCM)
 		return HF_ERR_STORE_DAMAGED;
 	(void)pthread_rwlock_rdlock(&h->lock);

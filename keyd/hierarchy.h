@@ -87,7 +87,7 @@ bool hierarchy_has_work(struct hierarchy *h);
  * version (4) || nonce (12) || ciphertext || tag (16). Everything before the
  * nonce, and `identity` (the store key it stands under), is bound as AAD.
  */
-enum { SEAL_HEADER = 22, SEAL_EXTRA = 50 };
+enum { SEAL_HEADER = 22, SEAL_EXTRA = 50, SEAL_IDENTITY_MAX = STORE_KEY_MAX };
 
 /* `out` takes in.len + SEAL_EXTRA bytes. */
 enum hf_err hierarchy_seal(struct hierarchy *h, struct hf_text keyring,

@@ -10,7 +10,11 @@
 #include "log.h"
 #include "record.h"
 
-enum { KEYRING_BYTES = 2048, KEYRING_ARENA = 4096 };
+enum {
+	KEYRING_BYTES = 2048,
+	KEYRING_ARENA = 4096,
+	KEYRING_AAD = 256, /* a label, a name, an id, a number */
+};
 
 void
 keyring_store_name(struct hf_text name, char out[KEYRING_STORE_NAME])
@@ -276,14 +280,15 @@ keyring_set_wraps(struct hierarchy *h, struct keyring *k,
 
 /* What the master key binds to a sealed keyring key. */
 static size_t
-keyring_aad(const struct keyring *k, uint64_t master_version, char out[256])
+keyring_aad(
+    const struct keyring *k, uint64_t master_version, char out[KEYRING_AAD])
 {
 	char id[2 * HSM_ID + 1];
 	int n;
 
 	hex_encode(k->id, HSM_ID, id);
-	n = snprintf(out, 256, "holdfast-keyring-v1|%s|%s|%llu", k->info.name,
-	    id, (unsigned long long)master_version);
+	n = snprintf(out, KEYRING_AAD, "holdfast-keyring-v1|%s|%s|%llu",
+	    k->info.name, id, (unsigned long long)master_version);
 	return n < 0 ? 0 : (size_t)n;
 }
 
@@ -309,7 +314,7 @@ static enum hf_err
 wrap_make(const struct keyring *k, const struct secret *key, struct hsm *hsm,
     const uint8_t master_id[HSM_ID], uint64_t version, struct wrap *out)
 {
-	char aad[256];
+	char aad[KEYRING_AAD];
 	size_t aad_len = keyring_aad(k, version, aad);
 
 	memcpy(out->master_id, master_id, HSM_ID);
@@ -374,7 +379,7 @@ static enum hf_err
 wrap_open(const struct keyring *k, const struct wrap *w, struct hsm *hsm,
     struct secret *out)
 {
-	char aad[256];
+	char aad[KEYRING_AAD];
 	size_t aad_len = keyring_aad(k, w->version, aad);
 	enum hf_err err =
 	    hsm_open_sealed(hsm, w->master_id, bytes_of(aad, aad_len),
@@ -491,7 +496,7 @@ keyring_open_outside(const struct keyring *k, const uint8_t master_id[HSM_ID],
     struct hf_bytes master)
 {
 	const struct key_type *aes = key_type_by_id(KEY_AES256_GCM96);
-	char aad[256];
+	char aad[KEYRING_AAD];
 	AUTO_SECRET out = { 0 };
 	enum hf_err err = secret_alloc(&out, KEYRING_KEY);
 

@@ -289,11 +289,13 @@ struct hsm_probe_row {
 	char note[120];
 };
 
+enum { HSM_QUIRK = 160 /* a sentence, with a NUL */ };
+
 struct hsm_probe {
 	char token[33];
 	struct hsm_probe_row *rows; /* owned: hsm_probe_free */
 	size_t count;
-	char (*quirks)[160];
+	char (*quirks)[HSM_QUIRK]; /* owned, as above */
 	size_t quirk_count;
 };
 

@@ -139,7 +139,7 @@ struct role_seen {
 struct hsm_traits {
 	enum nonce_mode nonce;
 	CK_MECHANISM_TYPE wrap; /* RFC 5649 under this number; 0: none */
-	char quirks[QUIRKS_MAX][160];
+	char quirks[QUIRKS_MAX][HSM_QUIRK];
 	size_t quirk_count;
 };
 

@@ -479,20 +479,18 @@ datakey_make(struct request *rq, const struct hf_datakey_in *in,
 	const struct bound b = BOUND(it);
 	struct hf_uint asked =
 	    it->key_version.present ? it->key_version : in->item.key_version;
-	uint64_t bits = it->bits != 0 ? it->bits : 256;
 	uint8_t *key;
+	size_t len;
 	enum hf_err err;
 
-	if (bits != 128 && bits != 256 && bits != 512)
-		return hf_fail(why, HF_ERR_BAD_VALUE,
-		    "bits: invalid bit length, must be 128, 256 or 512");
-	key = request_alloc(rq, (size_t)bits / 8);
+	if ((err = key_bytes(it->bits, &len, why)) != HF_OK)
+		return err;
+	key = request_alloc(rq, len);
 	if (key == NULL)
 		return HF_ERR_NO_MEMORY;
-	if ((err = hierarchy_random(
-		 rq->server->hierarchy, key, (size_t)bits / 8)) != HF_OK)
+	if ((err = hierarchy_random(rq->server->hierarchy, key, len)) != HF_OK)
 		return err;
-	*plaintext = bytes_of(key, (size_t)bits / 8);
+	*plaintext = bytes_of(key, len);
 	return seal_one(rq, form_of(in->format), asked, &b, *plaintext,
 	    &res->ciphertext, &res->key_version, why);
 }

@@ -221,23 +221,33 @@ enum { DERIVED_KEYS = 256, INFO_INDEX = 4 };
 
 static const char derived_label[] = "holdfast-derived-keys-v1";
 
+enum hf_err
+key_bytes(uint64_t bits, size_t *out, struct hf_why *why)
+{
+	if (bits == 0)
+		bits = 256;
+	if (bits != 128 && bits != 256 && bits != 512)
+		return hf_fail(why, HF_ERR_BAD_VALUE,
+		    "bits: invalid bit length, must be 128, 256 or 512");
+	*out = (size_t)bits / 8;
+	return HF_OK;
+}
+
 static enum hf_err
 derived_range(struct request *rq, const struct hf_derived_keys_in *in,
     size_t *count, size_t *size)
 {
 	uint64_t from = in->key_index_from;
 	uint64_t to = in->key_index_to.present ? in->key_index_to.value : from;
-	uint64_t bits = in->bits == 0 ? 256 : in->bits;
+	enum hf_err err;
 
 	if (to < from || to - from >= DERIVED_KEYS)
 		return hf_fail(&rq->why, HF_ERR_BAD_VALUE,
 		    "key_index_to: %d keys at most, from key_index_from on",
 		    DERIVED_KEYS);
-	if (bits != 128 && bits != 256 && bits != 512)
-		return hf_fail(&rq->why, HF_ERR_BAD_VALUE,
-		    "bits: invalid bit length, must be 128, 256 or 512");
+	if ((err = key_bytes(in->bits, size, &rq->why)) != HF_OK)
+		return err;
 	*count = (size_t)(to - from) + 1;
-	*size = (size_t)bits / 8;
 	return HF_OK;
 }
 

@@ -7,6 +7,10 @@
 
 /* What the transit operations share (op_derive.c). */
 
+/* Bytes of a key of so many bits, 128, 256 or 512; 0 means 256, as in Vault.
+ * HF_ERR_BAD_VALUE. */
+enum hf_err key_bytes(uint64_t bits, size_t *out, struct hf_why *why);
+
 /* A derived key needs a context, another one takes none. */
 enum hf_err check_context(
     const struct request *rq, struct hf_bytes context, struct hf_why *why);

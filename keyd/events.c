@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../lib/bytes.h"
+#include "../lib/fd.h"
 #include "../lib/frame.h"
 #include "listener.h"
 
@@ -256,13 +257,6 @@ events_open(const char *url, struct policy_store *policy, struct events **out,
 	return HF_OK;
 }
 
-static void
-close_if_open(int fd)
-{
-	if (fd >= 0)
-		(void)close(fd);
-}
-
 void
 events_close(struct events *e)
 {
@@ -277,10 +271,10 @@ events_close(struct events *e)
 	}
 	listener_close(&e->listener);
 	for (size_t i = 0; i < SEATS; i++)
-		close_if_open(e->seat[i].fd);
-	close_if_open(e->epoll);
-	close_if_open(e->stop);
-	close_if_open(e->reserve);
+		fd_close(e->seat[i].fd);
+	fd_close(e->epoll);
+	fd_close(e->stop);
+	fd_close(e->reserve);
 	(void)pthread_mutex_destroy(&e->lock);
 	free(e);
 }

@@ -33,6 +33,7 @@ enum {
 struct subscriber {
 	int fd; /* -1: nobody sits there */
 	uid_t uid;
+	uint64_t judged; /* the generation of the policies that let it in */
 	size_t
 	    heard; /* bytes of its hello; all of them: it is told of events */
 	uint8_t hello[FRAME_HELLO];
@@ -99,10 +100,12 @@ admit(struct events *e, int fd)
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	struct subscriber *s;
+	uint64_t judged;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
 		return false;
 	s = free_seat(e, cred.uid);
+	judged = policy_generation(e->policy);
 	if (s == NULL || !may_listen(e->policy, cred.uid))
 		return false;
 	frame_hello(FRAME_PUB, hello);
@@ -112,7 +115,7 @@ admit(struct events *e, int fd)
 	    epoll_ctl(e->epoll, EPOLL_CTL_ADD, fd, &ev) != 0)
 		return false;
 	(void)pthread_mutex_lock(&e->lock);
-	*s = (struct subscriber){ .fd = fd, .uid = cred.uid };
+	*s = (struct subscriber){ .fd = fd, .uid = cred.uid, .judged = judged };
 	(void)pthread_mutex_unlock(&e->lock);
 	return true;
 }
@@ -281,6 +284,17 @@ events_close(struct events *e)
 
 /* -- What they are told -- */
 
+/* Asked again of policies that came after it. Lock is held. */
+static bool
+still_may_listen(struct events *e, struct subscriber *s)
+{
+	uint64_t now = policy_generation(e->policy);
+
+	if (s->judged != now && may_listen(e->policy, s->uid))
+		s->judged = now;
+	return s->judged == now;
+}
+
 /* Who does not read loses the event; and whoever has half of one can make
  * nothing of what follows. */
 static void
@@ -314,8 +328,15 @@ events_publish(struct events *e, const char *event, const char *subject)
 		return;
 	frame_header(FRAME_IPC, (uint64_t)n, frame);
 	(void)pthread_mutex_lock(&e->lock);
-	for (size_t i = 0; i < SEATS; i++)
-		if (e->seat[i].fd >= 0 && e->seat[i].heard == FRAME_HELLO)
-			tell(&e->seat[i], frame, head + (size_t)n);
+	for (size_t i = 0; i < SEATS; i++) {
+		struct subscriber *s = &e->seat[i];
+
+		if (s->fd < 0 || s->heard != FRAME_HELLO)
+			continue;
+		if (still_may_listen(e, s))
+			tell(s, frame, head + (size_t)n);
+		else /* the thread sees it off */
+			(void)shutdown(s->fd, SHUT_RDWR);
+	}
 	(void)pthread_mutex_unlock(&e->lock);
 }

@@ -10,8 +10,9 @@
  * The event feed: what nng calls a PUB socket, one message an event,
  * "<event> <JSON>", so that a subscriber can filter by the event's name. Who
  * may listen is asked of policy: read on sys/events, by uid and groups, before
- * it costs more than a look. Slow subscribers lose events; nobody waits for
- * them. A thread takes subscribers in: open the feed after the last fork.
+ * it costs more than a look, and again before the first event after each change
+ * of the policies. Slow subscribers lose events; nobody waits for them. A
+ * thread takes subscribers in: open the feed after the last fork.
  */
 struct events;
 

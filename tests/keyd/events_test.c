@@ -2,6 +2,7 @@
 #include "../../keyd/events.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -261,6 +262,36 @@ greet(int fd)
 	    send(fd, hello, FRAME_HELLO, MSG_NOSIGNAL), FRAME_HELLO);
 }
 
+/* It is told as long as it may be, and not of what comes after. */
+static void
+a_reload_sends_away_who_may_no_longer(void **state)
+{
+	struct fixture *f = *state;
+	struct pollfd told = { .events = POLLIN };
+	char all[16384];
+	size_t len = 0;
+	ssize_t n;
+
+	open_feed(f);
+	told.fd = dialled(f);
+	greet(told.fd);
+	for (int i = 0; i < 100 && told.revents == 0; i++) {
+		events_publish(f->events, "key.rotated", "before");
+		assert_return_code(poll(&told, 1, 50), errno);
+	}
+	set_policy(f, true);
+	events_publish(f->events, "key.rotated", "between");
+	set_policy(f, false);
+	events_publish(f->events, "key.rotated", "after");
+	while ((n = recv(told.fd, all + len, sizeof(all) - len, 0)) > 0)
+		len += (size_t)n;
+	assert_int_equal(n, 0);
+	assert_non_null(memmem(all, len, "before", 6));
+	assert_non_null(memmem(all, len, "between", 7));
+	assert_null(memmem(all, len, "after", 5));
+	(void)close(told.fd);
+}
+
 /* However many they are and however still they keep, they cost nothing. */
 static void
 strangers_are_sent_away_at_once(void **state)
@@ -371,6 +402,7 @@ main(void)
 		TEST(a_line_is_whole_or_not_sent),
 		TEST(refuses_an_address_where_nobody_knows_who_listens),
 		TEST(says_where_it_cannot_listen),
+		TEST(a_reload_sends_away_who_may_no_longer),
 		TEST(strangers_are_sent_away_at_once),
 		TEST(one_user_has_so_many_and_no_more),
 		TEST(who_says_something_else_is_sent_away),

@@ -607,6 +607,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* First: others take more than a user may lock. */
+		cmocka_unit_test(memory_is_locked_and_left_out_of_dumps),
 		cmocka_unit_test(blocks_are_zeroed_aligned_and_apart),
 		cmocka_unit_test(lengths_beyond_the_bounds_are_refused),
 		cmocka_unit_test(a_freed_block_is_wiped),
@@ -620,7 +622,6 @@ main(void)
 		    a_block_used_again_and_again_takes_nothing_from_the_system),
 		cmocka_unit_test(
 		    the_limit_holds_and_what_is_freed_can_be_used_for_all),
-		cmocka_unit_test(memory_is_locked_and_left_out_of_dumps),
 		cmocka_unit_test(
 		    memory_that_cannot_be_locked_is_refused_where_that_is_asked_for),
 		cmocka_unit_test(mistakes_end_the_process),

@@ -9,6 +9,8 @@
 #include "crypto.h"
 #include "sealed_record.h"
 
+enum { READ_TRIES = 10 /* while others change the key between two reads */ };
+
 void
 key_store_name(struct hf_text name, char out[KEY_STORE_NAME])
 {
@@ -458,7 +460,7 @@ enum hf_err
 key_load(struct store *store, struct hierarchy *h, struct hf_text name,
     struct key **out)
 {
-	for (unsigned i = 0; i < 10; i++) {
+	for (unsigned i = 0; i < READ_TRIES; i++) {
 		bool again = false;
 		enum hf_err err = key_load_once(store, h, name, out, &again);
 

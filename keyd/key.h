@@ -94,8 +94,9 @@ void version_store_name(
     const uint8_t id[HSM_ID], uint32_t number, char out[KEY_STORE_NAME]);
 
 /*
- * Reads and opens a key. HF_ERR_KEY_NOT_FOUND; HF_ERR_STORE_DAMAGED when a
- * record is not what was sealed. Blocks on the store, and once on the HSM.
+ * Reads and opens a key. HF_ERR_KEY_NOT_FOUND; HF_ERR_BUSY when it changes all
+ * the time; HF_ERR_STORE_DAMAGED when a record is not what was sealed. Blocks
+ * on the store, and once on the HSM.
  */
 enum hf_err key_load(struct store *store, struct hierarchy *h,
     struct hf_text name, struct key **out);

@@ -10,7 +10,10 @@
 #include "keyuse.h"
 #include "op_key.h"
 
-enum { DAY = 86400, DAYS = 365 };
+enum {
+	DAY = 86400, /* seconds */
+	DAYS = 365,  /* that a self-signed certificate holds, as a rule */
+};
 
 struct signer {
 	struct request *rq;

@@ -60,5 +60,6 @@ begin_signing() {
 end_signing() {
 	kill -TERM "$(awk '/^begun/ { print $2 }' "$T/load")" || fail "it has ended before its time"
 	wait "$signing" || fail "the program under load ended with $?"
+	# shellcheck disable=SC2034 # they are for the caller
 	read -r _ good _ bad _ gap < <(tail -1 "$T/load")
 }

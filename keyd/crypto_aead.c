@@ -286,18 +286,20 @@ update(EVP_CIPHER_CTX *ctx, uint8_t *out, struct hf_bytes in)
 	    EVP_CipherUpdate(ctx, out, &n, in.ptr, (int)in.len) == 1;
 }
 
-static bool
+static enum hf_err
 encrypt(const struct desk *d, const struct aead_job *job, uint8_t *out)
 {
 	uint8_t rest[EVP_MAX_BLOCK_LENGTH];
 	int n;
 
-	return EVP_EncryptInit_ex2(d->ctx, d->has_key ? NULL : job->cipher,
-		   d->has_key ? NULL : job->key.ptr, job->nonce, NULL) == 1 &&
-	    update(d->ctx, NULL, job->aad) && update(d->ctx, out, job->in) &&
-	    EVP_EncryptFinal_ex(d->ctx, rest, &n) == 1 &&
+	if (EVP_EncryptInit_ex2(d->ctx, d->has_key ? NULL : job->cipher,
+		d->has_key ? NULL : job->key.ptr, job->nonce, NULL) != 1 ||
+	    !update(d->ctx, NULL, job->aad) || !update(d->ctx, out, job->in) ||
+	    EVP_EncryptFinal_ex(d->ctx, rest, &n) != 1 ||
 	    EVP_CIPHER_CTX_ctrl(d->ctx, EVP_CTRL_AEAD_GET_TAG, (int)job->tag,
-		out + job->in.len) == 1;
+		out + job->in.len) != 1)
+		return HF_ERR_CRYPTO;
+	return HF_OK;
 }
 
 /* HF_ERR_CRYPTO when OpenSSL fails before the tag is compared. */
@@ -335,31 +337,43 @@ xchacha(bool seal, struct hf_bytes key, struct hf_bytes nonce,
 	    bytes_of(short_nonce, sizeof(short_nonce)), aad, in, out);
 }
 
+/* What `todo` does with a job, of which nothing is left in `out` if it fails:
+ * `len` is how much it may write. */
+static enum hf_err
+job_run(const struct aead_job *job,
+    enum hf_err (*todo)(
+	const struct desk *, const struct aead_job *, uint8_t *out),
+    uint8_t *out, size_t len)
+{
+	struct aead_thread *t = crypto_aead_thread();
+	struct desk desk;
+	enum hf_err err;
+
+	if (t == NULL)
+		return crypto_thread_missing();
+	desk_take(t, job, &desk);
+	err = todo(&desk, job, out);
+	desk_leave(&desk, job, err == HF_OK);
+	if (err == HF_OK)
+		return HF_OK;
+	bytes_wipe(out, len);
+	return crypto_fail(err);
+}
+
 enum hf_err
 crypto_seal_kept(const void *owner, const struct key_type *type,
     struct hf_bytes key, struct hf_bytes nonce, struct hf_bytes aad,
     struct hf_bytes in, uint8_t *out)
 {
-	struct aead_thread *t = crypto_aead_thread();
 	struct aead_job job;
-	struct desk desk;
 	enum hf_err err;
-	bool ok;
 
-	if (t == NULL)
-		return crypto_thread_missing();
 	if (type->id == KEY_XCHACHA20_POLY1305)
 		return xchacha(true, key, nonce, aad, in, out);
 	if ((err = job_prepare(type, key, nonce, aad, in, &job)) != HF_OK)
 		return err;
 	job.owner = owner;
-	desk_take(t, &job, &desk);
-	ok = encrypt(&desk, &job, out);
-	desk_leave(&desk, &job, ok);
-	if (ok)
-		return HF_OK;
-	bytes_wipe(out, in.len + type->tag);
-	return crypto_fail(HF_ERR_CRYPTO);
+	return job_run(&job, encrypt, out, in.len + type->tag);
 }
 
 enum hf_err
@@ -367,13 +381,9 @@ crypto_open_kept(const void *owner, const struct key_type *type,
     struct hf_bytes key, struct hf_bytes nonce, struct hf_bytes aad,
     struct hf_bytes in, uint8_t *out)
 {
-	struct aead_thread *t = crypto_aead_thread();
 	struct aead_job job;
-	struct desk desk;
 	enum hf_err err;
 
-	if (t == NULL)
-		return crypto_thread_missing();
 	if (type->id == KEY_XCHACHA20_POLY1305)
 		return xchacha(false, key, nonce, aad, in, out);
 	if (in.len < type->tag)
@@ -382,13 +392,7 @@ crypto_open_kept(const void *owner, const struct key_type *type,
 	if ((err = job_prepare(type, key, nonce, aad, in, &job)) != HF_OK)
 		return err;
 	job.owner = owner;
-	desk_take(t, &job, &desk);
-	err = decrypt(&desk, &job, out);
-	desk_leave(&desk, &job, err == HF_OK);
-	if (err == HF_OK)
-		return HF_OK;
-	bytes_wipe(out, in.len);
-	return crypto_fail(err);
+	return job_run(&job, decrypt, out, in.len);
 }
 
 enum hf_err

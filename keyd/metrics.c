@@ -49,6 +49,13 @@ add_one(struct page *p, const struct metric *m)
 }
 
 static void
+add_all(struct page *p, const struct metric *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		add_one(p, &rows[i]);
+}
+
+static void
 add_operations(struct page *p, struct server *s)
 {
 	add(p,
@@ -118,8 +125,7 @@ add_transport(struct page *p, struct server *s)
 	};
 	/* clang-format on */
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		add_one(p, &rows[i]);
+	add_all(p, rows, sizeof(rows) / sizeof(rows[0]));
 }
 
 static void
@@ -142,8 +148,7 @@ add_keys(struct page *p, struct server *s)
 	};
 	/* clang-format on */
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		add_one(p, &rows[i]);
+	add_all(p, rows, sizeof(rows) / sizeof(rows[0]));
 }
 
 static void
@@ -167,8 +172,7 @@ add_disk(struct page *p, struct server *s)
 	};
 	/* clang-format on */
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		add_one(p, &rows[i]);
+	add_all(p, rows, sizeof(rows) / sizeof(rows[0]));
 }
 
 enum hf_err

@@ -8,31 +8,13 @@
 #include <cmocka.h>
 
 #include "../../lib/bytes.h"
+#include "arena_fixture.h"
 
 struct point {
 	uint64_t x;
 };
 
 SCHEMA(schema_point, point, F(point, "x", x, 1, 9, REQUIRED, NULL, "x"));
-
-static struct arena *arena;
-
-static int
-make_arena(void **state)
-{
-	(void)state;
-	return arena_new(4096, 1 << 20, &arena) == HF_OK ? 0 : -1;
-}
-
-static int
-drop_arena(void **state)
-{
-	(void)state;
-	arena_free(arena);
-	return 0;
-}
-
-#define CBOR(literal) bytes_of(literal, sizeof(literal) - 1)
 
 static void
 opens_a_request_with_its_parts_in_any_order(void **state)

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../../lib/bytes.h"
+#include "arena_fixture.h"
 
 /* A struct with a field of each kind. */
 struct point {
@@ -44,25 +45,6 @@ SCHEMA(schema_all, all_kinds, F(all_kinds, "bytes", bytes, 0, 8, 0, NULL, "b"),
     LIST(all_kinds, "points", points, 3, &schema_point, 0, "p"),
     TEXTS(all_kinds, "texts", texts, 3, 0, "t"),
     PAIRS(all_kinds, "pairs", pairs, 0, "p", NULL));
-
-static struct arena *arena;
-
-static int
-make_arena(void **state)
-{
-	(void)state;
-	return arena_new(4096, 1 << 20, &arena) == HF_OK ? 0 : -1;
-}
-
-static int
-drop_arena(void **state)
-{
-	(void)state;
-	arena_free(arena);
-	return 0;
-}
-
-#define CBOR(literal) bytes_of(literal, sizeof(literal) - 1)
 
 static void
 decodes(struct hf_bytes in, struct all_kinds *out)
